@@ -1,0 +1,320 @@
+//! What Leasehold asks of a kind of target, as an engine's author writes it.
+//!
+//! An engine only executes: it is handed batches of what is to be done and answers for every member.
+//! Which batches are formed, when they are tried again and what is stored around them is the business
+//! of [`crate::broker`]. Between the two stands [`erased`], written once for all engines.
+
+pub mod erased;
+pub mod naming;
+
+use crate::chance::Chance;
+use crate::ids::{InstallationId, LeaseId, TargetId};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+use naming::Naming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::future::Future;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// Issues and revokes one kind of credential at one target.
+///
+/// Every value of an implementation stands for one target: the server, and the administrator it is
+/// reached as. All its verbs may be called at once.
+pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
+    /// The kind's name in Vault's API (`plugin_name`).
+    const KIND: &'static str;
+
+    /// How to reach and administer the target; holds the administrator's secret, so it is sealed
+    /// where it is stored and its `Debug` shows no secret.
+    type Config: Serialize + DeserializeOwned + fmt::Debug + Clone + Send + Sync;
+    /// What the operator set for one kind of credential.
+    type Role: Serialize + DeserializeOwned + fmt::Debug + Send + Sync;
+    /// The credential's name at the target with all that revoking needs, the role's revocation
+    /// statements included. Known before the credential exists; not secret.
+    type Handle: Serialize + DeserializeOwned + fmt::Debug + Clone + Send + Sync;
+    /// What is prepared in memory before the target is asked: password, verifier.
+    type Draft: Send + Sync;
+
+    /// Parses and checks what an operator wrote, without asking the target.
+    fn config(fields: &serde_json::Map<String, serde_json::Value>) -> Result<Self::Config, FieldError>;
+
+    /// Parses and checks a role, without asking the target.
+    fn role(fields: &serde_json::Map<String, serde_json::Value>) -> Result<Self::Role, FieldError>;
+
+    /// Returns what of the configuration an operator is shown: no secret.
+    fn shown(config: &Self::Config) -> serde_json::Map<String, serde_json::Value>;
+
+    /// Stands for the target from now on. Reaches it only once a verb asks.
+    fn open(config: Self::Config, origin: Origin) -> Result<Self, FieldError>;
+
+    /// Returns how many batches the target may work on at once.
+    fn connections(&self) -> usize;
+
+    /// Names the credential and draws its secret, before anything is stored or asked.
+    fn prepare(
+        &self,
+        role: &Self::Role,
+        naming: &Naming<'_>,
+        chance: &dyn Chance,
+    ) -> Result<(Self::Handle, Self::Draft), PrepareError>;
+
+    /// Does the part of an issue that only computes, while the lease is being committed.
+    fn derive(&self, role: &Self::Role, draft: &mut Self::Draft);
+
+    /// Says with whom an issue may share a batch.
+    fn sharing(&self, role: &Self::Role, handle: &Self::Handle) -> Sharing;
+
+    /// Creates credentials of one role, one answer for each, in the order asked. Takes over nothing
+    /// that exists, and creates nothing after the smallest `issue_by`.
+    fn issue(
+        &self,
+        asked: &[Issue<Self>],
+    ) -> impl Future<Output = Vec<Result<Secret, EngineError>>> + Send;
+
+    /// Tells the target the new ends of credentials, where it knows ends.
+    fn renew(
+        &self,
+        asked: &[Renewal<Self>],
+    ) -> impl Future<Output = Vec<Result<Renewed, EngineError>>> + Send;
+
+    /// Makes sure credentials do not exist: no new login, no open session. `Ok` counts, so it is
+    /// answered only for what was seen to be gone and, where the issue is not known to be
+    /// answered, can no longer come. What never was is `Ok` as well.
+    fn revoke(
+        &self,
+        asked: &[Revocation<Self>],
+    ) -> impl Future<Output = Vec<Result<(), EngineError>>> + Send;
+
+    /// Returns what bears this installation's mark for this target.
+    fn list(&self) -> impl Future<Output = Result<Vec<Marked<Self>>, EngineError>> + Send;
+
+    /// Returns which server this is, and what it takes the time to be.
+    fn identity(&self) -> impl Future<Output = Result<Identity, EngineError>> + Send;
+
+    /// Returns what the administrator lacks to work for this role (or at all), each as a sentence
+    /// that ends in the statement to run.
+    fn lacks(
+        &self,
+        role: Option<&Self::Role>,
+    ) -> impl Future<Output = Result<Vec<String>, EngineError>> + Send;
+}
+
+/// For whom an engine acts; what it marks its credentials with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Whose store holds the leases.
+    pub installation: InstallationId,
+    /// Which target this is.
+    pub target: TargetId,
+}
+
+/// Says at the target whose credential this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// For whom it was created, and where.
+    pub origin: Origin,
+    /// The lease it lives under.
+    pub lease: LeaseId,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "leasehold:{}:{}:{}", self.origin.installation, self.origin.target, self.lease)
+    }
+}
+
+impl FromStr for Mark {
+    type Err = crate::ids::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split(':');
+        let mut part = || parts.next().ok_or(crate::ids::IdError);
+        if part()? != "leasehold" {
+            return Err(crate::ids::IdError);
+        }
+        let origin = Origin { installation: part()?.parse()?, target: part()?.parse()? };
+        let lease = part()?.parse()?;
+        parts.next().map_or(Ok(Self { origin, lease }), |_| Err(crate::ids::IdError))
+    }
+}
+
+/// One credential to create.
+#[derive(Debug)]
+pub struct Issue<E: Engine> {
+    /// The lease it will live under.
+    pub lease: LeaseId,
+    /// What it will be called.
+    pub handle: E::Handle,
+    /// What was prepared in memory.
+    pub draft: Draft<E>,
+    /// What the operator set; the same for the whole batch.
+    pub role: Arc<E::Role>,
+    /// When the target itself is to end it, should Leasehold be gone.
+    pub lapses_at: Timestamp,
+    /// After this nothing may be created.
+    pub issue_by: Timestamp,
+}
+
+/// A draft, kept out of every `Debug`.
+pub struct Draft<E: Engine>(pub E::Draft);
+
+impl<E: Engine> fmt::Debug for Draft<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Draft(..)")
+    }
+}
+
+/// One credential to extend.
+#[derive(Debug)]
+pub struct Renewal<E: Engine> {
+    /// The lease it lives under.
+    pub lease: LeaseId,
+    /// What it is called.
+    pub handle: E::Handle,
+    /// What the operator set.
+    pub role: Arc<E::Role>,
+    /// The new end.
+    pub lapses_at: Timestamp,
+    /// After this the target need not be asked any more.
+    pub answer_by: Timestamp,
+}
+
+/// What became of a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// The target knows the new end, or knows no ends.
+    Extended,
+    /// There is no such credential.
+    Gone,
+}
+
+/// One credential to remove.
+#[derive(Debug)]
+pub struct Revocation<E: Engine> {
+    /// The lease it lives under.
+    pub lease: LeaseId,
+    /// What it is called.
+    pub handle: E::Handle,
+    /// The role as it is now, where it is still there and still of this target; its revocation
+    /// statements go before those in the handle.
+    pub role: Option<Arc<E::Role>>,
+    /// Until when an issue that is not known to be answered was allowed to create; `None` once it is answered.
+    pub unanswered_until: Option<Timestamp>,
+    /// When the caller stops waiting for an answer.
+    pub answer_by: Timestamp,
+}
+
+/// A credential that bears our mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked<E: Engine> {
+    /// The lease the mark names.
+    pub lease: LeaseId,
+    /// What it is called, with what revoking it by default needs.
+    pub handle: E::Handle,
+    /// Its own end, where the target knows ends.
+    pub lapses_at: Option<Timestamp>,
+}
+
+/// Which server a target is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// What no other server has, and this one keeps.
+    pub server: String,
+    /// What it takes the time to be.
+    pub clock: Timestamp,
+    /// Its version, for people.
+    pub version: String,
+}
+
+/// With whom an issue may share a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sharing {
+    /// Issues of one role share a batch if they have the same group; `None` goes alone.
+    pub group: Option<u64>,
+    /// Touches what others touch as well: only one batch of this kind is at the target at a time.
+    pub one_lane: bool,
+}
+
+/// A field of a configuration or role cannot be accepted. The message names it and shows no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FieldError(pub String);
+
+/// No credential can be named. Nothing was stored or asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PrepareError {
+    /// The role cannot be used, and says what to change.
+    #[error("{0}")]
+    Role(String),
+    /// The name is longer than the target takes.
+    #[error("the name `{name}` has {bytes} bytes; the target takes {bytes_max}. shorten `username_template`")]
+    NameTooLong {
+        /// The name.
+        name: String,
+        /// Its length.
+        bytes: usize,
+        /// The longest the target takes.
+        bytes_max: usize,
+    },
+}
+
+/// A target did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// Provably nothing was changed.
+    #[error("{0}")]
+    Refused(Reason),
+    /// The change may take effect, now or later.
+    #[error("{0}")]
+    Uncertain(Reason),
+}
+
+/// Why a target did not do what it was asked, and what that means for the next try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Reason {
+    /// What kind of failure it was.
+    pub cause: Cause,
+    /// For people, without secrets: what the target said, and what to do.
+    pub message: String,
+}
+
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The target could not be reached, or let nobody in.
+    Unreachable,
+    /// Others were in the way; soon tried again it may well succeed.
+    Contended,
+    /// The target understood and said no.
+    Rejected,
+    /// Only a person can clear the way; the message says how. Trying again soon is of no use.
+    NeedsOperator,
+    /// Time was up.
+    TooLate,
+}
+
+impl EngineError {
+    /// Provably nothing was changed.
+    #[must_use]
+    pub fn refused(cause: Cause, message: impl Into<String>) -> Self {
+        Self::Refused(Reason { cause, message: message.into() })
+    }
+
+    /// The change may take effect, now or later.
+    #[must_use]
+    pub fn uncertain(cause: Cause, message: impl Into<String>) -> Self {
+        Self::Uncertain(Reason { cause, message: message.into() })
+    }
+
+    /// Returns why.
+    #[must_use]
+    pub fn reason(&self) -> &Reason {
+        match self {
+            Self::Refused(reason) | Self::Uncertain(reason) => reason,
+        }
+    }
+}
