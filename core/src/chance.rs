@@ -13,7 +13,8 @@ impl dyn Chance + '_ {
     pub fn below(&self, bound: u32) -> u32 {
         // Numbers past the last whole multiple of `bound` are drawn again: a plain remainder would
         // make the low ones likelier, and passwords are drawn with this.
-        let whole = u32::MAX.checked_rem(bound).map_or(u32::MAX, |rest| u32::MAX.saturating_sub(rest));
+        let whole =
+            u32::MAX.checked_rem(bound).map_or(u32::MAX, |rest| u32::MAX.saturating_sub(rest));
         loop {
             let mut bytes = [0; 4];
             self.fill(&mut bytes);

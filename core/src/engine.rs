@@ -4,7 +4,6 @@
 //! Which batches are formed, when they are tried again and what is stored around them is the business
 //! of [`crate::broker`]. Between the two stands [`erased`], written once for all engines.
 
-pub mod erased;
 pub mod naming;
 
 use crate::chance::Chance;
@@ -39,7 +38,9 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     type Draft: Send + Sync;
 
     /// Parses and checks what an operator wrote, without asking the target.
-    fn config(fields: &serde_json::Map<String, serde_json::Value>) -> Result<Self::Config, FieldError>;
+    fn config(
+        fields: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self::Config, FieldError>;
 
     /// Parses and checks a role, without asking the target.
     fn role(fields: &serde_json::Map<String, serde_json::Value>) -> Result<Self::Role, FieldError>;
@@ -250,7 +251,9 @@ pub enum PrepareError {
     #[error("{0}")]
     Role(String),
     /// The name is longer than the target takes.
-    #[error("the name `{name}` has {bytes} bytes; the target takes {bytes_max}. shorten `username_template`")]
+    #[error(
+        "the name `{name}` has {bytes} bytes; the target takes {bytes_max}. shorten `username_template`"
+    )]
     NameTooLong {
         /// The name.
         name: String,

@@ -153,7 +153,13 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_id_is_refused() {
-        for text in ["", "x", "8zzzzzzzzzzzzzzzzzzzzzzzzz", "0000000000000000000000000U", "0000000000000000000000000é"] {
+        for text in [
+            "",
+            "x",
+            "8zzzzzzzzzzzzzzzzzzzzzzzzz",
+            "0000000000000000000000000U",
+            "0000000000000000000000000é",
+        ] {
             assert_eq!(text.parse::<LeaseId>(), Err(IdError), "{text}");
         }
     }

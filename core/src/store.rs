@@ -3,6 +3,11 @@
 //!
 //! Typed records, encryption and indexes are written once, over this port, in the modules below.
 
+pub mod leases;
+pub mod mounts;
+pub mod records;
+pub mod tokens;
+
 use crate::tasks::Pending;
 use futures_core::stream::BoxStream;
 use std::fmt;
@@ -13,7 +18,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn get(&self, key: &Key) -> Pending<'_, Result<Option<(Value, Revision)>, StoreError>>;
 
     /// Returns up to `limit` records with `from <= key < to`, in the order of their keys.
-    fn range(&self, from: &Key, to: &Key, limit: usize) -> Pending<'_, Result<Vec<Entry>, StoreError>>;
+    fn range(
+        &self,
+        from: &Key,
+        to: &Key,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, StoreError>>;
 
     /// Applies a batch whole or not at all, and returns once it is durable. Every record put has the
     /// returned revision, which is higher than any before.

@@ -1,0 +1,89 @@
+//! What is recorded of every request, and of every revocation, before and after it takes effect.
+//!
+//! **Invariant:** law 8. What cannot be recorded is not done; an answer that cannot be recorded is not given.
+
+mod entry;
+
+pub use entry::{Answer, Asked, Operation, Who};
+
+use crate::tasks::Pending;
+use aws_lc_rs::hmac;
+use std::fmt;
+use std::sync::Arc;
+
+/// Keeps the record.
+pub trait Audit: fmt::Debug + Send + Sync {
+    /// Writes one line (without its newline) and returns once the device has acknowledged it.
+    fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>>;
+}
+
+/// A device did not record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("audit device `{device}` did not record: {reason}")]
+pub struct AuditError {
+    /// Which one.
+    pub device: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The devices, and the key that hides what they must not show.
+#[derive(Clone, Debug)]
+pub struct Trail {
+    devices: Arc<[Arc<dyn Audit>]>,
+    key: hmac::Key,
+}
+
+impl Trail {
+    /// Records on all these devices; on none, if there is none, as Vault does.
+    #[must_use]
+    pub fn new(devices: Vec<Arc<dyn Audit>>, key: hmac::Key) -> Self {
+        Self { devices: devices.into(), key }
+    }
+
+    /// Records what is asked, before it is done.
+    pub async fn asked(
+        &self,
+        asked: &Asked,
+        who: Option<&Who>,
+        now: crate::time::Timestamp,
+    ) -> Result<(), AuditError> {
+        if self.devices.is_empty() {
+            return Ok(());
+        }
+        self.record(entry::asked(asked, who, now, &self.key)).await
+    }
+
+    /// Records what was answered, before the caller is told.
+    pub async fn answered(
+        &self,
+        asked: &Asked,
+        who: Option<&Who>,
+        answer: &Answer,
+        now: crate::time::Timestamp,
+    ) -> Result<(), AuditError> {
+        if self.devices.is_empty() {
+            return Ok(());
+        }
+        self.record(entry::answered(asked, who, answer, now, &self.key)).await
+    }
+
+    /// Recorded means: at least one device has acknowledged the line.
+    async fn record(&self, line: String) -> Result<(), AuditError> {
+        let mut recorded =
+            Err(AuditError { device: "none".into(), reason: "there is no device".into() });
+        let lines = self.devices.iter().map(|device| device.record(line.clone()));
+        for outcome in futures_util::future::join_all(lines).await {
+            match outcome {
+                Ok(()) => recorded = Ok(()),
+                Err(error) => {
+                    tracing::error!(%error, "an audit device failed");
+                    if recorded.is_err() {
+                        recorded = Err(error);
+                    }
+                }
+            }
+        }
+        recorded
+    }
+}

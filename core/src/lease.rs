@@ -1,0 +1,340 @@
+//! The life of a lease, as a value.
+//!
+//! ```text
+//!  Held ──renew──▶ Held ──attempt──▶ Revoking ──settle──▶ (gone; a history record stays)
+//!    └───────────── attempt ────────────▲   └─attempt─▶ Revoking
+//! ```
+//!
+//! Every transition takes the time as an argument and returns a new value; none awaits. Storing the
+//! value is the business of [`crate::broker`].
+
+pub mod backoff;
+pub mod queue;
+pub mod term;
+
+use crate::ids::{BootId, LeaseId, MountId, TargetId, TokenAccessor};
+use crate::store::tokens::TokenKey;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::fmt;
+use std::time::Duration;
+use term::Term;
+
+/// A promise to remove one credential from one target.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lease {
+    id: LeaseId,
+    place: Place,
+    handle: Handle,
+    owner: Owner,
+    issue: IssueSpan,
+    issued_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renewed_at: Option<Timestamp>,
+    term: Term,
+    state: LeaseState,
+}
+
+/// Where a credential is, and by which recipe it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The mount it was asked from.
+    pub mount: MountId,
+    /// The role it was made by.
+    pub role: String,
+    /// The target it is at.
+    pub target: TargetId,
+    /// Which identity of the target that was.
+    pub generation: Generation,
+}
+
+/// One identity of a target; a configuration that points at another server starts a new one.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Generation(pub u32);
+
+/// To whom a lease was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Under which key the token is kept; the lease ends with it.
+    pub token: TokenKey,
+    /// What names the token to people.
+    pub accessor: TokenAccessor,
+    /// What the auth method calls the caller.
+    pub display_name: String,
+    /// The request that asked, as the audit has it.
+    pub request: String,
+}
+
+/// When the target may be asked to create, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueSpan {
+    /// The process that asks.
+    pub boot: BootId,
+    /// After this, the target must not create.
+    pub issue_by: Timestamp,
+    /// After this, an issue that was sent can no longer take effect.
+    pub settles_at: Timestamp,
+}
+
+/// The credential's name at the target with all that revoking needs, as its engine wrote it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Handle(pub Box<RawValue>);
+
+/// Where a lease is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum LeaseState {
+    /// The credential is lent.
+    Held,
+    /// The target has to forget the credential; it may already have.
+    Revoking(Revoking),
+}
+
+/// What is known of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoking {
+    /// What brought it about.
+    pub cause: Cause,
+    /// When it began.
+    pub since: Timestamp,
+    /// How many attempts have been started.
+    pub attempts: u32,
+    /// When the next attempt starts, unless this one succeeds.
+    pub retry_at: Timestamp,
+    /// Before this, success does not count: an issue that was never answered may still land.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles_at: Option<Timestamp>,
+    /// Why the last attempt failed; for people, without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What brought a revocation about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The term is over.
+    Lapsed,
+    /// A caller asked.
+    Asked,
+    /// The token it was issued to has ended.
+    TokenEnded,
+    /// The issue failed, or nobody could be told the secret.
+    IssueFailed,
+    /// The target says that there is no such credential.
+    Missing,
+}
+
+/// A lease was asked to do what its state forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// The term is over, or revocation has begun.
+    #[error("lease expired")]
+    Lapsed,
+    /// The ceiling leaves no whole second.
+    #[error("past the max TTL, cannot renew")]
+    PastCeiling,
+}
+
+impl Lease {
+    /// Starts a lease, before the target has heard of it.
+    #[must_use]
+    pub fn new(
+        id: LeaseId,
+        place: Place,
+        owner: Owner,
+        handle: Handle,
+        issue: IssueSpan,
+        term: Term,
+        now: Timestamp,
+    ) -> Self {
+        let state = LeaseState::Held;
+        Self { id, place, handle, owner, issue, issued_at: now, renewed_at: None, term, state }
+    }
+
+    /// The term starts again, as far as the ceiling allows.
+    pub fn renew(
+        mut self,
+        ttl: Duration,
+        ttl_max: Duration,
+        now: Timestamp,
+    ) -> Result<Self, LeaseError> {
+        match self.state {
+            LeaseState::Held if now < self.term.lapses_at() => {
+                self.term = self.term.renewed(ttl, self.issued_at.plus(ttl_max), now)?;
+                self.renewed_at = Some(now);
+                Ok(self)
+            }
+            LeaseState::Held | LeaseState::Revoking(_) => Err(LeaseError::Lapsed),
+        }
+    }
+
+    /// The credential is to be revoked, by whoever looks next. Storing this takes the lease from its holder.
+    #[must_use]
+    pub fn to_revoke(self, cause: Cause, answered: bool, now: Timestamp) -> Self {
+        match self.state {
+            LeaseState::Held => {
+                let settles_at = (!answered).then_some(self.issue.settles_at);
+                let state = LeaseState::Revoking(Revoking {
+                    cause,
+                    since: now,
+                    attempts: 0,
+                    retry_at: now,
+                    settles_at,
+                    error: None,
+                });
+                Self { state, ..self }
+            }
+            LeaseState::Revoking(_) => self,
+        }
+    }
+
+    /// An attempt to revoke is about to start.
+    ///
+    /// Storing the result both claims the attempt and schedules the next one, so an attempt that
+    /// fails, hangs, or dies with its process needs no further write.
+    #[must_use]
+    pub fn attempt(self, cause: Cause, answered: bool, now: Timestamp) -> Self {
+        let marked = self.to_revoke(cause, answered, now);
+        let state = match marked.state {
+            LeaseState::Held => LeaseState::Held,
+            LeaseState::Revoking(before) => {
+                let attempts = before.attempts.saturating_add(1);
+                let retry_at = now.plus(backoff::after(attempts));
+                LeaseState::Revoking(Revoking { attempts, retry_at, ..before })
+            }
+        };
+        Self { state, ..marked }
+    }
+
+    /// The attempt failed, and this is why; the next one waits at least `no_earlier`.
+    #[must_use]
+    pub fn failed(self, error: String, no_earlier: Option<Timestamp>) -> Self {
+        let state = match self.state {
+            LeaseState::Held => LeaseState::Held,
+            LeaseState::Revoking(before) => {
+                let retry_at = no_earlier.map_or(before.retry_at, |at| before.retry_at.max(at));
+                LeaseState::Revoking(Revoking { error: Some(error), retry_at, ..before })
+            }
+        };
+        Self { state, ..self }
+    }
+
+    /// Returns from when a confirmation by the target counts, asked no earlier; `None` if at once.
+    ///
+    /// **Invariant:** law 6. An issue that was never answered may land until then.
+    #[must_use]
+    pub fn counts_from(&self, now: Timestamp) -> Option<Timestamp> {
+        match &self.state {
+            LeaseState::Revoking(Revoking { settles_at: Some(at), .. }) => {
+                (now < *at).then_some(*at)
+            }
+            LeaseState::Held | LeaseState::Revoking(_) => None,
+        }
+    }
+
+    /// Until when an issue that was never answered was allowed to create; `None` once answered.
+    #[must_use]
+    pub fn unanswered_until(&self) -> Option<Timestamp> {
+        match &self.state {
+            LeaseState::Revoking(revoking) => revoking.settles_at.map(|_| self.issue.issue_by),
+            LeaseState::Held => None,
+        }
+    }
+
+    /// When this lease needs a look, in every state.
+    #[must_use]
+    pub fn due_at(&self) -> Timestamp {
+        match &self.state {
+            LeaseState::Held => self.term.lapses_at(),
+            LeaseState::Revoking(Revoking { retry_at, settles_at: Some(at), .. }) => {
+                *retry_at.max(at)
+            }
+            LeaseState::Revoking(Revoking { retry_at, .. }) => *retry_at,
+        }
+    }
+
+    /// Whether the credential is lent and its term is not over.
+    #[must_use]
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        match self.state {
+            LeaseState::Held => now < self.term.lapses_at(),
+            LeaseState::Revoking(_) => false,
+        }
+    }
+
+    /// Names this lease.
+    #[must_use]
+    pub fn id(&self) -> LeaseId {
+        self.id
+    }
+    /// Where the credential is.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+    /// What the credential is called.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+    /// To whom it was given.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+    /// When the target may be asked, and by whom.
+    #[must_use]
+    pub fn issue(&self) -> IssueSpan {
+        self.issue
+    }
+    /// When it was made.
+    #[must_use]
+    pub fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+    /// When it was last renewed.
+    #[must_use]
+    pub fn renewed_at(&self) -> Option<Timestamp> {
+        self.renewed_at
+    }
+    /// How long it lives.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.term
+    }
+    /// Where it is in its life.
+    #[must_use]
+    pub fn state(&self) -> &LeaseState {
+        &self.state
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lapsed => "lapsed",
+            Self::Asked => "asked",
+            Self::TokenEnded => "token ended",
+            Self::IssueFailed => "issue failed",
+            Self::Missing => "missing at the target",
+        })
+    }
+}
+
+impl PartialEq for Handle {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Eq for Handle {}
+
+#[cfg(test)]
+#[path = "lease/tests.rs"]
+mod tests;

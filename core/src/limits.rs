@@ -1,0 +1,77 @@
+//! Every bound, with its unit and its reason.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long after a failed attempt the next one starts: short enough that a restart of the target is
+/// hardly felt.
+pub const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// The longest wait between attempts: a target that comes back after a day is clean within this.
+pub const RETRY_LAST: Duration = Duration::from_mins(15);
+/// The wait where only a person can clear the way. Once the `GRANT` has been run, nobody wants to wait longer.
+pub const RETRY_OPERATOR: Duration = Duration::from_mins(10);
+
+/// How long a target may take to create. Vault's clients give up after 60 s, its servers after 90 s.
+pub const ISSUE_WITHIN: Duration = Duration::from_secs(20);
+/// How long after `issue_by` an issue that was sent may still take effect: commits that wait for a
+/// standby, and recipes of several transactions.
+pub const SETTLE: Duration = Duration::from_secs(40);
+/// How long a target may take to extend.
+pub const RENEW_WITHIN: Duration = Duration::from_secs(20);
+/// How long one attempt to revoke may take: ending sessions and reassigning objects is slower than creating.
+pub const REVOKE_WITHIN: Duration = Duration::from_mins(1);
+
+/// How far ahead the queue of what is due reaches. At 24 bytes an entry, an hour at 1,000 leases/s is 86 MB.
+pub const QUEUE_HORIZON: Duration = Duration::from_hours(1);
+/// How long before its end the horizon is moved on.
+pub const QUEUE_AHEAD: Duration = Duration::from_mins(10);
+/// Records read from the store at a time: keeps a range under a few milliseconds.
+pub const READ_CHUNK: usize = 1024;
+/// Leases marked or swept at a time for one target. Larger groups gain nothing at the target, and each
+/// holds its leases in memory.
+pub const REVOKE_CHUNK: usize = 2048;
+
+/// Leases and tokens one sweep takes up: bounds the time until it looks at the clock again.
+pub const SWEEP_MAX: usize = 4096;
+
+/// Members of one batch of issues at a target. Beyond 64 the commit is no longer what costs.
+pub const ISSUE_BATCH_MAX: usize = 64;
+/// Members of one batch of revocations at a target.
+pub const REVOKE_BATCH_MAX: usize = 1024;
+/// How long a batch should keep one connection of the target: callers behind it wait that long.
+pub const BATCH_TIME: Duration = Duration::from_millis(20);
+/// The same for revocations, for which nobody waits.
+pub const REVOKE_BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// Questions that may wait for one target: at 10,000/s two seconds' worth, so that callers are told no
+/// rather than left to time out. Revocations come in chunks of [`REVOKE_CHUNK`].
+pub const WAITING_MAX: usize = 20_000;
+/// Tries of a batch that found others in the way.
+pub const CONTENDED_TRIES: u32 = 5;
+/// The longest wait before the second try, in milliseconds; the third waits up to twice that, and so on.
+pub const CONTENDED_WAIT: u32 = 50;
+
+/// How long the record of a settled lease stays for `whois`.
+pub const HISTORY_KEPT: Duration = Duration::from_hours(30 * 24);
+
+/// The longest term that can be asked for: a hundred years. Keeps every sum of times far from overflow.
+pub const TTL_MAX: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// Tries of a commit that loses against other writers, before the caller is told.
+pub const CONFLICT_TRIES: usize = 8;
+
+/// What an operator sets for the whole installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// How long a lease lives unless anything else is said. Vault's default: 768 h.
+    pub default_lease_ttl: Duration,
+    /// How long it lives at most. Vault's default: 768 h.
+    pub max_lease_ttl: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let vaults = Duration::from_hours(768);
+        Self { default_lease_ttl: vaults, max_lease_ttl: vaults }
+    }
+}

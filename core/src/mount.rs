@@ -1,0 +1,194 @@
+//! Which engine, target and role a path means: all mounts as they are now, in memory.
+
+use crate::ids::{MountId, TargetId};
+use crate::lease::{Generation, Place};
+use crate::limits::Limits;
+use crate::store::mounts::{Mount, Role, Target, role_at, target_at};
+use crate::store::records::{Found, Records};
+use crate::store::{Key, StoreError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that operators have set up, as one read of the store saw it.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    mounts: HashMap<MountId, Arc<MountEntry>>,
+    by_path: BTreeMap<String, Arc<MountEntry>>,
+    targets: HashMap<(TargetId, Generation), Arc<Found<Target>>>,
+}
+
+/// A mount, with its targets and roles.
+#[derive(Debug)]
+pub struct MountEntry {
+    /// The mount itself.
+    pub mount: Found<Mount>,
+    /// Its targets by name.
+    pub targets: BTreeMap<String, Arc<Found<Target>>>,
+    /// Its roles by name.
+    pub roles: BTreeMap<String, Arc<Found<Role>>>,
+}
+
+impl Catalog {
+    /// Reads everything.
+    pub async fn load(records: &Records) -> Result<Self, StoreError> {
+        let mut catalog = Self::default();
+        for (_, mount) in records.all::<Mount>(&Key(b"mount/".to_vec())).await? {
+            let id = mount.record.id;
+            let roles = records.all::<Role>(&role_at(id, "")).await?;
+            let targets = records.all::<Target>(&target_at(id, "")).await?;
+            let entry = Arc::new(MountEntry {
+                mount,
+                roles: roles
+                    .into_iter()
+                    .map(|(_, r)| (r.record.name.clone(), Arc::new(r)))
+                    .collect(),
+                targets: targets
+                    .into_iter()
+                    .map(|(_, t)| (t.record.name.clone(), Arc::new(t)))
+                    .collect(),
+            });
+            for target in entry.targets.values() {
+                catalog
+                    .targets
+                    .insert((target.record.id, target.record.generation), Arc::clone(target));
+            }
+            if entry.mount.record.closed_at.is_none() {
+                catalog.by_path.insert(entry.mount.record.path.clone(), Arc::clone(&entry));
+            }
+            catalog.mounts.insert(id, entry);
+        }
+        for (_, retired) in records.all::<Target>(&Key(b"retired/".to_vec())).await? {
+            let key = (retired.record.id, retired.record.generation);
+            catalog.targets.entry(key).or_insert_with(|| Arc::new(retired));
+        }
+        Ok(catalog)
+    }
+
+    /// Returns the mount whose path a request's path begins with, and what is left of the path.
+    #[must_use]
+    pub fn route<'a>(&self, path: &'a str) -> Option<(&Arc<MountEntry>, &'a str)> {
+        // Mounts do not nest, so the only candidates are the path's own beginnings.
+        path.match_indices('/').map(|(at, _)| at.saturating_add(1)).find_map(|end| {
+            let (mount, rest) = path.split_at_checked(end)?;
+            self.by_path.get(mount).map(|entry| (entry, rest))
+        })
+    }
+
+    /// Returns the open mounts by path.
+    pub fn mounts(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
+        self.by_path.values()
+    }
+
+    /// Returns all mounts, closed ones included.
+    pub fn all_mounts(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
+        self.mounts.values()
+    }
+
+    /// Returns the mount at exactly this path (which ends in `/`).
+    #[must_use]
+    pub fn at(&self, path: &str) -> Option<&Arc<MountEntry>> {
+        self.by_path.get(path)
+    }
+
+    /// Returns the mount that a new one at `path` would hide, or be hidden by.
+    #[must_use]
+    pub fn in_the_way(&self, path: &str) -> Option<&str> {
+        self.by_path
+            .keys()
+            .find(|at| at.starts_with(path) || path.starts_with(*at))
+            .map(String::as_str)
+    }
+
+    /// Returns a mount, closed or not.
+    #[must_use]
+    pub fn mount(&self, id: MountId) -> Option<&Arc<MountEntry>> {
+        self.mounts.get(&id)
+    }
+
+    /// Returns a target in one of its generations, retired or not.
+    #[must_use]
+    pub fn target(&self, id: TargetId, generation: Generation) -> Option<&Arc<Found<Target>>> {
+        self.targets.get(&(id, generation))
+    }
+
+    /// Returns the targets that are retired: no longer in any mount, kept for revoking.
+    pub fn retired(&self) -> impl Iterator<Item = &Arc<Found<Target>>> {
+        self.targets.values().filter(|target| {
+            let current = self
+                .mounts
+                .get(&target.record.mount)
+                .and_then(|m| m.targets.get(&target.record.name));
+            current.is_none_or(|now| !Arc::ptr_eq(now, target))
+        })
+    }
+
+    /// Returns the role a lease was made by, if it is still there and still of that target.
+    #[must_use]
+    pub fn role_of(&self, place: &Place) -> Option<&Arc<Found<Role>>> {
+        let entry = self.mounts.get(&place.mount)?;
+        let role = entry.roles.get(&place.role)?;
+        let target = entry.targets.get(&role.record.target)?;
+        (target.record.id == place.target).then_some(role)
+    }
+
+    /// Returns a lease's name on the wire: `<mount>creds/<role>/<id>`.
+    #[must_use]
+    pub fn wire_id(&self, place: &Place, id: crate::ids::LeaseId) -> String {
+        let mount =
+            self.mounts.get(&place.mount).map_or("unknown/", |entry| &entry.mount.record.path);
+        format!("{mount}creds/{}/{id}", place.role)
+    }
+}
+
+impl MountEntry {
+    /// How long a lease of this role lives, and how long at most.
+    #[must_use]
+    pub fn ttls(&self, role: &Role, limits: &Limits) -> (Duration, Duration) {
+        let mount = &self.mount.record;
+        let or = |ttl: Duration, other: Duration| if ttl.is_zero() { other } else { ttl };
+        let mount_max = or(mount.max_lease_ttl, limits.max_lease_ttl);
+        let max = or(role.max_ttl, mount_max).min(mount_max);
+        let ttl = or(role.default_ttl, or(mount.default_lease_ttl, limits.default_lease_ttl));
+        (ttl, max)
+    }
+}
+
+impl Target {
+    /// Whether a role may use this target.
+    #[must_use]
+    pub fn allows(&self, role: &str) -> bool {
+        self.allowed_roles.iter().any(|pattern| matches(pattern, role))
+    }
+}
+
+/// Vault's globs in `allowed_roles`: `*` at the beginning, at the end, or at both.
+fn matches(pattern: &str, name: &str) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(""), _) => true,
+        (Some(rest), Some(_)) => rest.strip_suffix('*').is_some_and(|middle| name.contains(middle)),
+        (Some(end), None) => name.ends_with(end),
+        (None, Some(start)) => name.starts_with(start),
+        (None, None) => pattern == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allowed_roles_match_as_in_vault() {
+        for (pattern, name, allowed) in [
+            ("*", "app", true),
+            ("app", "app", true),
+            ("app", "app2", false),
+            ("app*", "app2", true),
+            ("*app", "my-app", true),
+            ("*pp*", "app2", true),
+            ("", "app", false),
+        ] {
+            assert_eq!(matches(pattern, name), allowed, "{pattern} {name}");
+        }
+    }
+}

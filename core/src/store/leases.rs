@@ -1,0 +1,238 @@
+//! Leases in the store: one record, and three keys that lead to it.
+//!
+//! | key | leads from |
+//! |---|---|
+//! | `lease/<id>` | the lease itself |
+//! | `due/<due_at><id>` | time, for the sweep |
+//! | `of-token/<token><id>` | the token it was issued to |
+//! | `of-role/<mount><role>\0<id>` | mount and role; its value tells target and generation |
+//! | `history/<id>` | what remains of a lease that is gone |
+
+use super::records::{Found, Records};
+use super::tokens::TokenKey;
+use super::{Batch, Key, Revision, StoreError, Value};
+use crate::ids::{LeaseId, MountId, TargetId};
+use crate::lease::{Generation, Lease, Place};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What remains of a lease once its credential is gone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct History {
+    /// The lease as it was last.
+    pub lease: Lease,
+    /// When its credential was seen to be gone.
+    pub settled_at: Timestamp,
+}
+
+/// What the index by role says beside a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The target it is at.
+    pub target: TargetId,
+    /// And which identity of it.
+    pub generation: Generation,
+}
+
+/// Where a lease is kept.
+#[must_use]
+pub fn lease_at(id: LeaseId) -> Key {
+    joined(&[b"lease/", id.bytes()])
+}
+
+fn history_at(id: LeaseId) -> Key {
+    joined(&[b"history/", id.bytes()])
+}
+
+fn due_at(at: Timestamp, id: LeaseId) -> Key {
+    joined(&[b"due/", &at.0.to_be_bytes(), id.bytes()])
+}
+
+fn of_token(token: &TokenKey, id: LeaseId) -> Key {
+    joined(&[b"of-token/", &token.0, id.bytes()])
+}
+
+/// The prefix of a role's leases; of all the mount's if no role is named.
+fn of_role(mount: MountId, role: Option<&str>) -> Key {
+    match role {
+        Some(role) => joined(&[b"of-role/", mount.bytes(), role.as_bytes(), &[0]]),
+        None => joined(&[b"of-role/", mount.bytes()]),
+    }
+}
+
+fn of_role_lease(place: &Place, id: LeaseId) -> Key {
+    joined(&[&of_role(place.mount, Some(&place.role)).0, id.bytes()])
+}
+
+pub(super) fn joined(parts: &[&[u8]]) -> Key {
+    Key(parts.concat())
+}
+
+/// Returns the last `N` bytes of a key.
+pub(super) fn tail<const N: usize>(key: &Key) -> Option<[u8; N]> {
+    key.0.last_chunk::<N>().copied()
+}
+
+impl Records {
+    /// Adds a fresh lease to a batch: its record and its index, all absent before.
+    pub fn put_new_lease(&self, batch: Batch, lease: &Lease) -> Result<Batch, StoreError> {
+        let at = lease_at(lease.id());
+        let place = lease.place();
+        let target = [place.target.bytes().as_slice(), &place.generation.0.to_be_bytes()].concat();
+        Ok(batch
+            .expect(at.clone(), None)
+            .put(of_token(&lease.owner().token, lease.id()), Value::default())
+            .put(of_role_lease(place, lease.id()), Value(target))
+            .put(due_at(lease.due_at(), lease.id()), Value::default())
+            .put(at.clone(), self.seal(&at, lease)?))
+    }
+
+    /// Replaces a lease by what became of it, if it is still as it was found.
+    pub async fn replace_lease(
+        &self,
+        was: &Found<Lease>,
+        lease: &Lease,
+    ) -> Result<Revision, StoreError> {
+        let at = lease_at(lease.id());
+        let mut batch = Batch::default()
+            .expect(at.clone(), Some(was.revision))
+            .put(at.clone(), self.seal(&at, lease)?);
+        if was.record.due_at() != lease.due_at() {
+            batch = batch
+                .delete(due_at(was.record.due_at(), lease.id()))
+                .put(due_at(lease.due_at(), lease.id()), Value::default());
+        }
+        batch.spends_reserve = true;
+        self.commit(batch).await
+    }
+
+    /// Removes a lease whose credential was seen to be gone, if it is still as it was found.
+    pub async fn settle_lease(
+        &self,
+        was: &Found<Lease>,
+        settled_at: Timestamp,
+    ) -> Result<Revision, StoreError> {
+        let lease = &was.record;
+        let history = history_at(lease.id());
+        let sealed = self.seal(&history, &History { lease: lease.clone(), settled_at })?;
+        let at = lease_at(lease.id());
+        let mut batch = Batch::default()
+            .expect(at.clone(), Some(was.revision))
+            .delete(at)
+            .delete(due_at(lease.due_at(), lease.id()))
+            .delete(of_token(&lease.owner().token, lease.id()))
+            .delete(of_role_lease(lease.place(), lease.id()))
+            .put(history, sealed);
+        batch.spends_reserve = true;
+        self.commit(batch).await
+    }
+
+    /// Returns a lease.
+    pub async fn lease(&self, id: LeaseId) -> Result<Option<Found<Lease>>, StoreError> {
+        self.read(&lease_at(id)).await
+    }
+
+    /// Returns what remains of a lease that is gone.
+    pub async fn history(&self, id: LeaseId) -> Result<Option<Found<History>>, StoreError> {
+        self.read(&history_at(id)).await
+    }
+
+    /// Returns up to `limit` leases that are due in the span, with the times, soonest first.
+    pub async fn leases_due(
+        &self,
+        from: &Key,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, LeaseId, Key)>, StoreError> {
+        let found = self.index(from, &due_from(to), limit).await?;
+        Ok(found.into_iter().filter_map(|(key, _)| read_due(&key)).collect())
+    }
+
+    /// Returns up to `limit` leases of a token, after the lease `after`.
+    pub async fn leases_of_token(
+        &self,
+        token: &TokenKey,
+        after: Option<LeaseId>,
+        limit: usize,
+    ) -> Result<Vec<LeaseId>, StoreError> {
+        let prefix = joined(&[b"of-token/", &token.0]);
+        let from = after.map_or_else(|| prefix.clone(), |after| of_token(token, after).next());
+        let found = self.index(&from, &prefix.after_prefix(), limit).await?;
+        Ok(found.iter().filter_map(|(key, _)| tail(key)).map(LeaseId::from_bytes).collect())
+    }
+
+    /// Returns up to `limit` leases of a mount or of one of its roles, after the lease `after`.
+    pub async fn leases_of_role(
+        &self,
+        mount: MountId,
+        role: Option<&str>,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Placed)>, StoreError> {
+        let prefix = of_role(mount, role);
+        let from = after.map_or_else(|| prefix.clone(), Key::next);
+        let found = self.index(&from, &prefix.after_prefix(), limit).await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|(key, value)| read_placed(&key, &value).map(|p| (key, p)))
+            .collect())
+    }
+
+    /// Returns the roles of a mount that have leases, whether or not the role is still there.
+    pub async fn roles_with_leases(&self, mount: MountId) -> Result<Vec<String>, StoreError> {
+        let prefix = of_role(mount, None);
+        let end = prefix.after_prefix();
+        let mut from = prefix.clone();
+        let mut roles = Vec::new();
+        // One step a role: from a role's first lease past its last one.
+        while let Some((key, _)) = self.index(&from, &end, 1).await?.pop() {
+            let name =
+                key.0.get(prefix.0.len()..key.0.len().saturating_sub(17)).unwrap_or_default();
+            let role = String::from_utf8_lossy(name).into_owned();
+            from = of_role(mount, Some(&role)).after_prefix();
+            roles.push(role);
+        }
+        Ok(roles)
+    }
+
+    /// Drops up to `limit` records of leases that are gone for longer than `before`, and tells how many.
+    pub async fn forget_history(
+        &self,
+        from: &Key,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Option<Key>, StoreError> {
+        let start = if from.0.is_empty() { joined(&[b"history/"]) } else { from.clone() };
+        let (found, next) =
+            self.scan::<History>(&start, &joined(&[b"history/"]).after_prefix(), limit).await?;
+        let old = found.into_iter().filter(|(_, found)| found.record.settled_at < before);
+        let mut batch = Batch { spends_reserve: true, ..Batch::default() };
+        batch.deletes = old.map(|(key, _)| key).collect();
+        if !batch.deletes.is_empty() {
+            self.commit(batch).await?;
+        }
+        Ok(next)
+    }
+}
+
+/// The first key of the index by time at or after `at`.
+#[must_use]
+pub fn due_from(at: Timestamp) -> Key {
+    joined(&[b"due/", &at.0.to_be_bytes()])
+}
+
+fn read_due(key: &Key) -> Option<(Timestamp, LeaseId, Key)> {
+    let at = key.0.get(4..12)?.try_into().ok().map(u64::from_be_bytes)?;
+    Some((Timestamp(at), LeaseId::from_bytes(tail(key)?), key.clone()))
+}
+
+fn read_placed(key: &Key, value: &Value) -> Option<Placed> {
+    let (target, generation) = value.0.split_first_chunk::<16>()?;
+    Some(Placed {
+        lease: LeaseId::from_bytes(tail(key)?),
+        target: TargetId::from_bytes(*target),
+        generation: Generation(u32::from_be_bytes(generation.try_into().ok()?)),
+    })
+}

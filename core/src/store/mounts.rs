@@ -1,0 +1,222 @@
+//! Mounts, targets and roles in the store.
+//!
+//! | key | record |
+//! |---|---|
+//! | `mount/<mount>` | a mount |
+//! | `mount-path/<path>` | which mount is at a path |
+//! | `target/<mount><name>` | a target as it is now |
+//! | `role/<mount><name>` | a role |
+//! | `retired/<target><generation>` | a target as it was, while leases of that generation live |
+
+use super::leases::joined;
+use super::records::{Found, Records};
+use super::{Batch, Key, Revision, StoreError, Value};
+use crate::ids::{MountId, TargetId};
+use crate::lease::Generation;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use std::fmt;
+use std::time::Duration;
+
+/// An engine family at a path, with its targets and roles.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Mount {
+    /// Names it through remounts.
+    pub id: MountId,
+    /// Where it is; ends in `/`.
+    pub path: String,
+    /// Vault's word for the family: `database`.
+    pub kind: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// How long its leases live unless the role says otherwise; zero for the system's default.
+    #[serde(default)]
+    pub default_lease_ttl: Duration,
+    /// How long they live at most; zero for the system's maximum.
+    #[serde(default)]
+    pub max_lease_ttl: Duration,
+    /// Kept for clients that read it back.
+    #[serde(default)]
+    pub options: Map<String, serde_json::Value>,
+    /// Set when it was disabled: closed to callers, and kept until its last lease is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
+}
+
+/// One outside system that holds credentials.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// Names it through its generations.
+    pub id: TargetId,
+    /// The mount it belongs to.
+    pub mount: MountId,
+    /// What operators call it.
+    pub name: String,
+    /// The kind of its engine.
+    pub plugin_name: String,
+    /// Which identity of it this is.
+    pub generation: Generation,
+    /// Which roles may use it: names, or patterns with `*`.
+    #[serde(default)]
+    pub allowed_roles: Vec<String>,
+    /// Whether it is asked who it is when its configuration is written.
+    #[serde(default = "yes")]
+    pub verify_connection: bool,
+    /// Kept for clients that read it back.
+    #[serde(default)]
+    pub password_policy: String,
+    /// Kept for clients that read it back.
+    #[serde(default)]
+    pub root_rotation_statements: Vec<String>,
+    /// What the operator wrote for its engine, the administrator's secret included.
+    pub fields: Hidden,
+    /// Which server it said it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
+/// Fields of which some are secret; shown to nobody but an engine.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub Map<String, serde_json::Value>);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(..)")
+    }
+}
+
+/// A recipe for one kind of credential.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Role {
+    /// What operators call it.
+    pub name: String,
+    /// The target it is for; need not exist yet.
+    pub target: String,
+    /// How long its leases live; zero for the mount's default.
+    #[serde(default)]
+    pub default_ttl: Duration,
+    /// How long they live at most; zero for the mount's maximum.
+    #[serde(default)]
+    pub max_ttl: Duration,
+    /// What the operator wrote for the engine.
+    pub fields: Map<String, serde_json::Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Where a mount is kept.
+#[must_use]
+pub fn mount_at(id: MountId) -> Key {
+    joined(&[b"mount/", id.bytes()])
+}
+
+fn mount_path_at(path: &str) -> Key {
+    joined(&[b"mount-path/", path.as_bytes()])
+}
+
+/// Where a target is kept.
+#[must_use]
+pub fn target_at(mount: MountId, name: &str) -> Key {
+    joined(&[b"target/", mount.bytes(), name.as_bytes()])
+}
+
+/// Where a role is kept.
+#[must_use]
+pub fn role_at(mount: MountId, name: &str) -> Key {
+    joined(&[b"role/", mount.bytes(), name.as_bytes()])
+}
+
+/// Where a target is kept as it was.
+#[must_use]
+pub fn retired_at(target: TargetId, generation: Generation) -> Key {
+    joined(&[b"retired/", target.bytes(), &generation.0.to_be_bytes()])
+}
+
+impl Records {
+    /// Keeps a new mount, if nothing is at its path.
+    pub async fn put_new_mount(&self, mount: &Mount) -> Result<Revision, StoreError> {
+        let at = mount_at(mount.id);
+        let path = mount_path_at(&mount.path);
+        let batch = Batch::default()
+            .expect(path.clone(), None)
+            .put(path, Value(mount.id.bytes().to_vec()))
+            .put(at.clone(), self.seal(&at, mount)?);
+        self.commit(batch).await
+    }
+
+    /// Closes a mount: its path is free, its record stays until its leases are gone.
+    pub async fn close_mount(
+        &self,
+        was: &Found<Mount>,
+        now: Timestamp,
+    ) -> Result<Revision, StoreError> {
+        let at = mount_at(was.record.id);
+        let closed = Mount { closed_at: Some(now), ..was.record.clone() };
+        let mut batch = Batch::default()
+            .expect(at.clone(), Some(was.revision))
+            .delete(mount_path_at(&was.record.path))
+            .put(at.clone(), self.seal(&at, &closed)?);
+        batch.spends_reserve = true;
+        self.commit(batch).await
+    }
+
+    /// Removes a closed mount with all that is under it.
+    pub async fn remove_mount(&self, was: &Found<Mount>) -> Result<Revision, StoreError> {
+        let id = was.record.id;
+        let mut batch =
+            Batch::default().expect(mount_at(id), Some(was.revision)).delete(mount_at(id));
+        for prefix in [target_at(id, ""), role_at(id, "")] {
+            let found = self.index(&prefix, &prefix.after_prefix(), usize::MAX).await?;
+            batch.deletes.extend(found.into_iter().map(|(key, _)| key));
+        }
+        batch.spends_reserve = true;
+        self.commit(batch).await
+    }
+
+    /// Keeps a record of an operator's, expecting what was there before.
+    pub async fn replace<T: Serialize>(
+        &self,
+        at: Key,
+        was: Option<Revision>,
+        record: &T,
+    ) -> Result<Revision, StoreError> {
+        let sealed = self.seal(&at, record)?;
+        self.commit(Batch::default().expect(at.clone(), was).put(at, sealed)).await
+    }
+
+    /// Keeps a target in place of another identity of it, which is retired.
+    pub async fn succeed_target(
+        &self,
+        was: &Found<Target>,
+        target: &Target,
+    ) -> Result<Revision, StoreError> {
+        let at = target_at(target.mount, &target.name);
+        let retired = retired_at(was.record.id, was.record.generation);
+        let batch = Batch::default()
+            .expect(at.clone(), Some(was.revision))
+            .put(at.clone(), self.seal(&at, target)?)
+            .put(retired.clone(), self.seal(&retired, &was.record)?);
+        self.commit(batch).await
+    }
+
+    /// Takes a target away from callers; its administrator stays until its last lease is gone.
+    pub async fn retire_target(&self, was: &Found<Target>) -> Result<Revision, StoreError> {
+        let at = target_at(was.record.mount, &was.record.name);
+        let retired = retired_at(was.record.id, was.record.generation);
+        let batch = Batch::default()
+            .expect(at.clone(), Some(was.revision))
+            .delete(at)
+            .put(retired.clone(), self.seal(&retired, &was.record)?);
+        self.commit(batch).await
+    }
+
+    /// Drops a record, if it is still as it was found.
+    pub async fn drop_record(&self, at: Key, was: Revision) -> Result<Revision, StoreError> {
+        self.commit(Batch::default().expect(at.clone(), Some(was)).delete(at)).await
+    }
+}

@@ -1,0 +1,178 @@
+//! Tokens in the store, kept under keyed hashes of their text.
+//!
+//! | key | leads from |
+//! |---|---|
+//! | `token/<hash>` | the token itself |
+//! | `token-uses/<hash>` | how many uses are left, where they are counted |
+//! | `token-due/<due_at><accessor>` | time, for the sweep |
+//! | `accessor/<accessor>` | its accessor; the value is the hash |
+//! | `child/<parent's hash><hash>` | the token that made it |
+
+use super::leases::{joined, tail};
+use super::records::{Found, Records};
+use super::{Batch, Key, Revision, StoreError, Value};
+use crate::access::token::Token;
+use crate::ids::TokenAccessor;
+use crate::time::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// The keyed hash of a token's text: where it is kept. Nobody can make a token of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenKey(pub [u8; 32]);
+
+/// Where a token is kept.
+#[must_use]
+pub fn token_at(key: &TokenKey) -> Key {
+    joined(&[b"token/", &key.0])
+}
+
+/// Where its uses are counted.
+#[must_use]
+pub fn uses_at(key: &TokenKey) -> Key {
+    joined(&[b"token-uses/", &key.0])
+}
+
+fn accessor_at(accessor: TokenAccessor) -> Key {
+    joined(&[b"accessor/", accessor.bytes()])
+}
+
+fn child_at(parent: &TokenKey, child: &TokenKey) -> Key {
+    joined(&[b"child/", &parent.0, &child.0])
+}
+
+fn due_at(at: Timestamp, accessor: TokenAccessor) -> Key {
+    joined(&[b"token-due/", &at.0.to_be_bytes(), accessor.bytes()])
+}
+
+impl Records {
+    /// Adds a fresh token to a batch.
+    pub fn put_new_token(&self, batch: Batch, token: &Token) -> Result<Batch, StoreError> {
+        let at = token_at(&token.key);
+        let mut batch = batch
+            .expect(at.clone(), None)
+            .put(at.clone(), self.seal(&at, token)?)
+            .put(accessor_at(token.accessor), Value(token.key.0.to_vec()));
+        if let Some(parent) = &token.parent {
+            batch = batch.put(child_at(parent, &token.key), Value::default());
+        }
+        if let Some(at) = token.due_at() {
+            batch = batch.put(due_at(at, token.accessor), Value::default());
+        }
+        if token.num_uses > 0 {
+            let at = uses_at(&token.key);
+            batch = batch.put(at.clone(), self.seal(&at, &token.num_uses)?);
+        }
+        Ok(batch)
+    }
+
+    /// Replaces a token by what became of it, if it is still as it was found.
+    pub async fn replace_token(
+        &self,
+        was: &Found<Token>,
+        token: &Token,
+    ) -> Result<Revision, StoreError> {
+        let at = token_at(&token.key);
+        let mut batch = Batch::default()
+            .expect(at.clone(), Some(was.revision))
+            .put(at.clone(), self.seal(&at, token)?);
+        if was.record.due_at() != token.due_at() {
+            batch.deletes.extend(was.record.due_at().map(|at| due_at(at, token.accessor)));
+            batch
+                .puts
+                .extend(token.due_at().map(|at| (due_at(at, token.accessor), Value::default())));
+        }
+        batch.spends_reserve = true;
+        self.commit(batch).await
+    }
+
+    /// Removes a token that has ended, with all that leads to it. Nothing lives under it any more.
+    pub async fn remove_token(&self, was: &Found<Token>) -> Result<Revision, StoreError> {
+        let token = &was.record;
+        let mut batch = Batch::default()
+            .expect(token_at(&token.key), Some(was.revision))
+            .delete(token_at(&token.key))
+            .delete(uses_at(&token.key))
+            .delete(accessor_at(token.accessor));
+        batch.deletes.extend(token.parent.as_ref().map(|parent| child_at(parent, &token.key)));
+        batch.deletes.extend(token.due_at().map(|at| due_at(at, token.accessor)));
+        batch.spends_reserve = true;
+        self.commit(batch).await
+    }
+
+    /// Returns a token.
+    pub async fn token(&self, key: &TokenKey) -> Result<Option<Found<Token>>, StoreError> {
+        self.read(&token_at(key)).await
+    }
+
+    /// Returns a token by its accessor.
+    pub async fn token_by_accessor(
+        &self,
+        accessor: TokenAccessor,
+    ) -> Result<Option<Found<Token>>, StoreError> {
+        let at = accessor_at(accessor);
+        let found = self.index(&at, &at.next(), 1).await?.pop();
+        match found.and_then(|(_, value)| value.0.try_into().ok()) {
+            Some(key) => self.token(&TokenKey(key)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Returns up to `limit` tokens that this one made.
+    pub async fn children(
+        &self,
+        parent: &TokenKey,
+        limit: usize,
+    ) -> Result<Vec<TokenKey>, StoreError> {
+        let prefix = joined(&[b"child/", &parent.0]);
+        let found = self.index(&prefix, &prefix.after_prefix(), limit).await?;
+        Ok(found.iter().filter_map(|(key, _)| tail(key)).map(TokenKey).collect())
+    }
+
+    /// Returns up to `limit` tokens that are due before `to`, from the key `from` on.
+    pub async fn tokens_due(
+        &self,
+        from: &Key,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, TokenAccessor, Key)>, StoreError> {
+        let found = self.index(from, &tokens_due_from(to), limit).await?;
+        let read = |key: Key| {
+            let at = key.0.get(10..18)?.try_into().ok().map(u64::from_be_bytes)?;
+            Some((Timestamp(at), TokenAccessor::from_bytes(tail(&key)?), key))
+        };
+        Ok(found.into_iter().filter_map(|(key, _)| read(key)).collect())
+    }
+}
+
+/// The first key of the index by time at or after `at`.
+#[must_use]
+pub fn tokens_due_from(at: Timestamp) -> Key {
+    joined(&[b"token-due/", &at.0.to_be_bytes()])
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenKey(..)")
+    }
+}
+
+impl Serialize for TokenKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use base64::Engine;
+        serializer.serialize_str(&base64::engine::general_purpose::STANDARD_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use base64::Engine;
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        base64::engine::general_purpose::STANDARD_NO_PAD
+            .decode(text.as_bytes())
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom("a token's key has 32 bytes in base64"))
+    }
+}
