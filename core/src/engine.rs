@@ -4,6 +4,7 @@
 //! Which batches are formed, when they are tried again and what is stored around them is the business
 //! of [`crate::broker`]. Between the two stands [`erased`], written once for all engines.
 
+pub mod erased;
 pub mod naming;
 
 use crate::chance::Chance;

@@ -1,0 +1,178 @@
+//! The engine as the broker holds it: without its types.
+//!
+//! Written once, here, so that neither the broker nor an engine converts, and nothing is downcast.
+
+use super::{Engine, EngineError, FieldError, Identity, Origin, PrepareError, Renewed};
+use crate::broker::batch::{Line, LinePorts};
+use crate::chance::Chance;
+use crate::engine::naming::Naming;
+use crate::ids::LeaseId;
+use crate::lease::Handle;
+use crate::secret::Secret;
+use crate::store::Revision;
+use crate::tasks::Pending;
+use crate::time::Timestamp;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// What an operator writes.
+pub type Fields = Map<String, Value>;
+
+/// A kind of engine, before it stands for any target.
+pub trait Kind: fmt::Debug + Send + Sync {
+    /// Its name in Vault's API.
+    fn name(&self) -> &'static str;
+    /// Checks a configuration without asking the target; returns what of it is shown.
+    fn shown(&self, fields: &Fields) -> Result<Fields, FieldError>;
+    /// Checks a role without asking the target; returns it with every default filled in.
+    fn role(&self, fields: &Fields) -> Result<Fields, FieldError>;
+    /// Stands for a target from now on.
+    fn open(
+        &self,
+        fields: &Fields,
+        origin: Origin,
+        ports: LinePorts,
+    ) -> Result<Arc<dyn OpenTarget>, FieldError>;
+}
+
+/// A role as the store has it.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleRef<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Which write of it this is.
+    pub revision: Revision,
+    /// What the operator wrote.
+    pub fields: &'a Fields,
+}
+
+/// A credential to extend.
+#[derive(Debug)]
+pub struct ToRenew<'a> {
+    /// The lease it lives under.
+    pub lease: LeaseId,
+    /// What it is called.
+    pub handle: &'a Handle,
+    /// The role as it is now.
+    pub role: RoleRef<'a>,
+    /// The new end.
+    pub lapses_at: Timestamp,
+    /// When nobody waits any longer.
+    pub answer_by: Timestamp,
+}
+
+/// A credential to remove.
+#[derive(Debug)]
+pub struct ToRevoke<'a> {
+    /// The lease it lives under.
+    pub lease: LeaseId,
+    /// What it is called.
+    pub handle: &'a Handle,
+    /// The role as it is now, if it is still of this target.
+    pub role: Option<RoleRef<'a>>,
+    /// Until when an issue that is not known to be answered was allowed to create.
+    pub unanswered_until: Option<Timestamp>,
+    /// When nobody waits any longer.
+    pub answer_by: Timestamp,
+}
+
+/// A credential that bears our mark.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The lease the mark names.
+    pub lease: LeaseId,
+    /// What it is called.
+    pub handle: Handle,
+    /// Its own end, where the target knows ends.
+    pub lapses_at: Option<Timestamp>,
+}
+
+/// A target that an engine stands for.
+pub trait OpenTarget: fmt::Debug + Send + Sync {
+    /// Binds a role, so that credentials can be made by it.
+    fn bind(&self, role: RoleRef<'_>) -> Result<Arc<dyn Recipe>, FieldError>;
+    /// See [`Engine::renew`].
+    fn renew(&self, asked: ToRenew<'_>) -> Pending<'static, Result<Renewed, EngineError>>;
+    /// See [`Engine::revoke`].
+    fn revoke(&self, asked: ToRevoke<'_>) -> Pending<'static, Result<(), EngineError>>;
+    /// See [`Engine::list`].
+    fn list(&self) -> Pending<'_, Result<Vec<Listed>, EngineError>>;
+    /// See [`Engine::identity`].
+    fn identity(&self) -> Pending<'_, Result<Identity, EngineError>>;
+    /// See [`Engine::lacks`].
+    fn lacks<'a>(
+        &'a self,
+        role: Option<RoleRef<'a>>,
+    ) -> Pending<'a, Result<Vec<String>, EngineError>>;
+}
+
+/// A role bound to its target.
+pub trait Recipe: fmt::Debug + Send + Sync {
+    /// See [`Engine::prepare`].
+    fn prepare(
+        &self,
+        naming: &Naming<'_>,
+        chance: &dyn Chance,
+    ) -> Result<Box<dyn Drafted>, PrepareError>;
+}
+
+/// A credential prepared in memory, between its name and its issue.
+pub trait Drafted: Send {
+    /// What the credential will be called.
+    fn handle(&self) -> &Handle;
+    /// See [`Engine::derive`].
+    fn derive(&mut self);
+    /// Asks the target.
+    fn issue(
+        self: Box<Self>,
+        lapses_at: Timestamp,
+        issue_by: Timestamp,
+    ) -> Pending<'static, Result<Secret, EngineError>>;
+}
+
+/// The one implementation of [`Kind`].
+pub struct KindOf<E>(PhantomData<fn() -> E>);
+
+impl<E: Engine> KindOf<E> {
+    /// Makes the engine `E` known.
+    #[must_use]
+    #[expect(clippy::new_ret_no_self, reason = "a kind is only ever held without its type")]
+    pub fn new() -> Arc<dyn Kind> {
+        Arc::new(Self(PhantomData))
+    }
+}
+
+impl<E: Engine> fmt::Debug for KindOf<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KindOf({})", E::KIND)
+    }
+}
+
+impl<E: Engine> Kind for KindOf<E> {
+    fn name(&self) -> &'static str {
+        E::KIND
+    }
+
+    fn shown(&self, fields: &Fields) -> Result<Fields, FieldError> {
+        E::config(fields).map(|config| E::shown(&config))
+    }
+
+    fn role(&self, fields: &Fields) -> Result<Fields, FieldError> {
+        match serde_json::to_value(E::role(fields)?) {
+            Ok(Value::Object(role)) => Ok(role),
+            Ok(_) | Err(_) => Err(FieldError("the role cannot be written down".into())),
+        }
+    }
+
+    fn open(
+        &self,
+        fields: &Fields,
+        origin: Origin,
+        ports: LinePorts,
+    ) -> Result<Arc<dyn OpenTarget>, FieldError> {
+        let engine = E::open(E::config(fields)?, origin)?;
+        Ok(Arc::new(Line::new(engine, ports)))
+    }
+}

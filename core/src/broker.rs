@@ -1,0 +1,189 @@
+//! The ports and the limits, nothing else: what stands between callers, store and targets.
+//!
+//! Each verb is one file below, and each file is read from top to bottom.
+
+mod authenticate;
+pub mod batch;
+mod flights;
+mod housekeep;
+mod issue;
+mod lanes;
+mod lookup;
+mod mount;
+mod open_targets;
+mod reconcile;
+mod renew;
+mod revoke;
+mod role;
+mod sweep;
+mod target;
+mod token;
+
+pub use authenticate::{AdmitError, Caller};
+pub use issue::{IssueError, Issued};
+pub use lookup::{LeaseView, LookupError};
+pub use mount::{MountError, MountWrite};
+pub use reconcile::{ReconcileError, Report};
+pub use renew::{RenewError, RenewedLease};
+pub use revoke::{RevokeError, Revoked, Until};
+pub use role::{RoleError, RoleView, RoleWrite};
+pub use sweep::Swept;
+pub use target::{TargetError, TargetView, TargetWrite};
+pub use token::{TokenError, TokenMade, TokenRequest};
+
+use crate::audit::{Asked, Audit, Trail};
+use crate::chance::Chance;
+use crate::engine::erased::Kind;
+use crate::ids::{BootId, InstallationId, LeaseId};
+use crate::lease::queue::Queue;
+use crate::limits::Limits;
+use crate::mount::Catalog;
+use crate::seal::Unsealed;
+use crate::secret::SecretText;
+use crate::store::records::Records;
+use crate::store::{Store, StoreError};
+use crate::tasks::Tasks;
+use crate::time::{Clock, Timestamp};
+use aws_lc_rs::hmac;
+use futures_channel::mpsc;
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+/// How the broker reaches the world.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub chance: Arc<dyn Chance>,
+    /// Work beside the caller.
+    pub tasks: Arc<dyn Tasks>,
+    /// Where requests and revocations are recorded; on none if there is none, as in Vault.
+    pub audit: Vec<Arc<dyn Audit>>,
+}
+
+/// Stands between callers, store and targets. Exists only while the store is unsealed.
+pub struct Broker {
+    records: Records,
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+    tasks: Arc<dyn Tasks>,
+    trail: Trail,
+    audit_key: hmac::Key,
+    token_key: hmac::Key,
+    installation: InstallationId,
+    boot: BootId,
+    limits: Limits,
+    kinds: Vec<Arc<dyn Kind>>,
+    catalog: RwLock<Arc<Catalog>>,
+    open_targets: open_targets::OpenTargets,
+    /// Issues that callers wait for.
+    issuing: flights::Flights,
+    /// Issues of this process that were never answered, or not for sure. An issue of another process is
+    /// taken for unanswered until it settles.
+    unanswered: Mutex<HashSet<LeaseId>>,
+    /// Revocations that are being attempted.
+    revoking: flights::Flights,
+    leases_due: Mutex<Queue>,
+    tokens_due: Mutex<Queue>,
+    lanes: lanes::Lanes,
+    wake: mpsc::Sender<()>,
+}
+
+/// A request, as its caller sent it.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// What the audit sees of it.
+    pub asked: Asked,
+    /// The token it came with.
+    pub token: Option<SecretText>,
+}
+
+impl Broker {
+    /// Stands before an unsealed store. The receiver is told whenever something may be due earlier than the last
+    /// sweep said.
+    pub async fn open(
+        ports: Ports,
+        unsealed: Unsealed,
+        kinds: Vec<Arc<dyn Kind>>,
+        limits: Limits,
+    ) -> Result<(Arc<Self>, mpsc::Receiver<()>), StoreError> {
+        let records = Records::new(ports.store, unsealed.barrier, Arc::clone(&ports.chance));
+        let catalog = Catalog::load(&records).await?;
+        let boot = BootId::new(ports.clock.now(), &*ports.chance);
+        let (wake, woken) = mpsc::channel(1);
+        let broker = Self {
+            records,
+            trail: Trail::new(ports.audit, unsealed.audit_key.clone()),
+            audit_key: unsealed.audit_key,
+            token_key: unsealed.token_key,
+            installation: unsealed.installation,
+            boot,
+            limits,
+            kinds,
+            catalog: RwLock::new(Arc::new(catalog)),
+            open_targets: open_targets::OpenTargets::default(),
+            issuing: flights::Flights::default(),
+            unanswered: Mutex::default(),
+            revoking: flights::Flights::default(),
+            leases_due: Mutex::default(),
+            tokens_due: Mutex::default(),
+            lanes: lanes::Lanes::default(),
+            wake,
+            clock: ports.clock,
+            chance: ports.chance,
+            tasks: ports.tasks,
+        };
+        Ok((Arc::new(broker), woken))
+    }
+
+    /// Returns which installation this is.
+    pub fn installation(&self) -> InstallationId {
+        self.installation
+    }
+
+    /// Returns the time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns what operators have set up, as it is now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read())
+    }
+
+    /// Returns the limits of the whole installation.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Reads anew what operators have set up, after a change of it or a conflict over it.
+    async fn reload(&self) -> Result<(), StoreError> {
+        let catalog = Arc::new(Catalog::load(&self.records).await?);
+        *self.catalog.write() = catalog;
+        Ok(())
+    }
+
+    /// Notes that a lease needs a look at `at`, and wakes the sweep if that is now.
+    fn due(&self, id: LeaseId, at: Timestamp) {
+        self.leases_due.lock().push(at, *id.bytes());
+        if at <= self.clock.now() {
+            self.wake_sweep();
+        }
+    }
+
+    fn wake_sweep(&self) {
+        // Full means that it has been woken and not yet looked.
+        let _ = self.wake.clone().try_send(());
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("installation", &self.installation).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Says who a caller is and whether they may, and records the request before anything is done.
+
+use super::{Broker, Request};
+use crate::access::policy::{Need, allows};
+use crate::access::token::{Token, key_of};
+use crate::audit::{Answer, AuditError, Who};
+use crate::limits::CONFLICT_TRIES;
+use crate::store::records::Found;
+use crate::store::tokens::{TokenKey, uses_at};
+use crate::store::{Batch, StoreError};
+use std::fmt;
+use std::sync::Arc;
+
+/// Who sent a request, once that is known and they may.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(super) token: Arc<Found<Token>>,
+    pub(super) who: Arc<Who>,
+    pub(super) spent: bool,
+}
+
+/// The request goes no further, and nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    /// There is no token, or it is not good.
+    #[error("permission denied")]
+    BadToken,
+    /// The token is good, but its policies do not allow this.
+    #[error("permission denied")]
+    Denied,
+    /// The request or its answer could not be recorded.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What of an outcome the audit is shown.
+pub(super) trait Recorded {
+    fn recorded(&self) -> Answer;
+}
+
+impl Recorded for () {
+    fn recorded(&self) -> Answer {
+        Answer::default()
+    }
+}
+
+impl Broker {
+    /// Admits a request: its token is good, its policies allow it, and it is recorded.
+    pub(super) async fn admit(&self, request: &Request, need: Need) -> Result<Caller, AdmitError> {
+        let now = self.clock.now();
+        match self.authenticate(request, need).await {
+            Ok(caller) => {
+                self.trail.asked(&request.asked, Some(&caller.who), now).await?;
+                Ok(caller)
+            }
+            Err(refused) => {
+                self.trail.answered(&request.asked, None, &Answer::error(&refused), now).await?;
+                Err(refused)
+            }
+        }
+    }
+
+    async fn authenticate(&self, request: &Request, need: Need) -> Result<Caller, AdmitError> {
+        let text = request.token.as_ref().ok_or(AdmitError::BadToken)?;
+        let key = key_of(&self.token_key, text);
+        let token = self.records.token(&key).await?.ok_or(AdmitError::BadToken)?;
+        let now = self.clock.now();
+        if !token.record.is_held(now) {
+            return Err(AdmitError::BadToken);
+        }
+        let spent = token.record.num_uses > 0 && self.spend_use(&key).await? == 0;
+        if !allows(&token.record, need) {
+            return Err(AdmitError::Denied);
+        }
+        let who = Arc::new(Who::holder(&token.record, now, &self.audit_key));
+        Ok(Caller { token: Arc::new(token), who, spent })
+    }
+
+    /// Spends one use of a token with few, durably, before anything else is done; returns how many are left.
+    async fn spend_use(&self, key: &TokenKey) -> Result<u32, AdmitError> {
+        let at = uses_at(key);
+        for _ in 0..CONFLICT_TRIES.saturating_mul(8) {
+            let uses = self.records.read::<u32>(&at).await?.ok_or(AdmitError::BadToken)?;
+            let left = uses.record.checked_sub(1).ok_or(AdmitError::BadToken)?;
+            let sealed = self.records.seal(&at, &left)?;
+            let batch =
+                Batch::default().expect(at.clone(), Some(uses.revision)).put(at.clone(), sealed);
+            match self.records.commit(batch).await {
+                Ok(_) => return Ok(left),
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// Serves a request from its admission to the record of its answer. All verbs but `issue`, whose answer is a
+    /// secret, are served so.
+    pub(super) async fn served<T, E, F>(
+        self: &Arc<Self>,
+        request: &Request,
+        need: Need,
+        verb: impl FnOnce(Caller) -> F,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        T: Recorded,
+        E: From<AdmitError> + fmt::Display,
+    {
+        let caller = self.admit(request, need).await?;
+        let outcome = verb(caller.clone()).await;
+        let answer = match &outcome {
+            Ok(done) => done.recorded(),
+            Err(error) => Answer::error(error),
+        };
+        self.conclude(request, &caller, &answer).await?;
+        outcome
+    }
+
+    /// Records what is answered; a token that had this one use left ends.
+    pub(super) async fn conclude(
+        self: &Arc<Self>,
+        request: &Request,
+        caller: &Caller,
+        answer: &Answer,
+    ) -> Result<(), AdmitError> {
+        if caller.spent {
+            self.end_token_soon(caller.token.record.key);
+        }
+        Ok(self.trail.answered(&request.asked, Some(&caller.who), answer, self.clock.now()).await?)
+    }
+}

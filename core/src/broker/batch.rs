@@ -1,0 +1,284 @@
+//! What waits for a target, formed into batches. Engines only execute them.
+//!
+//! A line has one worker for each connection of its target, and each worker takes the next batch as soon
+//! as it is free: what waits is divided over the free workers, so nothing ever waits for a batch to fill,
+//! and a lone caller is as fast as without batches. A batch holds one role's issues only, and no more
+//! than keep a connection busy for [`BATCH_TIME`], as measured.
+
+mod cost;
+mod run;
+mod waiting;
+
+use crate::chance::Chance;
+use crate::engine::erased::{Drafted, Listed, OpenTarget, Recipe, RoleRef, ToRenew, ToRevoke};
+use crate::engine::naming::Naming;
+use crate::engine::{
+    Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, PrepareError, Renewal, Renewed,
+    Revocation,
+};
+use crate::lease::Handle;
+use crate::limits::WAITING_MAX;
+use crate::secret::Secret;
+use crate::store::Revision;
+use crate::tasks::{Pending, Tasks};
+use crate::time::{Clock, Timestamp};
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use waiting::{Job, Waiting};
+
+/// What a line needs of the world.
+#[derive(Clone, Debug)]
+pub struct LinePorts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for the jitter of retries.
+    pub chance: Arc<dyn Chance>,
+    /// Work beside the caller.
+    pub tasks: Arc<dyn Tasks>,
+}
+
+/// How long past its deadline an answer is waited for: the deadline is the target's own as well, and its
+/// answer that time was up is worth more than silence.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The line before one target, with the engine that stands for it.
+#[derive(Debug)]
+pub struct Line<E: Engine>(Arc<Inner<E>>);
+
+#[derive(Debug)]
+struct Inner<E: Engine> {
+    engine: E,
+    ports: LinePorts,
+    roles: Mutex<HashMap<String, KnownRole<E>>>,
+    waiting: Mutex<Waiting<E>>,
+}
+
+/// A role as it was parsed at one write of it.
+type KnownRole<E> = (Revision, Arc<<E as Engine>::Role>);
+
+/// One question and where its answer goes.
+type Asked<Q, A> = (Q, oneshot::Sender<Result<A, EngineError>>);
+
+impl<E: Engine> Line<E> {
+    /// Stands before a target.
+    #[must_use]
+    pub fn new(engine: E, ports: LinePorts) -> Self {
+        let waiting = Mutex::new(Waiting::default());
+        Self(Arc::new(Inner { engine, ports, roles: Mutex::default(), waiting }))
+    }
+}
+
+impl<E: Engine> Inner<E> {
+    /// Parses a role once for each write of it, so that its issues can be told to belong together.
+    fn typed_role(&self, role: RoleRef<'_>) -> Result<Arc<E::Role>, FieldError> {
+        let mut roles = self.roles.lock();
+        if let Some((_, known)) = roles.get(role.name).filter(|(at, _)| *at == role.revision) {
+            return Ok(Arc::clone(known));
+        }
+        let parsed = Arc::new(E::role(role.fields)?);
+        roles.insert(role.name.to_owned(), (role.revision, Arc::clone(&parsed)));
+        Ok(parsed)
+    }
+
+    /// Puts a question into the line, and sees that somebody works on it.
+    fn ask<A: Send + 'static>(
+        self: &Arc<Self>,
+        answer_by: Timestamp,
+        join: impl FnOnce(&mut Waiting<E>, oneshot::Sender<Result<A, EngineError>>),
+    ) -> Pending<'static, Result<A, EngineError>> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.len() >= WAITING_MAX {
+                let message = format!("{WAITING_MAX} requests wait for this target already");
+                return Box::pin(async { Err(EngineError::refused(Cause::Contended, message)) });
+            }
+            join(&mut waiting, answer);
+        }
+        self.hire();
+        let deadline = self.ports.tasks.sleep_until(answer_by.plus(GRACE));
+        Box::pin(async move {
+            match select(answered, deadline).await {
+                Either::Left((Ok(answer), _)) => answer,
+                // The worker is gone without a word: it may have asked.
+                Either::Left((Err(oneshot::Canceled), _)) => {
+                    Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"))
+                }
+                Either::Right(_) => {
+                    Err(EngineError::uncertain(Cause::TooLate, "the target did not answer in time"))
+                }
+            }
+        })
+    }
+
+    /// Starts a worker if there is work and a connection for it.
+    fn hire(self: &Arc<Self>) {
+        let first = self.waiting.lock().hire(self.engine.connections());
+        if let Some(job) = first {
+            let line = Arc::clone(self);
+            self.ports.tasks.spawn(Box::pin(async move { line.work(job).await }));
+        }
+    }
+
+    async fn work(self: Arc<Self>, first: Job<E>) {
+        let mut place = Place { line: &self, one_lane: first.one_lane() };
+        let mut job = Some(first);
+        while let Some(current) = job {
+            place.one_lane = current.one_lane();
+            self.run(current).await;
+            job = self.waiting.lock().next_for(place.one_lane, self.engine.connections());
+            if job.is_some() {
+                // Its lane was given back with the question for the next job.
+                place.one_lane = false;
+            }
+        }
+        // The last question found nothing and has dismissed this worker already.
+        std::mem::forget(place);
+    }
+}
+
+/// A worker's place at the target. Dropped only when an engine panics: then the place is free again.
+struct Place<'a, E: Engine> {
+    line: &'a Arc<Inner<E>>,
+    one_lane: bool,
+}
+
+impl<E: Engine> Drop for Place<'_, E> {
+    fn drop(&mut self) {
+        self.line.waiting.lock().dismiss(self.one_lane);
+        self.line.hire();
+    }
+}
+
+impl<E: Engine> OpenTarget for Line<E> {
+    fn bind(&self, role: RoleRef<'_>) -> Result<Arc<dyn Recipe>, FieldError> {
+        let role = self.0.typed_role(role)?;
+        Ok(Arc::new(Bound { line: Arc::clone(&self.0), role }))
+    }
+
+    fn renew(&self, asked: ToRenew<'_>) -> Pending<'static, Result<Renewed, EngineError>> {
+        let handle = parsed::<E::Handle>(asked.handle);
+        let role = self.0.typed_role(asked.role);
+        let (handle, role) = match (handle, role) {
+            (Ok(handle), Ok(role)) => (handle, role),
+            (Err(error), _) => return Box::pin(async { Err(error) }),
+            (_, Err(FieldError(message))) => {
+                return Box::pin(async { Err(EngineError::refused(Cause::Rejected, message)) });
+            }
+        };
+        let (lease, lapses_at, answer_by) = (asked.lease, asked.lapses_at, asked.answer_by);
+        let renewal = Renewal { lease, handle, role, lapses_at, answer_by };
+        self.0.ask(answer_by, |waiting, answer| waiting.renewals.push_back((renewal, answer)))
+    }
+
+    fn revoke(&self, asked: ToRevoke<'_>) -> Pending<'static, Result<(), EngineError>> {
+        let handle = match parsed::<E::Handle>(asked.handle) {
+            Ok(handle) => handle,
+            Err(error) => return Box::pin(async { Err(error) }),
+        };
+        // A role that no longer parses leaves the statements in the handle.
+        let role = asked.role.and_then(|role| self.0.typed_role(role).ok());
+        let (lease, answer_by) = (asked.lease, asked.answer_by);
+        let unanswered_until = asked.unanswered_until;
+        let revocation = Revocation { lease, handle, role, unanswered_until, answer_by };
+        self.0.ask(answer_by, |waiting, answer| waiting.revocations.push_back((revocation, answer)))
+    }
+
+    fn list(&self) -> Pending<'_, Result<Vec<Listed>, EngineError>> {
+        Box::pin(async {
+            let marked = self.0.engine.list().await?;
+            let listed = marked.into_iter().map(|marked| {
+                let handle = written(&marked.handle)?;
+                Ok(Listed { lease: marked.lease, handle, lapses_at: marked.lapses_at })
+            });
+            listed
+                .collect::<Result<_, PrepareError>>()
+                .map_err(|error| EngineError::refused(Cause::Rejected, error.to_string()))
+        })
+    }
+
+    fn identity(&self) -> Pending<'_, Result<Identity, EngineError>> {
+        Box::pin(self.0.engine.identity())
+    }
+
+    fn lacks<'a>(
+        &'a self,
+        role: Option<RoleRef<'a>>,
+    ) -> Pending<'a, Result<Vec<String>, EngineError>> {
+        Box::pin(async move {
+            let role = role.map(|role| self.0.typed_role(role)).transpose();
+            let role =
+                role.map_err(|FieldError(message)| EngineError::refused(Cause::Rejected, message))?;
+            self.0.engine.lacks(role.as_deref()).await
+        })
+    }
+}
+
+/// A role bound to the line of its target.
+#[derive(Debug)]
+struct Bound<E: Engine> {
+    line: Arc<Inner<E>>,
+    role: Arc<E::Role>,
+}
+
+impl<E: Engine> Recipe for Bound<E> {
+    fn prepare(
+        &self,
+        naming: &Naming<'_>,
+        chance: &dyn Chance,
+    ) -> Result<Box<dyn Drafted>, PrepareError> {
+        let (typed, draft) = self.line.engine.prepare(&self.role, naming, chance)?;
+        let handle = written(&typed)?;
+        let (line, role) = (Arc::clone(&self.line), Arc::clone(&self.role));
+        Ok(Box::new(OneDraft { line, role, lease: naming.lease, handle, typed, draft }))
+    }
+}
+
+/// The one implementation of [`Drafted`].
+struct OneDraft<E: Engine> {
+    line: Arc<Inner<E>>,
+    role: Arc<E::Role>,
+    lease: crate::ids::LeaseId,
+    handle: Handle,
+    typed: E::Handle,
+    draft: E::Draft,
+}
+
+impl<E: Engine> Drafted for OneDraft<E> {
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    fn derive(&mut self) {
+        self.line.engine.derive(&self.role, &mut self.draft);
+    }
+
+    fn issue(
+        self: Box<Self>,
+        lapses_at: Timestamp,
+        issue_by: Timestamp,
+    ) -> Pending<'static, Result<Secret, EngineError>> {
+        let Self { line, role, lease, typed, draft, .. } = *self;
+        let sharing = line.engine.sharing(&role, &typed);
+        let issue = Issue { lease, handle: typed, draft: Draft(draft), role, lapses_at, issue_by };
+        line.ask(issue_by, |waiting, answer| waiting.join_issue(issue, sharing, answer))
+    }
+}
+
+fn parsed<H: DeserializeOwned>(handle: &Handle) -> Result<H, EngineError> {
+    serde_json::from_str(handle.0.get()).map_err(|error| {
+        let message = format!("the lease's handle cannot be read: {error}");
+        EngineError::refused(Cause::NeedsOperator, message)
+    })
+}
+
+fn written<H: serde::Serialize>(handle: &H) -> Result<Handle, PrepareError> {
+    serde_json::value::to_raw_value(handle)
+        .map(Handle)
+        .map_err(|error| PrepareError::Role(format!("the handle cannot be written down: {error}")))
+}

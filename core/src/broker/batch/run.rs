@@ -1,0 +1,124 @@
+//! Asks the target for a batch, and tries again what may be tried again.
+
+use super::waiting::Job;
+use super::{Asked, Inner};
+use crate::engine::{Cause, Engine, EngineError, Issue};
+use crate::limits::{CONTENDED_TRIES, CONTENDED_WAIT};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+use std::time::Duration;
+
+type Answers<A> = Vec<Result<A, EngineError>>;
+
+impl<E: Engine> Inner<E> {
+    pub(super) async fn run(&self, job: Job<E>) {
+        match job {
+            Job::Issue { members, .. } => self.run_issues(members).await,
+            Job::Renew(members) => {
+                let (asked, answers) = split(members);
+                tell(answers, self.engine.renew(&asked).await);
+            }
+            Job::Revoke(members) => {
+                let (asked, answers) = split(members);
+                let began = self.ports.clock.now();
+                let outcome = self.engine.revoke(&asked).await;
+                self.waiting.lock().note_revoke(asked.len(), self.ports.clock.now().since(began));
+                tell(answers, outcome);
+            }
+        }
+    }
+
+    async fn run_issues(&self, members: Vec<Asked<Issue<E>, Secret>>) {
+        let (asked, answers) = split(members);
+        let began = self.ports.clock.now();
+        let outcome = self.issue_batch(&asked, began).await;
+        if let Some(first) = asked.first() {
+            let took = self.ports.clock.now().since(began);
+            self.waiting.lock().note_issue(&first.role, asked.len(), took);
+        }
+        tell(answers, outcome);
+    }
+
+    /// Issues a batch. Only one that was refused as a whole, before any commit, is tried again, under the
+    /// same `issue_by`: whole where others were in the way, one by one where one member may be to blame.
+    async fn issue_batch(&self, asked: &[Issue<E>], now: Timestamp) -> Answers<Secret> {
+        let issue_by = asked.iter().map(|issue| issue.issue_by).min().unwrap_or(now);
+        let outcome = self.issue_uncontended(asked, issue_by).await;
+        match common_refusal(&outcome) {
+            Some(Cause::Rejected | Cause::Contended | Cause::NeedsOperator) if asked.len() > 1 => {
+                let mut outcome = Vec::with_capacity(asked.len());
+                for one in asked.chunks(1) {
+                    outcome.append(&mut self.issue_uncontended(one, issue_by).await);
+                }
+                outcome
+            }
+            Some(_) | None => outcome,
+        }
+    }
+
+    async fn issue_uncontended(&self, asked: &[Issue<E>], issue_by: Timestamp) -> Answers<Secret> {
+        for attempt in 1_u32.. {
+            let now = self.ports.clock.now();
+            if now >= issue_by {
+                return all(
+                    asked.len(),
+                    &EngineError::refused(
+                        Cause::TooLate,
+                        "time was up before the target was asked",
+                    ),
+                );
+            }
+            let outcome = self.engine.issue(asked).await;
+            if outcome.len() != asked.len() {
+                return all(asked.len(), &wrong_length());
+            }
+            if common_refusal(&outcome) != Some(Cause::Contended) || attempt >= CONTENDED_TRIES {
+                return outcome;
+            }
+            let wait_ms = self.ports.chance.below(CONTENDED_WAIT.saturating_mul(attempt));
+            let now = self.ports.clock.now();
+            self.ports.tasks.sleep_until(now.plus(Duration::from_millis(wait_ms.into()))).await;
+        }
+        Vec::new()
+    }
+}
+
+/// Returns why all members were refused, if all were, and for the same cause.
+fn common_refusal<A>(outcome: &[Result<A, EngineError>]) -> Option<Cause> {
+    let refusal = |answer: &Result<A, EngineError>| match answer {
+        Err(EngineError::Refused(reason)) => Some(reason.cause),
+        Ok(_) | Err(EngineError::Uncertain(_)) => None,
+    };
+    let first = refusal(outcome.first()?)?;
+    outcome.iter().all(|answer| refusal(answer) == Some(first)).then_some(first)
+}
+
+fn split<Q, A>(
+    members: Vec<Asked<Q, A>>,
+) -> (Vec<Q>, Vec<futures_channel::oneshot::Sender<Result<A, EngineError>>>) {
+    members.into_iter().unzip()
+}
+
+/// Gives every member its answer. One that no longer waits is found by the sweep.
+fn tell<A>(to: Vec<futures_channel::oneshot::Sender<Result<A, EngineError>>>, answers: Answers<A>) {
+    if to.len() == answers.len() {
+        for (to, answer) in to.into_iter().zip(answers) {
+            let _ = to.send(answer);
+        }
+    } else {
+        for to in to {
+            let _ = to.send(Err(wrong_length()));
+        }
+    }
+}
+
+fn all<A>(members: usize, error: &EngineError) -> Answers<A> {
+    (0..members).map(|_| Err(error.clone())).collect()
+}
+
+fn wrong_length() -> EngineError {
+    EngineError::uncertain(
+        Cause::Rejected,
+        "the engine answered for another number of credentials than it was asked for",
+    )
+}

@@ -1,0 +1,202 @@
+//! The order in which what waits is served.
+
+use super::Asked;
+use super::cost::Cost;
+use crate::engine::{Engine, Issue, Renewal, Renewed, Revocation, Sharing};
+use crate::limits::{BATCH_TIME, ISSUE_BATCH_MAX, REVOKE_BATCH_MAX, REVOKE_BATCH_TIME};
+use crate::secret::Secret;
+use futures_channel::oneshot;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// All that waits for one target.
+#[derive(Debug)]
+pub(super) struct Waiting<E: Engine> {
+    /// Issues by who may share a batch; the group that has waited longest is first.
+    groups: VecDeque<Group<E>>,
+    pub(super) renewals: VecDeque<Asked<Renewal<E>, Renewed>>,
+    pub(super) revocations: VecDeque<Asked<Revocation<E>, ()>>,
+    at_work: usize,
+    lane_taken: bool,
+    turn: Turn,
+    costs: VecDeque<(Arc<E::Role>, Cost)>,
+    revoke_cost: Cost,
+}
+
+#[derive(Debug)]
+struct Group<E: Engine> {
+    sharing: Sharing,
+    members: VecDeque<Asked<Issue<E>, Secret>>,
+}
+
+/// Whose turn it is. They alternate, so that neither a storm of lapses nor one of callers starves the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Issues,
+    Renewals,
+    Revocations,
+}
+
+/// A batch to work on.
+#[derive(Debug)]
+pub(super) enum Job<E: Engine> {
+    Issue { members: Vec<Asked<Issue<E>, Secret>>, one_lane: bool },
+    Renew(Vec<Asked<Renewal<E>, Renewed>>),
+    Revoke(Vec<Asked<Revocation<E>, ()>>),
+}
+
+/// Roles whose cost is remembered at one target.
+const COSTS_MAX: usize = 64;
+
+impl<E: Engine> Default for Waiting<E> {
+    fn default() -> Self {
+        Self {
+            groups: VecDeque::new(),
+            renewals: VecDeque::new(),
+            revocations: VecDeque::new(),
+            at_work: 0,
+            lane_taken: false,
+            turn: Turn::default(),
+            costs: VecDeque::new(),
+            revoke_cost: Cost::default(),
+        }
+    }
+}
+
+impl<E: Engine> Job<E> {
+    pub(super) fn one_lane(&self) -> bool {
+        match self {
+            Self::Issue { one_lane, .. } => *one_lane,
+            Self::Renew(_) | Self::Revoke(_) => false,
+        }
+    }
+}
+
+impl<E: Engine> Waiting<E> {
+    /// How many questions wait.
+    pub(super) fn len(&self) -> usize {
+        let issues =
+            self.groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.members.len()));
+        issues.saturating_add(self.renewals.len()).saturating_add(self.revocations.len())
+    }
+
+    /// Puts an issue to those it may share a batch with.
+    pub(super) fn join_issue(
+        &mut self,
+        issue: Issue<E>,
+        sharing: Sharing,
+        answer: oneshot::Sender<Result<Secret, crate::engine::EngineError>>,
+    ) {
+        let shares = |group: &&mut Group<E>| {
+            sharing.group.is_some()
+                && group.sharing == sharing
+                && group
+                    .members
+                    .front()
+                    .is_some_and(|(first, _)| Arc::ptr_eq(&first.role, &issue.role))
+        };
+        match self.groups.iter_mut().find(shares) {
+            Some(group) => group.members.push_back((issue, answer)),
+            None => self.groups.push_back(Group { sharing, members: [(issue, answer)].into() }),
+        }
+    }
+
+    /// A worker starts, if there is a connection and work for it.
+    pub(super) fn hire(&mut self, connections: usize) -> Option<Job<E>> {
+        if self.at_work >= connections.max(1) {
+            return None;
+        }
+        let job = self.take(connections)?;
+        self.at_work = self.at_work.saturating_add(1);
+        Some(job)
+    }
+
+    /// A worker is done and asks for more; it is dismissed if there is nothing.
+    pub(super) fn next_for(&mut self, had_lane: bool, connections: usize) -> Option<Job<E>> {
+        if had_lane {
+            self.lane_taken = false;
+        }
+        let job = self.take(connections);
+        if job.is_none() {
+            self.dismiss(false);
+        }
+        job
+    }
+
+    /// A worker leaves.
+    pub(super) fn dismiss(&mut self, had_lane: bool) {
+        self.at_work = self.at_work.saturating_sub(1);
+        if had_lane {
+            self.lane_taken = false;
+        }
+    }
+
+    /// Notes what a batch of issues cost.
+    pub(super) fn note_issue(&mut self, role: &Arc<E::Role>, members: usize, took: Duration) {
+        if let Some((_, cost)) = self.costs.iter_mut().find(|(known, _)| Arc::ptr_eq(known, role)) {
+            cost.note(members, took);
+            return;
+        }
+        let mut cost = Cost::default();
+        cost.note(members, took);
+        self.costs.push_front((Arc::clone(role), cost));
+        self.costs.truncate(COSTS_MAX);
+    }
+
+    /// Notes what a batch of revocations cost.
+    pub(super) fn note_revoke(&mut self, members: usize, took: Duration) {
+        self.revoke_cost.note(members, took);
+    }
+
+    fn take(&mut self, connections: usize) -> Option<Job<E>> {
+        let free = connections.max(1).saturating_sub(self.at_work).max(1);
+        for _ in 0..3 {
+            let job = match self.turn {
+                Turn::Issues => self.take_issues(free),
+                Turn::Renewals => self.take_renewals(free),
+                Turn::Revocations => self.take_revocations(),
+            };
+            self.turn = match self.turn {
+                Turn::Issues => Turn::Renewals,
+                Turn::Renewals => Turn::Revocations,
+                Turn::Revocations => Turn::Issues,
+            };
+            if job.is_some() {
+                return job;
+            }
+        }
+        None
+    }
+
+    fn take_issues(&mut self, free: usize) -> Option<Job<E>> {
+        let lane_taken = self.lane_taken;
+        let at = self.groups.iter().position(|group| !(group.sharing.one_lane && lane_taken))?;
+        let mut group = self.groups.remove(at)?;
+        let (first, _) = group.members.front()?;
+        let cost = self.costs.iter().find(|(role, _)| Arc::ptr_eq(role, &first.role));
+        let most =
+            cost.map(|(_, cost)| *cost).unwrap_or_default().members(BATCH_TIME, ISSUE_BATCH_MAX);
+        let share = group.members.len().div_ceil(free);
+        let members: Vec<_> = group.members.drain(..share.min(most)).collect();
+        let one_lane = group.sharing.one_lane;
+        self.lane_taken |= one_lane;
+        if !group.members.is_empty() {
+            self.groups.push_back(group);
+        }
+        Some(Job::Issue { members, one_lane })
+    }
+
+    fn take_renewals(&mut self, free: usize) -> Option<Job<E>> {
+        let share = self.renewals.len().div_ceil(free).min(ISSUE_BATCH_MAX);
+        (share > 0).then(|| Job::Renew(self.renewals.drain(..share).collect()))
+    }
+
+    fn take_revocations(&mut self) -> Option<Job<E>> {
+        // Not divided over the free connections: nobody waits, and one commit for all costs the target less.
+        let most = self.revoke_cost.members(REVOKE_BATCH_TIME, REVOKE_BATCH_MAX);
+        let share = self.revocations.len().min(most);
+        (share > 0).then(|| Job::Revoke(self.revocations.drain(..share).collect()))
+    }
+}

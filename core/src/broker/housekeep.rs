@@ -1,0 +1,73 @@
+//! Removes what is kept only until something else is gone.
+
+use super::Broker;
+use crate::limits::{HISTORY_KEPT, ISSUE_WITHIN, READ_CHUNK, SETTLE};
+use crate::store::mounts::retired_at;
+use crate::store::{Key, StoreError};
+use std::sync::Arc;
+
+impl Broker {
+    /// Removes retired targets and closed mounts whose last lease is gone, goes on revoking the leases of closed
+    /// mounts, and forgets history that is old enough. Called every minute or so; nothing depends on when.
+    pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
+        let settled_before = self.clock.now().minus(ISSUE_WITHIN.saturating_add(SETTLE));
+        self.unanswered.lock().retain(|lease| lease.made_at() > settled_before);
+        let retired = self.drop_retired().await?;
+        let closed = self.drop_closed().await?;
+        if retired || closed {
+            self.reload().await?;
+        }
+        self.forget_history().await
+    }
+
+    async fn drop_retired(&self) -> Result<bool, StoreError> {
+        let mut dropped = false;
+        for target in self.catalog().retired() {
+            let record = &target.record;
+            let is_current = self.catalog().mount(record.mount).is_some_and(|entry| {
+                entry.targets.get(&record.name).is_some_and(|now| {
+                    now.record.id == record.id && now.record.generation == record.generation
+                })
+            });
+            if is_current || self.has_leases(record.mount, record.id, record.generation).await? {
+                continue;
+            }
+            match self
+                .records
+                .drop_record(retired_at(record.id, record.generation), target.revision)
+                .await
+            {
+                Ok(_) => dropped = true,
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+            self.close_target(record.id, record.generation);
+        }
+        Ok(dropped)
+    }
+
+    async fn drop_closed(self: &Arc<Self>) -> Result<bool, StoreError> {
+        let mut dropped = false;
+        let catalog = self.catalog();
+        for entry in catalog.all_mounts().filter(|entry| entry.mount.record.closed_at.is_some()) {
+            let id = entry.mount.record.id;
+            if self.records.leases_of_role(id, None, None, 1).await?.is_empty() {
+                self.records.remove_mount(&entry.mount).await?;
+                dropped = true;
+            } else {
+                // The process may have died before all of them were marked.
+                self.revoke_mount_soon(id);
+            }
+        }
+        Ok(dropped)
+    }
+
+    async fn forget_history(&self) -> Result<(), StoreError> {
+        let before = self.clock.now().minus(HISTORY_KEPT);
+        let mut from = Some(Key::default());
+        while let Some(start) = from {
+            from = self.records.forget_history(&start, before, READ_CHUNK).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! Issues a credential: the whole story, from the request to the secret.
+
+use super::authenticate::{AdmitError, Caller};
+use super::flights::Flight;
+use super::{Broker, Request};
+use crate::access::policy::Need;
+use crate::audit::Answer;
+use crate::engine::erased::{Drafted, RoleRef};
+use crate::engine::naming::Naming;
+use crate::engine::{EngineError, FieldError, PrepareError};
+use crate::ids::LeaseId;
+use crate::lease::term::Term;
+use crate::lease::{Cause, IssueSpan, Lease, Owner, Place};
+use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, SETTLE};
+use crate::mount::MountEntry;
+use crate::secret::Secret;
+use crate::store::mounts::{Role, Target, mount_at, role_at, target_at};
+use crate::store::records::Found;
+use crate::store::tokens::token_at;
+use crate::store::{Batch, StoreError};
+use crate::time::Timestamp;
+use futures_channel::oneshot;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A secret, and the lease it lives under.
+#[derive(Debug)]
+pub struct Issued {
+    /// The lease's name on the wire.
+    pub lease_id: String,
+    /// How long it lives.
+    pub ttl: Duration,
+    /// What the caller asked for.
+    pub secret: Secret,
+    /// Set if the role's TTL was over its maximum: what it was, and what it was capped to.
+    pub capped: Option<(Duration, Duration)>,
+}
+
+/// No secret was handed out. Whatever there may be at the target is on a lease.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The request was not admitted, or its answer could not be recorded.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// There is no such role.
+    #[error("unknown role: {0}")]
+    UnknownRole(String),
+    /// The role's target is not configured.
+    #[error(
+        "role `{role}` is for the target `{target}`, which is not configured; write `config/{target}` first"
+    )]
+    UnknownTarget {
+        /// The role.
+        role: String,
+        /// The target it names.
+        target: String,
+    },
+    /// The target does not allow the role.
+    #[error(
+        "{role:?} is not an allowed role of `{target}`; add it to `allowed_roles` of `config/{target}`"
+    )]
+    NotAllowed {
+        /// The role.
+        role: String,
+        /// The target it names.
+        target: String,
+    },
+    /// The configuration or the role cannot be used.
+    #[error("{0}")]
+    Unusable(#[from] FieldError),
+    /// No credential can be named.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The token's last use: its lease would end with it before the secret is read.
+    #[error(
+        "this is the token's last use; a lease would end with the token. use a token with more uses"
+    )]
+    LastUse,
+    /// The lease could not be kept, so the target was not asked.
+    #[error("the lease could not be stored: {0}")]
+    Store(#[from] StoreError),
+    /// The target did not issue.
+    #[error("{0}")]
+    Target(EngineError),
+    /// The lease was revoked while the target was being asked.
+    #[error("the lease was revoked while it was being issued")]
+    Revoked,
+}
+
+/// A lease that is durable, with what is prepared for the target.
+struct Committed {
+    lease: Found<Lease>,
+    drafted: Box<dyn Drafted>,
+    flight: Flight,
+    capped: Option<(Duration, Duration)>,
+}
+
+/// What a path turned out to mean, at one moment.
+struct Plan {
+    entry: Arc<MountEntry>,
+    role: Arc<Found<Role>>,
+    target: Arc<Found<Target>>,
+}
+
+impl Broker {
+    /// Issues a credential of a role and returns its secret.
+    ///
+    /// There is no undo here. Wherever this stops, by an error, a caller who hangs up, or a machine that
+    /// dies, a stored lease names the credential, and the sweep revokes it.
+    pub async fn issue(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        role: &str,
+    ) -> Result<Issued, IssueError> {
+        let caller = self.admit(request, Need::Policy).await?;
+        match self.lend(request, &caller, mount, role).await {
+            Ok((issued, lease)) => {
+                let answer =
+                    Answer::secret(issued.lease_id.clone(), &issued.secret, &self.audit_key);
+                if let Err(error) = self.conclude(request, &caller, &answer).await {
+                    self.give_up(&lease, true).await;
+                    return Err(error.into());
+                }
+                Ok(issued)
+            }
+            Err(error) => {
+                self.conclude(request, &caller, &Answer::error(&error)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits the lease, then asks the target.
+    async fn lend(
+        self: &Arc<Self>,
+        request: &Request,
+        caller: &Caller,
+        mount: &str,
+        role: &str,
+    ) -> Result<(Issued, Found<Lease>), IssueError> {
+        if caller.spent {
+            return Err(IssueError::LastUse);
+        }
+        let Committed { lease, drafted, flight, capped } =
+            self.commit_lease(request, caller, mount, role).await?;
+
+        let record = &lease.record;
+        let answer = drafted.issue(record.term().lapses_at(), record.issue().issue_by).await;
+        if !matches!(answer, Err(EngineError::Uncertain(_))) {
+            self.unanswered.lock().remove(&record.id());
+        }
+        match answer {
+            // Whoever waits to revoke it goes on once the flight is dropped, below.
+            Ok(_) if flight.is_awaited() => Err(IssueError::Revoked),
+            Ok(secret) => {
+                let lease_id = self.catalog().wire_id(record.place(), record.id());
+                let ttl = record.term().lapses_at().since(record.issued_at());
+                Ok((Issued { lease_id, ttl, secret, capped }, lease))
+            }
+            Err(error) => {
+                self.give_up(&lease, matches!(error, EngineError::Refused(_))).await;
+                Err(IssueError::Target(error))
+            }
+        }
+    }
+
+    /// Decides on an issue and commits the decision, anew if what it rests on changed meanwhile.
+    async fn commit_lease(
+        self: &Arc<Self>,
+        request: &Request,
+        caller: &Caller,
+        mount: &str,
+        role: &str,
+    ) -> Result<Committed, IssueError> {
+        let mut token = Arc::clone(&caller.token);
+        for _ in 0..CONFLICT_TRIES {
+            let plan = self.plan(mount, role)?;
+            match self.try_commit(request, &token, &plan).await {
+                Err(IssueError::Store(StoreError::Conflict)) => {
+                    self.reload().await?;
+                    let found = self.records.token(&token.record.key).await?;
+                    let now = self.clock.now();
+                    let held = found.filter(|found| found.record.is_held(now));
+                    token = Arc::new(held.ok_or(AdmitError::BadToken)?);
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    fn plan(&self, mount: &str, role: &str) -> Result<Plan, IssueError> {
+        let catalog = self.catalog();
+        let unknown = || IssueError::UnknownRole(role.to_owned());
+        let entry = Arc::clone(catalog.at(mount).ok_or_else(unknown)?);
+        let role = Arc::clone(entry.roles.get(role).ok_or_else(unknown)?);
+        let (name, target) = (role.record.name.clone(), role.record.target.clone());
+        let Some(found) = entry.targets.get(&target).map(Arc::clone) else {
+            return Err(IssueError::UnknownTarget { role: name, target });
+        };
+        if !found.record.allows(&name) {
+            return Err(IssueError::NotAllowed { role: name, target });
+        }
+        Ok(Plan { entry, role, target: found })
+    }
+
+    async fn try_commit(
+        self: &Arc<Self>,
+        request: &Request,
+        token: &Found<crate::access::token::Token>,
+        plan: &Plan,
+    ) -> Result<Committed, IssueError> {
+        let (mount, role, target) = (&plan.entry.mount, &plan.role, &plan.target);
+        let now = self.clock.now();
+        let id = LeaseId::new(now, &*self.chance);
+        let owner = Owner {
+            token: token.record.key,
+            accessor: token.record.accessor,
+            display_name: token.record.display_name.clone(),
+            request: request.asked.id.clone(),
+        };
+
+        let role_ref = RoleRef {
+            name: &role.record.name,
+            revision: role.revision,
+            fields: &role.record.fields,
+        };
+        let recipe = self.open_target(target)?.bind(role_ref)?;
+        let naming = Naming {
+            lease: id,
+            display_name: &owner.display_name,
+            role_name: &role.record.name,
+            now,
+        };
+        let drafted = recipe.prepare(&naming, &*self.chance)?;
+
+        let (ttl, ttl_max) = plan.entry.ttls(&role.record, &self.limits);
+        let place = Place {
+            mount: mount.record.id,
+            role: role.record.name.clone(),
+            target: target.record.id,
+            generation: target.record.generation,
+        };
+        let term = Term::starting(ttl, now.plus(ttl_max), now);
+        let lease =
+            Lease::new(id, place, owner, drafted.handle().clone(), self.issue_span(now), term, now);
+        let batch = Batch::default()
+            .expect(token_at(&token.record.key), Some(token.revision))
+            .expect(mount_at(mount.record.id), Some(mount.revision))
+            .expect(role_at(mount.record.id, &role.record.name), Some(role.revision))
+            .expect(target_at(mount.record.id, &target.record.name), Some(target.revision));
+        let batch = self.records.put_new_lease(batch, &lease)?;
+
+        // Ids are not reused, so nobody else can be in this flight.
+        let flight = self.issuing.begin(id).ok_or(StoreError::Conflict)?;
+        self.unanswered.lock().insert(id);
+        let derived = self.derive(drafted);
+        let revision = self.records.commit(batch).await?;
+        self.due(id, lease.due_at());
+        let drafted = derived.await.map_err(|oneshot::Canceled| {
+            IssueError::Unusable(FieldError("the credential could not be prepared".into()))
+        })?;
+        let capped = (ttl > ttl_max).then_some((ttl, ttl_max));
+        Ok(Committed { lease: Found { record: lease, revision }, drafted, flight, capped })
+    }
+
+    fn issue_span(&self, now: Timestamp) -> IssueSpan {
+        let issue_by = now.plus(ISSUE_WITHIN);
+        IssueSpan { boot: self.boot, issue_by, settles_at: issue_by.plus(SETTLE) }
+    }
+
+    /// Computes what the target will be sent while the lease is being committed.
+    fn derive(&self, mut drafted: Box<dyn Drafted>) -> oneshot::Receiver<Box<dyn Drafted>> {
+        let (done, derived) = oneshot::channel();
+        self.tasks.compute(Box::new(move || {
+            drafted.derive();
+            // Nobody waits if the commit failed.
+            let _ = done.send(drafted);
+        }));
+        derived
+    }
+
+    /// The secret goes to nobody: the lease is to be revoked, at once if the target has answered.
+    async fn give_up(&self, lease: &Found<Lease>, answered: bool) {
+        let revoking =
+            lease.record.clone().to_revoke(Cause::IssueFailed, answered, self.clock.now());
+        match self.records.replace_lease(lease, &revoking).await {
+            Ok(_) => self.due(revoking.id(), revoking.due_at()),
+            // Somebody revokes it already.
+            Err(StoreError::Conflict) => {}
+            Err(error) => {
+                tracing::error!(lease = %revoking.id(), %error, "a lease that failed waits for its term");
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! How much of the sweep's work each target has in hand, and what waits for it to come back.
+
+use crate::engine::{Cause, EngineError};
+use crate::ids::{LeaseId, TargetId};
+use crate::lease::{Generation, Place};
+use crate::limits::REVOKE_CHUNK;
+use crate::pace::Pace;
+use crate::time::Timestamp;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+
+/// One lane for each target and generation: a slow target slows itself (law 7).
+#[derive(Debug, Default)]
+pub(super) struct Lanes(Mutex<HashMap<Lane, InLane>>);
+
+/// Which lane.
+pub(super) type Lane = (TargetId, Generation);
+
+#[derive(Debug, Default)]
+struct InLane {
+    pace: Pace,
+    in_hand: usize,
+    /// Due leases that wait, 16 bytes each.
+    parked: VecDeque<LeaseId>,
+}
+
+impl Lanes {
+    /// Puts a due lease into its target's lane.
+    pub(super) fn park(&self, lane: Lane, lease: LeaseId) {
+        self.0.lock().entry(lane).or_default().parked.push_back(lease);
+    }
+
+    /// Takes the leases that may be attempted now.
+    pub(super) fn take(&self, now: Timestamp) -> Vec<(Lane, LeaseId)> {
+        let mut taken = Vec::new();
+        for (lane, state) in self.0.lock().iter_mut() {
+            let room = state.pace.allowance(now, REVOKE_CHUNK).saturating_sub(state.in_hand);
+            let room = room.min(state.parked.len());
+            state.in_hand = state.in_hand.saturating_add(room);
+            taken.extend(state.parked.drain(..room).map(|lease| (*lane, lease)));
+        }
+        taken
+    }
+
+    /// An attempt is over, however it went. Tells whether anything waits in the lane.
+    pub(super) fn done(&self, lane: Lane) -> bool {
+        let mut lanes = self.0.lock();
+        let Some(state) = lanes.get_mut(&lane) else { return false };
+        state.in_hand = state.in_hand.saturating_sub(1);
+        let waits = !state.parked.is_empty();
+        if !waits && state.in_hand == 0 && state.pace == Pace::default() {
+            lanes.remove(&lane);
+        }
+        waits
+    }
+
+    /// Notes how the target answered.
+    pub(super) fn note(&self, place: &Place, answer: &Result<(), EngineError>, now: Timestamp) {
+        let mut lanes = self.0.lock();
+        let lane = (place.target, place.generation);
+        match answer.as_ref().map_err(|error| error.reason().cause) {
+            Err(Cause::Unreachable | Cause::TooLate) => {
+                lanes.entry(lane).or_default().pace.unreachable(now);
+            }
+            Ok(()) | Err(Cause::Contended | Cause::Rejected | Cause::NeedsOperator) => {
+                if let Some(state) = lanes.get_mut(&lane) {
+                    state.pace.answered();
+                }
+            }
+        }
+    }
+
+    /// When the first target that rests while leases wait for it may be asked again.
+    pub(super) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let lanes = self.0.lock();
+        let resting = lanes.values().filter(|state| !state.parked.is_empty());
+        resting.map(|state| state.pace.rest_until()).filter(|until| *until > now).min()
+    }
+}

@@ -1,0 +1,67 @@
+//! The engines that stand for targets, opened when first needed.
+
+use super::Broker;
+use super::batch::LinePorts;
+use crate::engine::erased::{Kind, OpenTarget};
+use crate::engine::{FieldError, Origin};
+use crate::ids::TargetId;
+use crate::lease::Generation;
+use crate::store::Revision;
+use crate::store::mounts::Target;
+use crate::store::records::Found;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One engine for each target and generation, replaced when its configuration is written again.
+#[derive(Debug, Default)]
+pub(super) struct OpenTargets(
+    Mutex<HashMap<(TargetId, Generation), Opened>>,
+);
+
+/// An engine, and for which write of its configuration it was opened.
+type Opened = (Revision, Arc<dyn OpenTarget>);
+
+impl Broker {
+    /// Returns the engine that stands for a target.
+    pub(super) fn open_target(
+        &self,
+        target: &Found<Target>,
+    ) -> Result<Arc<dyn OpenTarget>, FieldError> {
+        let key = (target.record.id, target.record.generation);
+        let mut open = self.open_targets.0.lock();
+        if let Some((_, known)) = open.get(&key).filter(|(at, _)| *at == target.revision) {
+            return Ok(Arc::clone(known));
+        }
+        let opened = self.open_afresh(&target.record)?;
+        open.insert(key, (target.revision, Arc::clone(&opened)));
+        Ok(opened)
+    }
+
+    /// Stands for a target that may not be stored yet.
+    pub(super) fn open_afresh(&self, target: &Target) -> Result<Arc<dyn OpenTarget>, FieldError> {
+        let origin = Origin { installation: self.installation, target: target.id };
+        let ports = LinePorts {
+            clock: Arc::clone(&self.clock),
+            chance: Arc::clone(&self.chance),
+            tasks: Arc::clone(&self.tasks),
+        };
+        self.kind(&target.plugin_name)?.open(&target.fields.0, origin, ports)
+    }
+
+    /// Returns a kind of engine by its name in Vault's API.
+    pub(super) fn kind(&self, plugin_name: &str) -> Result<&Arc<dyn Kind>, FieldError> {
+        self.kinds.iter().find(|kind| kind.name() == plugin_name).ok_or_else(|| {
+            let known: Vec<_> = self.kinds.iter().map(|kind| kind.name()).collect();
+            FieldError(format!(
+                "unknown plugin_name `{plugin_name}`; known are: {}",
+                known.join(", ")
+            ))
+        })
+    }
+
+    /// Forgets the engine of a target that is gone; its connections close once nobody uses them.
+    pub(super) fn close_target(&self, id: TargetId, generation: Generation) {
+        self.open_targets.0.lock().remove(&(id, generation));
+    }
+}

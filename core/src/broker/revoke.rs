@@ -1,0 +1,335 @@
+//! Revokes leases, whoever asked for it: the only way any credential is ever removed from a target.
+
+use super::authenticate::AdmitError;
+use super::lookup::Prefix;
+use super::{Broker, Request};
+use crate::access::policy::Need;
+use crate::audit::{Answer, Asked, Operation};
+use crate::engine::erased::{RoleRef, ToRevoke};
+use crate::engine::{Cause as Failure, EngineError};
+use crate::ids::{LeaseId, MountId};
+use crate::lease::{Cause, Lease};
+use crate::limits::{CONFLICT_TRIES, READ_CHUNK, RETRY_OPERATOR, REVOKE_CHUNK, REVOKE_WITHIN};
+use crate::store::StoreError;
+use crate::store::records::Found;
+use crate::time::Timestamp;
+use futures_util::StreamExt;
+use std::sync::Arc;
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The revocation is durable, and goes on by itself.
+    Marked,
+    /// The target has confirmed.
+    Settled,
+}
+
+/// What became of a revocation that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The credential is gone, or never was.
+    Gone,
+    /// The lease was not due: it was renewed meanwhile.
+    NotDue,
+    /// It is asked again from then on: an issue that was never answered could still land.
+    Waits(Timestamp),
+}
+
+/// The credential may still exist. The lease stays, and the sweep tries again for as long as it takes.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// The request was not admitted.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// The prefix names nothing that could have leases.
+    #[error("no mount or role has the prefix `{0}`; `leasehold lease list` shows what there is")]
+    NoSuchPrefix(String),
+    /// The lease could not be read or kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The target did not revoke.
+    #[error("failed to revoke `{lease_id}`, it is tried again until it succeeds: {error}")]
+    Target {
+        /// The lease's name on the wire.
+        lease_id: String,
+        /// What the target said.
+        error: EngineError,
+    },
+    /// The lease is marked; the target must not be asked yet.
+    #[error(
+        "`{0}` is being revoked; its issue was never answered and could still land, so it is confirmed at {1}"
+    )]
+    Waits(String, String),
+    /// Several could not be revoked.
+    #[error(
+        "{failed} of {all} leases could not be revoked yet, they are tried again until they are; the first: {first}"
+    )]
+    Some {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        all: usize,
+        /// Why the first of them.
+        first: Box<RevokeError>,
+    },
+}
+
+impl Broker {
+    /// Revokes a lease before its term is over. A lease that is not there is revoked already.
+    pub async fn revoke(
+        self: &Arc<Self>,
+        request: &Request,
+        lease_id: &str,
+        until: Until,
+    ) -> Result<(), RevokeError> {
+        self.served(request, Need::Policy, async |_| {
+            let Some(lease) = self.find_lease(lease_id).await? else { return Ok(()) };
+            self.revoke_found(lease.record.id(), until).await
+        })
+        .await
+    }
+
+    async fn revoke_found(self: &Arc<Self>, id: LeaseId, until: Until) -> Result<(), RevokeError> {
+        match until {
+            Until::Marked => Ok(self.mark(id, Cause::Asked).await?),
+            Until::Settled => match self.attempt(id, Cause::Asked).await? {
+                Revoked::Gone | Revoked::NotDue => Ok(()),
+                Revoked::Waits(at) => Err(RevokeError::Waits(id.to_string(), at.rfc3339())),
+            },
+        }
+    }
+
+    /// Revokes all leases under a prefix. `forced` answers without error even if the target fails, and forgets
+    /// nothing either.
+    pub async fn revoke_prefix(
+        self: &Arc<Self>,
+        request: &Request,
+        prefix: &str,
+        until: Until,
+        forced: bool,
+    ) -> Result<(), RevokeError> {
+        self.served(request, Need::Policy, async |_| {
+            let parsed = Prefix::parse(&self.catalog(), prefix);
+            let parsed = parsed.ok_or_else(|| RevokeError::NoSuchPrefix(prefix.to_owned()))?;
+            let outcome = match parsed {
+                Prefix::Lease(id) => self.revoke_found(id, until).await,
+                Prefix::Mount(entry) => {
+                    self.revoke_all(&[(entry.mount.record.id, None)], until).await
+                }
+                Prefix::Role(entry, role) => {
+                    self.revoke_all(&[(entry.mount.record.id, Some(role))], until).await
+                }
+                Prefix::Above(entries) => {
+                    let places: Vec<_> =
+                        entries.iter().map(|e| (e.mount.record.id, None)).collect();
+                    self.revoke_all(&places, until).await
+                }
+            };
+            match outcome {
+                Err(
+                    RevokeError::Target { .. } | RevokeError::Waits(..) | RevokeError::Some { .. },
+                ) if forced => Ok(()),
+                outcome => outcome,
+            }
+        })
+        .await
+    }
+
+    /// Revokes all leases of mounts or roles, as many at a time as one target takes well.
+    pub(super) async fn revoke_all(
+        self: &Arc<Self>,
+        places: &[(MountId, Option<String>)],
+        until: Until,
+    ) -> Result<(), RevokeError> {
+        let mut all = 0_usize;
+        let mut failed = 0_usize;
+        let mut first = None;
+        for (mount, role) in places {
+            let mut after = None;
+            loop {
+                let found = self
+                    .records
+                    .leases_of_role(*mount, role.as_deref(), after.as_ref(), READ_CHUNK)
+                    .await?;
+                let Some((last, _)) = found.last() else { break };
+                after = Some(last.clone());
+                all = all.saturating_add(found.len());
+                let each =
+                    found.into_iter().map(|(_, placed)| self.revoke_found(placed.lease, until));
+                let mut outcomes = futures_util::stream::iter(each).buffer_unordered(REVOKE_CHUNK);
+                while let Some(outcome) = outcomes.next().await {
+                    if let Err(error) = outcome {
+                        failed = failed.saturating_add(1);
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        match first {
+            None => Ok(()),
+            Some(first) => Err(RevokeError::Some { failed, all, first: Box::new(first) }),
+        }
+    }
+
+    /// Takes a lease from its holder, durably; the sweep does the rest.
+    pub(super) async fn mark(
+        self: &Arc<Self>,
+        id: LeaseId,
+        cause: Cause,
+    ) -> Result<(), StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let Some(lease) = self.records.lease(id).await? else { return Ok(()) };
+            let answered = self.is_answered(&lease.record);
+            let marked = lease.record.clone().to_revoke(cause, answered, self.clock.now());
+            if marked.state() == lease.record.state() {
+                return Ok(());
+            }
+            match self.records.replace_lease(&lease, &marked).await {
+                Ok(_) => {
+                    self.due(id, marked.due_at());
+                    return Ok(());
+                }
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    /// Makes one attempt to revoke a lease: claim, ask, record, settle. Two attempts at one lease go one after the
+    /// other, and an attempt at a lease that is being issued waits for the answer.
+    pub(super) async fn attempt(
+        self: &Arc<Self>,
+        id: LeaseId,
+        cause: Cause,
+    ) -> Result<Revoked, RevokeError> {
+        self.issuing.landed(id).await;
+        let _flight = loop {
+            match self.revoking.begin(id) {
+                Some(flight) => break flight,
+                None => self.revoking.landed(id).await,
+            };
+        };
+        let Some(claimed) = self.claim(id, cause).await? else {
+            let gone = self.records.lease(id).await?.is_none();
+            return Ok(if gone { Revoked::Gone } else { Revoked::NotDue });
+        };
+        let asked_at = self.clock.now();
+        if let Some(at) = claimed.record.counts_from(asked_at) {
+            return Ok(Revoked::Waits(at));
+        }
+        match self.ask_to_revoke(&claimed.record).await {
+            Ok(()) => {
+                self.settle(claimed).await?;
+                Ok(Revoked::Gone)
+            }
+            Err(error) => Err(self.note_failure(claimed, error).await),
+        }
+    }
+
+    /// Stores that an attempt starts, and when the next one would. `None`: there is nothing to attempt.
+    async fn claim(&self, id: LeaseId, cause: Cause) -> Result<Option<Found<Lease>>, StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let Some(was) = self.records.lease(id).await? else { return Ok(None) };
+            let now = self.clock.now();
+            // The sweep attempts what is due; a caller attempts what they name.
+            if cause == Cause::Lapsed && now < was.record.due_at() {
+                return Ok(None);
+            }
+            let answered = self.is_answered(&was.record);
+            let lease = was.record.clone().attempt(cause, answered, now);
+            match self.records.replace_lease(&was, &lease).await {
+                Ok(revision) => {
+                    self.due(id, lease.due_at());
+                    return Ok(Some(Found { record: lease, revision }));
+                }
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    /// Whether the issue of a lease is known to have been answered, or can no longer land.
+    fn is_answered(&self, lease: &Lease) -> bool {
+        let issue = lease.issue();
+        let by_us = issue.boot == self.boot && !self.unanswered.lock().contains(&lease.id());
+        by_us || self.clock.now() >= issue.settles_at
+    }
+
+    async fn ask_to_revoke(&self, lease: &Lease) -> Result<(), EngineError> {
+        let catalog = self.catalog();
+        let place = lease.place();
+        let missing = |message: String| EngineError::refused(Failure::NeedsOperator, message);
+        let target = catalog
+            .target(place.target, place.generation)
+            .ok_or_else(|| missing("the configuration of the lease's target is missing".into()))?;
+        let open = self.open_target(target).map_err(|error| missing(error.to_string()))?;
+        let role = catalog.role_of(place).map(|role| RoleRef {
+            name: &role.record.name,
+            revision: role.revision,
+            fields: &role.record.fields,
+        });
+        let answer = open.revoke(ToRevoke {
+            lease: lease.id(),
+            handle: lease.handle(),
+            role,
+            unanswered_until: lease.unanswered_until(),
+            answer_by: self.clock.now().plus(REVOKE_WITHIN),
+        });
+        let answer = answer.await;
+        self.lanes.note(place, &answer, self.clock.now());
+        answer
+    }
+
+    /// The target has confirmed: recorded first, then removed, so that a crash in between repeats a record and
+    /// loses none.
+    async fn settle(&self, mut claimed: Found<Lease>) -> Result<(), RevokeError> {
+        let id = claimed.record.id();
+        let now = self.clock.now();
+        let answer = Answer::lease(id.to_string());
+        self.trail
+            .answered(&self.revocation_asked(&claimed.record), None, &answer, now)
+            .await
+            .map_err(AdmitError::Audit)?;
+        for _ in 0..CONFLICT_TRIES {
+            match self.records.settle_lease(&claimed, now).await {
+                Ok(_) => {
+                    self.unanswered.lock().remove(&id);
+                    return Ok(());
+                }
+                // A conflict never brings the lease back.
+                Err(StoreError::Conflict) => match self.records.lease(id).await? {
+                    Some(now_at) => claimed = now_at,
+                    None => return Ok(()),
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    fn revocation_asked(&self, lease: &Lease) -> Asked {
+        Asked {
+            id: lease.owner().request.clone(),
+            operation: Operation::Revoke,
+            path: self.catalog().wire_id(lease.place(), lease.id()),
+            ..Asked::default()
+        }
+    }
+
+    /// Stores why an attempt failed, where operators see it. The next attempt is stored already.
+    async fn note_failure(&self, claimed: Found<Lease>, error: EngineError) -> RevokeError {
+        let needs_operator = error.reason().cause == Failure::NeedsOperator;
+        let no_earlier = needs_operator.then(|| self.clock.now().plus(RETRY_OPERATOR));
+        let failed = claimed.record.clone().failed(error.to_string(), no_earlier);
+        let lease_id = self.catalog().wire_id(failed.place(), failed.id());
+        tracing::warn!(lease = %lease_id, %error, next = %failed.due_at().rfc3339(), "a revocation failed and will be tried again");
+        if let Err(error) = self.records.replace_lease(&claimed, &failed).await {
+            tracing::warn!(lease = %lease_id, %error, "why a revocation failed could not be stored");
+        }
+        self.due(failed.id(), failed.due_at());
+        RevokeError::Target { lease_id, error }
+    }
+}

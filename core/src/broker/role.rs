@@ -1,0 +1,213 @@
+//! Writes, shows and deletes roles.
+
+use super::authenticate::{AdmitError, Recorded};
+use super::{Broker, Request};
+use crate::access::policy::Need;
+use crate::audit::Answer;
+use crate::engine::erased::{Fields, RoleRef};
+use crate::engine::{Cause, FieldError};
+use crate::limits::{CONFLICT_TRIES, TTL_MAX};
+use crate::store::mounts::{Role, role_at};
+use crate::store::{Revision, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a role is to be; what is `None` stays as it was.
+#[derive(Debug, Default)]
+pub struct RoleWrite {
+    /// The mount it belongs to, by path.
+    pub mount: String,
+    /// What operators call it.
+    pub name: String,
+    /// The target it is for (`db_name`).
+    pub target: Option<String>,
+    /// How long its leases live; zero for the mount's default.
+    pub default_ttl: Option<Duration>,
+    /// How long they live at most; zero for the mount's maximum.
+    pub max_ttl: Option<Duration>,
+    /// What is for the engine.
+    pub fields: Fields,
+}
+
+/// A role as operators see it.
+#[derive(Clone, Debug)]
+pub struct RoleView {
+    /// The role.
+    pub role: Role,
+    /// Its recipe, with every default filled in.
+    pub recipe: Fields,
+}
+
+/// The role is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoleError {
+    /// The request was not admitted.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// There is no such mount.
+    #[error("no mount at `{0}`")]
+    NoMount(String),
+    /// There is no such role.
+    #[error("no role is called `{0}`")]
+    NoRole(String),
+    /// There is none at all.
+    #[error("no value found")]
+    Empty,
+    /// The role cannot be accepted.
+    #[error("{0}")]
+    Bad(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<FieldError> for RoleError {
+    fn from(FieldError(message): FieldError) -> Self {
+        Self::Bad(message)
+    }
+}
+
+impl Recorded for RoleView {
+    fn recorded(&self) -> Answer {
+        Answer::data(Some(serde_json::Value::Object(self.recipe.clone())))
+    }
+}
+
+impl Broker {
+    /// Writes a role. Its target need not exist yet; if it does, it is asked whether it has what the role needs.
+    pub async fn write_role(
+        self: &Arc<Self>,
+        request: &Request,
+        wanted: RoleWrite,
+    ) -> Result<(), RoleError> {
+        self.served(request, Need::Policy, async |_| {
+            for _ in 0..CONFLICT_TRIES {
+                match self.put_role(&wanted).await {
+                    Err(RoleError::Store(StoreError::Conflict)) => self.reload().await?,
+                    outcome => return outcome,
+                }
+            }
+            Err(StoreError::Conflict.into())
+        })
+        .await
+    }
+
+    async fn put_role(&self, wanted: &RoleWrite) -> Result<(), RoleError> {
+        let catalog = self.catalog();
+        let entry =
+            catalog.at(&wanted.mount).ok_or_else(|| RoleError::NoMount(wanted.mount.clone()))?;
+        let was = entry.roles.get(&wanted.name);
+        let before = was.map(|was| &was.record);
+        let target = wanted.target.clone().or_else(|| before.map(|was| was.target.clone()));
+        let target = target.filter(|target| !target.is_empty());
+        let mut fields = before.map(|was| was.fields.clone()).unwrap_or_default();
+        fields.extend(wanted.fields.clone());
+        let role = Role {
+            name: wanted.name.clone(),
+            target: target.ok_or_else(|| RoleError::Bad("empty database name attribute".into()))?,
+            default_ttl: wanted
+                .default_ttl
+                .or_else(|| before.map(|was| was.default_ttl))
+                .unwrap_or_default(),
+            max_ttl: wanted.max_ttl.or_else(|| before.map(|was| was.max_ttl)).unwrap_or_default(),
+            fields,
+        };
+        if role.default_ttl > TTL_MAX || role.max_ttl > TTL_MAX {
+            return Err(RoleError::Bad("a ttl may be at most 876000h".into()));
+        }
+        if !role.max_ttl.is_zero() && role.default_ttl > role.max_ttl {
+            return Err(RoleError::Bad("default_ttl exceeds max_ttl".into()));
+        }
+        if let Some(target) = entry.targets.get(&role.target) {
+            self.kind(&target.record.plugin_name)?.role(&role.fields)?;
+            self.check_needs(target, &role).await?;
+        }
+        let at = role_at(entry.mount.record.id, &role.name);
+        self.records.replace(at, was.map(|was| was.revision), &role).await?;
+        Ok(self.reload().await?)
+    }
+
+    /// Asks the target whether the administrator may do what the role needs. A target that cannot be asked now is
+    /// taken at its word later.
+    async fn check_needs(
+        &self,
+        target: &crate::store::records::Found<crate::store::mounts::Target>,
+        role: &Role,
+    ) -> Result<(), RoleError> {
+        if !target.record.verify_connection {
+            return Ok(());
+        }
+        let open = self.open_target(target)?;
+        // A revision that no stored role has: what is being checked is not stored yet.
+        let role =
+            RoleRef { name: "", revision: Revision(self.clock.now().0), fields: &role.fields };
+        match open.lacks(Some(role)).await {
+            Ok(lacks) if lacks.is_empty() => Ok(()),
+            Ok(lacks) => Err(RoleError::Bad(lacks.join("; "))),
+            Err(error) if matches!(error.reason().cause, Cause::Unreachable | Cause::TooLate) => {
+                tracing::warn!(%error, "a role was written without asking its target what it needs");
+                Ok(())
+            }
+            Err(error) => Err(RoleError::Bad(error.to_string())),
+        }
+    }
+
+    /// Shows a role.
+    pub async fn read_role(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        name: &str,
+    ) -> Result<RoleView, RoleError> {
+        self.served(request, Need::Policy, async |_| {
+            let catalog = self.catalog();
+            let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
+            let role = entry.roles.get(name).ok_or_else(|| RoleError::NoRole(name.to_owned()))?;
+            let target = entry.targets.get(&role.record.target);
+            let kind = target.and_then(|target| self.kind(&target.record.plugin_name).ok());
+            let recipe = kind.and_then(|kind| kind.role(&role.record.fields).ok());
+            let recipe = recipe.unwrap_or_else(|| role.record.fields.clone());
+            Ok(RoleView { role: role.record.clone(), recipe })
+        })
+        .await
+    }
+
+    /// Lists the roles of a mount.
+    pub async fn list_roles(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+    ) -> Result<Vec<String>, RoleError> {
+        self.served(request, Need::Policy, async |_| {
+            let catalog = self.catalog();
+            let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
+            let names: Vec<_> = entry.roles.keys().cloned().collect();
+            if names.is_empty() { Err(RoleError::Empty) } else { Ok(names) }
+        })
+        .await
+    }
+
+    /// Deletes a role: no more issues and renewals; its leases keep their term unless they are to be revoked.
+    pub async fn delete_role(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        name: &str,
+        revoke: bool,
+    ) -> Result<(), RoleError> {
+        self.served(request, Need::Policy, async |_| {
+            let catalog = self.catalog();
+            let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
+            let id = entry.mount.record.id;
+            if let Some(was) = entry.roles.get(name) {
+                self.records.drop_record(role_at(id, name), was.revision).await?;
+                self.reload().await?;
+            }
+            if revoke {
+                self.revoke_role_soon(id, name.to_owned());
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,120 @@
+//! Revokes what is due: one bounded pass.
+
+use super::Broker;
+use super::revoke::RevokeError;
+use crate::ids::{LeaseId, TokenAccessor};
+use crate::lease::Cause;
+use crate::limits::{QUEUE_AHEAD, QUEUE_HORIZON, READ_CHUNK, SWEEP_MAX};
+use crate::store::StoreError;
+use crate::store::leases::due_from;
+use crate::store::tokens::tokens_due_from;
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+/// What one sweep found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// Leases and tokens that were due.
+    pub due: usize,
+    /// When the next sweep has something to do, unless it is woken earlier.
+    pub next: Timestamp,
+}
+
+impl Broker {
+    /// Starts one attempt at every lease that is due, as many as each target takes, and ends tokens that lapsed.
+    ///
+    /// Takes no input but the time and the stored leases, so a sweep after a restart is the same as any other.
+    /// It waits for no target: the attempts go on beside it.
+    pub async fn sweep(self: &Arc<Self>) -> Result<Swept, StoreError> {
+        let now = self.clock.now();
+        self.refill_leases(now).await?;
+        self.refill_tokens(now).await?;
+
+        let tokens = self.tokens_due.lock().pop_due(now, SWEEP_MAX);
+        for id in &tokens {
+            self.lapse_token_soon(TokenAccessor::from_bytes(*id));
+        }
+        let leases = self.leases_due.lock().pop_due(now, SWEEP_MAX);
+        for id in &leases {
+            self.park_if_due(LeaseId::from_bytes(*id), now).await?;
+        }
+        self.start_attempts(now);
+
+        let due = tokens.len().saturating_add(leases.len());
+        let next = if due >= SWEEP_MAX { now } else { self.next_look(now) };
+        Ok(Swept { due, next })
+    }
+
+    fn next_look(&self, now: Timestamp) -> Timestamp {
+        let leases = self.leases_due.lock().next(QUEUE_AHEAD);
+        let tokens = self.tokens_due.lock().next(QUEUE_AHEAD);
+        self.lanes.next(now).into_iter().fold(leases.min(tokens), Timestamp::min)
+    }
+
+    /// Puts a lease into its target's lane, if it is still due: a renewal leaves its old entry in the queue.
+    async fn park_if_due(&self, id: LeaseId, now: Timestamp) -> Result<(), StoreError> {
+        let Some(lease) = self.records.lease(id).await? else { return Ok(()) };
+        if lease.record.due_at() <= now {
+            let place = lease.record.place();
+            self.lanes.park((place.target, place.generation), id);
+        }
+        Ok(())
+    }
+
+    /// Starts what the targets' lanes have room for.
+    fn start_attempts(self: &Arc<Self>, now: Timestamp) {
+        for (lane, id) in self.lanes.take(now) {
+            let broker = Arc::clone(self);
+            self.tasks.spawn(Box::pin(async move {
+                let outcome = broker.attempt(id, Cause::Lapsed).await;
+                if broker.lanes.done(lane) {
+                    broker.wake_sweep();
+                }
+                match outcome {
+                    // A failure at the target is stored with the lease and logged where it happened.
+                    Ok(_) | Err(RevokeError::Target { .. }) => {}
+                    Err(error) => {
+                        // The lease could not be read or kept: its stored `due_at` brings it back.
+                        tracing::error!(lease = %id, %error, "an attempt to revoke broke off");
+                        broker.due(id, broker.clock.now().plus(crate::limits::RETRY_FIRST));
+                    }
+                }
+            }));
+        }
+    }
+
+    /// Moves the horizon of the queue on, from the store's index by time.
+    async fn refill_leases(&self, now: Timestamp) -> Result<(), StoreError> {
+        let span = self.leases_due.lock().refill_span(now, QUEUE_AHEAD, QUEUE_HORIZON);
+        let Some((from, to)) = span else { return Ok(()) };
+        self.leases_due.lock().reach(to);
+        let mut from = due_from(from);
+        loop {
+            let found = self.records.leases_due(&from, to, READ_CHUNK).await;
+            let found = found.inspect_err(|_| self.leases_due.lock().retreat(span))?;
+            let Some((.., last)) = found.last() else { return Ok(()) };
+            from = last.next();
+            let mut queue = self.leases_due.lock();
+            for (at, id, _) in found {
+                queue.push(at, *id.bytes());
+            }
+        }
+    }
+
+    async fn refill_tokens(&self, now: Timestamp) -> Result<(), StoreError> {
+        let span = self.tokens_due.lock().refill_span(now, QUEUE_AHEAD, QUEUE_HORIZON);
+        let Some((from, to)) = span else { return Ok(()) };
+        self.tokens_due.lock().reach(to);
+        let mut from = tokens_due_from(from);
+        loop {
+            let found = self.records.tokens_due(&from, to, READ_CHUNK).await;
+            let found = found.inspect_err(|_| self.tokens_due.lock().retreat(span))?;
+            let Some((.., last)) = found.last() else { return Ok(()) };
+            from = last.next();
+            let mut queue = self.tokens_due.lock();
+            for (at, id, _) in found {
+                queue.push(at, *id.bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Writes, shows and deletes targets, and tells one identity of a target from the next.
+
+use super::authenticate::{AdmitError, Recorded};
+use super::revoke::Until;
+use super::{Broker, Request};
+use crate::access::policy::Need;
+use crate::audit::Answer;
+use crate::engine::erased::Fields;
+use crate::engine::{Cause, EngineError, FieldError};
+use crate::ids::{MountId, TargetId};
+use crate::lease::Generation;
+use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
+use crate::mount::MountEntry;
+use crate::store::StoreError;
+use crate::store::mounts::{Hidden, Target, target_at};
+use crate::store::records::Found;
+use std::sync::Arc;
+
+/// What a target is to be; what is `None` stays as it was.
+#[derive(Debug, Default)]
+pub struct TargetWrite {
+    /// The mount it belongs to, by path.
+    pub mount: String,
+    /// What operators call it.
+    pub name: String,
+    /// The kind of its engine.
+    pub plugin_name: Option<String>,
+    /// Which roles may use it.
+    pub allowed_roles: Option<Vec<String>>,
+    /// Whether it is asked who it is.
+    pub verify_connection: Option<bool>,
+    /// Read back as it was written.
+    pub password_policy: Option<String>,
+    /// Read back as they were written.
+    pub root_rotation_statements: Option<Vec<String>>,
+    /// An answer to the question whether the same server has a new address.
+    pub moved: Option<bool>,
+    /// What is for the engine.
+    pub fields: Fields,
+}
+
+/// A target as operators see it.
+#[derive(Clone, Debug)]
+pub struct TargetView {
+    /// The target.
+    pub target: Target,
+    /// What of its engine's configuration is shown.
+    pub shown: Fields,
+}
+
+/// The target is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The request was not admitted.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// There is no such mount.
+    #[error("no mount at `{0}`")]
+    NoMount(String),
+    /// There is no such target.
+    #[error("no target is called `{0}`")]
+    NoTarget(String),
+    /// There is none at all.
+    #[error("no value found")]
+    Empty,
+    /// The configuration cannot be accepted.
+    #[error("{0}")]
+    Bad(String),
+    /// Only the address changed: the server cannot tell a failover from a copy.
+    #[error(
+        "leases live at `{0}` and only its address changes: write `moved=true` if it is the same server with the same \
+         logins (a failover), `moved=false` if it is another one (the old one is kept for revoking)"
+    )]
+    Moved(String),
+    /// The target could not be asked.
+    #[error("error verifying connection: {0}")]
+    Verify(EngineError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<FieldError> for TargetError {
+    fn from(FieldError(message): FieldError) -> Self {
+        Self::Bad(message)
+    }
+}
+
+impl Recorded for TargetView {
+    fn recorded(&self) -> Answer {
+        Answer::data(Some(serde_json::Value::Object(self.shown.clone())))
+    }
+}
+
+impl Broker {
+    /// Writes a target.
+    pub async fn write_target(
+        self: &Arc<Self>,
+        request: &Request,
+        wanted: TargetWrite,
+    ) -> Result<(), TargetError> {
+        self.served(request, Need::Policy, async |_| {
+            for _ in 0..CONFLICT_TRIES {
+                match self.put_target(&wanted).await {
+                    Err(TargetError::Store(StoreError::Conflict)) => self.reload().await?,
+                    outcome => return outcome,
+                }
+            }
+            Err(StoreError::Conflict.into())
+        })
+        .await
+    }
+
+    async fn put_target(&self, wanted: &TargetWrite) -> Result<(), TargetError> {
+        let catalog = self.catalog();
+        let entry =
+            catalog.at(&wanted.mount).ok_or_else(|| TargetError::NoMount(wanted.mount.clone()))?;
+        let mount = entry.mount.record.id;
+        let was = entry.targets.get(&wanted.name);
+        let mut target = self.merged(mount, was.map(|was| &was.record), wanted)?;
+        self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
+        if target.verify_connection {
+            target.server = Some(self.verify(&target).await?);
+        }
+        let Some(was) = was else {
+            self.records.replace(target_at(mount, &target.name), None, &target).await?;
+            return Ok(self.reload().await?);
+        };
+        target.generation = self.generation(was, &target, wanted.moved).await?;
+        if target.generation == was.record.generation {
+            self.records
+                .replace(target_at(mount, &target.name), Some(was.revision), &target)
+                .await?;
+        } else {
+            self.records.succeed_target(was, &target).await?;
+        }
+        Ok(self.reload().await?)
+    }
+
+    fn merged(
+        &self,
+        mount: MountId,
+        was: Option<&Target>,
+        wanted: &TargetWrite,
+    ) -> Result<Target, TargetError> {
+        let plugin_name =
+            wanted.plugin_name.clone().or_else(|| was.map(|was| was.plugin_name.clone()));
+        let plugin_name = plugin_name.filter(|name| !name.is_empty());
+        let plugin_name =
+            plugin_name.ok_or_else(|| TargetError::Bad("empty plugin name".into()))?;
+        let mut fields = was.map(|was| was.fields.0.clone()).unwrap_or_default();
+        fields.extend(wanted.fields.clone());
+        Ok(Target {
+            id: was.map_or_else(|| TargetId::new(self.clock.now(), &*self.chance), |was| was.id),
+            mount,
+            name: wanted.name.clone(),
+            plugin_name,
+            generation: was.map_or(Generation(1), |was| was.generation),
+            allowed_roles: wanted
+                .allowed_roles
+                .clone()
+                .or_else(|| was.map(|was| was.allowed_roles.clone()))
+                .unwrap_or_default(),
+            verify_connection: wanted.verify_connection.unwrap_or(true),
+            password_policy: wanted
+                .password_policy
+                .clone()
+                .or_else(|| was.map(|was| was.password_policy.clone()))
+                .unwrap_or_default(),
+            root_rotation_statements: wanted
+                .root_rotation_statements
+                .clone()
+                .or_else(|| was.map(|was| was.root_rotation_statements.clone()))
+                .unwrap_or_default(),
+            fields: Hidden(fields),
+            server: was.and_then(|was| was.server.clone()),
+        })
+    }
+
+    /// Asks the target who it is, and whether the administrator may do what is needed.
+    async fn verify(&self, target: &Target) -> Result<String, TargetError> {
+        let open = self.open_afresh(target)?;
+        let identity = open.identity().await.map_err(TargetError::Verify)?;
+        let lacks = open.lacks(None).await.map_err(TargetError::Verify)?;
+        if !lacks.is_empty() {
+            let message = lacks.join("; ");
+            return Err(TargetError::Verify(EngineError::refused(Cause::NeedsOperator, message)));
+        }
+        Ok(identity.server)
+    }
+
+    /// Decides whether a configuration points at the same target as before.
+    async fn generation(
+        &self,
+        was: &Found<Target>,
+        target: &Target,
+        moved: Option<bool>,
+    ) -> Result<Generation, TargetError> {
+        let was = &was.record;
+        let next = Generation(was.generation.0.saturating_add(1));
+        let kind = self.kind(&target.plugin_name)?;
+        let (before, after) = (kind.shown(&was.fields.0)?, kind.shown(&target.fields.0)?);
+        let other_server =
+            was.server.is_some() && target.server.is_some() && was.server != target.server;
+        let other_administrator = before.get("username") != after.get("username");
+        if was.plugin_name != target.plugin_name || other_server || other_administrator {
+            return Ok(next);
+        }
+        if before.get("connection_url") == after.get("connection_url") {
+            return Ok(was.generation);
+        }
+        let leases = self.has_leases(was.mount, was.id, was.generation).await?;
+        match moved {
+            Some(true) => Ok(was.generation),
+            None if leases => Err(TargetError::Moved(was.name.clone())),
+            Some(false) | None => Ok(next),
+        }
+    }
+
+    /// Whether any lease of this generation of a target lives.
+    pub(super) async fn has_leases(
+        &self,
+        mount: MountId,
+        target: TargetId,
+        generation: Generation,
+    ) -> Result<bool, StoreError> {
+        let mut after = None;
+        loop {
+            let found =
+                self.records.leases_of_role(mount, None, after.as_ref(), READ_CHUNK).await?;
+            let Some((last, _)) = found.last() else { return Ok(false) };
+            if found
+                .iter()
+                .any(|(_, placed)| placed.target == target && placed.generation == generation)
+            {
+                return Ok(true);
+            }
+            after = Some(last.clone());
+        }
+    }
+
+    /// Shows a target.
+    pub async fn read_target(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        name: &str,
+    ) -> Result<TargetView, TargetError> {
+        self.served(request, Need::Policy, async |_| {
+            let catalog = self.catalog();
+            let target = entry(&catalog, mount)?.targets.get(name);
+            let target = &target.ok_or_else(|| TargetError::NoTarget(name.to_owned()))?.record;
+            let shown = self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
+            Ok(TargetView { target: target.clone(), shown })
+        })
+        .await
+    }
+
+    /// Lists the targets of a mount.
+    pub async fn list_targets(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+    ) -> Result<Vec<String>, TargetError> {
+        self.served(request, Need::Policy, async |_| {
+            let names: Vec<_> = entry(&self.catalog(), mount)?.targets.keys().cloned().collect();
+            if names.is_empty() { Err(TargetError::Empty) } else { Ok(names) }
+        })
+        .await
+    }
+
+    /// Deletes a target: no more issues and renewals; its leases keep their term unless they are to be revoked.
+    pub async fn delete_target(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        name: &str,
+        revoke: bool,
+    ) -> Result<(), TargetError> {
+        self.served(request, Need::Policy, async |_| {
+            let catalog = self.catalog();
+            let Some(was) = entry(&catalog, mount)?.targets.get(name) else { return Ok(()) };
+            self.records.retire_target(was).await?;
+            self.reload().await?;
+            if revoke {
+                self.mark_target(&was.record).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes all leases of a target from their holders.
+    async fn mark_target(self: &Arc<Self>, target: &Target) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let found =
+                self.records.leases_of_role(target.mount, None, after.as_ref(), READ_CHUNK).await?;
+            let Some((last, _)) = found.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let of_target = found.iter().filter(|(_, placed)| placed.target == target.id);
+            let marks =
+                of_target.map(|(_, placed)| self.mark(placed.lease, crate::lease::Cause::Asked));
+            futures_util::future::try_join_all(marks).await?;
+        }
+    }
+
+    /// Revokes the leases of a role, beside the caller.
+    pub(super) fn revoke_role_soon(self: &Arc<Self>, mount: MountId, role: String) {
+        let broker = Arc::clone(self);
+        self.tasks.spawn(Box::pin(async move {
+            if let Err(error) = broker.revoke_all(&[(mount, Some(role))], Until::Marked).await {
+                tracing::error!(%error, "the leases of a deleted role are not all marked; they end with their term");
+            }
+        }));
+    }
+}
+
+fn entry<'a>(
+    catalog: &'a crate::mount::Catalog,
+    mount: &str,
+) -> Result<&'a Arc<MountEntry>, TargetError> {
+    catalog.at(mount).ok_or_else(|| TargetError::NoMount(mount.to_owned()))
+}
