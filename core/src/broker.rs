@@ -34,7 +34,7 @@ pub use token::{TokenError, TokenMade, TokenRequest};
 use crate::audit::{Asked, Audit, Trail};
 use crate::chance::Chance;
 use crate::engine::erased::Kind;
-use crate::ids::{BootId, InstallationId, LeaseId};
+use crate::ids::{BootId, InstallationId, LeaseId, TokenAccessor};
 use crate::lease::queue::Queue;
 use crate::limits::Limits;
 use crate::mount::Catalog;
@@ -50,6 +50,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How the broker reaches the world.
 #[derive(Clone, Debug)]
@@ -80,6 +81,7 @@ pub struct Broker {
     limits: Limits,
     kinds: Vec<Arc<dyn Kind>>,
     catalog: RwLock<Arc<Catalog>>,
+    reloading: futures_util::lock::Mutex<()>,
     open_targets: open_targets::OpenTargets,
     /// Issues that callers wait for.
     issuing: flights::Flights,
@@ -91,6 +93,9 @@ pub struct Broker {
     leases_due: Mutex<Queue>,
     tokens_due: Mutex<Queue>,
     lanes: lanes::Lanes,
+    /// Until when the sweep sleeps, in milliseconds since the epoch; the last one of all while it is awake, so
+    /// that whatever becomes due meanwhile wakes it again.
+    asleep_until: AtomicU64,
     wake: mpsc::Sender<()>,
 }
 
@@ -126,6 +131,7 @@ impl Broker {
             limits,
             kinds,
             catalog: RwLock::new(Arc::new(catalog)),
+            reloading: futures_util::lock::Mutex::default(),
             open_targets: open_targets::OpenTargets::default(),
             issuing: flights::Flights::default(),
             unanswered: Mutex::default(),
@@ -133,6 +139,7 @@ impl Broker {
             leases_due: Mutex::default(),
             tokens_due: Mutex::default(),
             lanes: lanes::Lanes::default(),
+            asleep_until: AtomicU64::new(u64::MAX),
             wake,
             clock: ports.clock,
             chance: ports.chance,
@@ -163,15 +170,28 @@ impl Broker {
 
     /// Reads anew what operators have set up, after a change of it or a conflict over it.
     async fn reload(&self) -> Result<(), StoreError> {
+        // One at a time: of two that ran at once, the one that read less could be kept.
+        let _reloading = self.reloading.lock().await;
         let catalog = Arc::new(Catalog::load(&self.records).await?);
         *self.catalog.write() = catalog;
         Ok(())
     }
 
-    /// Notes that a lease needs a look at `at`, and wakes the sweep if that is now.
+    /// Notes that a lease needs a look at `at`.
     fn due(&self, id: LeaseId, at: Timestamp) {
         self.leases_due.lock().push(at, *id.bytes());
-        if at <= self.clock.now() {
+        self.wake_sweep_by(at);
+    }
+
+    /// Notes that a token needs a look at `at`.
+    fn token_due(&self, accessor: TokenAccessor, at: Timestamp) {
+        self.tokens_due.lock().push(at, *accessor.bytes());
+        self.wake_sweep_by(at);
+    }
+
+    /// Wakes the sweep if it sleeps beyond `at`.
+    fn wake_sweep_by(&self, at: Timestamp) {
+        if at.0 < self.asleep_until.load(Ordering::Acquire) {
             self.wake_sweep();
         }
     }

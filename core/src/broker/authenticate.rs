@@ -63,6 +63,16 @@ impl Broker {
         }
     }
 
+    /// Turns a request away for `why`, on record. Only who could have been served learns that it failed for that.
+    pub async fn turn_away(
+        self: &Arc<Self>,
+        request: &Request,
+        why: &str,
+    ) -> Result<(), AdmitError> {
+        let caller = self.admit(request, Need::Policy).await?;
+        self.conclude(request, &caller, &Answer::error(why)).await
+    }
+
     async fn authenticate(&self, request: &Request, need: Need) -> Result<Caller, AdmitError> {
         let text = request.token.as_ref().ok_or(AdmitError::BadToken)?;
         let key = key_of(&self.token_key, text);

@@ -15,9 +15,7 @@ use std::sync::Arc;
 
 /// One engine for each target and generation, replaced when its configuration is written again.
 #[derive(Debug, Default)]
-pub(super) struct OpenTargets(
-    Mutex<HashMap<(TargetId, Generation), Opened>>,
-);
+pub(super) struct OpenTargets(Mutex<HashMap<(TargetId, Generation), Opened>>);
 
 /// An engine, and for which write of its configuration it was opened.
 type Opened = (Revision, Arc<dyn OpenTarget>);

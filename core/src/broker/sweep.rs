@@ -10,6 +10,7 @@ use crate::store::leases::due_from;
 use crate::store::tokens::tokens_due_from;
 use crate::time::Timestamp;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What one sweep found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ impl Broker {
     /// Takes no input but the time and the stored leases, so a sweep after a restart is the same as any other.
     /// It waits for no target: the attempts go on beside it.
     pub async fn sweep(self: &Arc<Self>) -> Result<Swept, StoreError> {
+        self.asleep_until.store(u64::MAX, Ordering::Release);
         let now = self.clock.now();
         self.refill_leases(now).await?;
         self.refill_tokens(now).await?;
@@ -42,6 +44,7 @@ impl Broker {
 
         let due = tokens.len().saturating_add(leases.len());
         let next = if due >= SWEEP_MAX { now } else { self.next_look(now) };
+        self.asleep_until.store(next.0, Ordering::Release);
         Ok(Swept { due, next })
     }
 

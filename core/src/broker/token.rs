@@ -174,7 +174,7 @@ impl Broker {
             Err(error) => return Err(error.into()),
         }
         if let Some(at) = token.due_at() {
-            self.tokens_due.lock().push(at, *token.accessor.bytes());
+            self.token_due(token.accessor, at);
         }
         Ok(TokenMade { text, token, warnings })
     }
@@ -275,7 +275,7 @@ impl Broker {
             match self.records.replace_token(&was, &renewed).await {
                 Ok(_) => {
                     if let Some(at) = renewed.due_at() {
-                        self.tokens_due.lock().push(at, *renewed.accessor.bytes());
+                        self.token_due(renewed.accessor, at);
                     }
                     return Ok(renewed);
                 }
@@ -319,7 +319,7 @@ impl Broker {
             if let Err(error) = outcome {
                 tracing::error!(%accessor, %error, "the end of a token broke off and will be tried again");
                 let at = broker.clock.now().plus(crate::limits::RETRY_FIRST);
-                broker.tokens_due.lock().push(at, *accessor.bytes());
+                broker.token_due(accessor, at);
             }
         }));
     }
@@ -349,7 +349,7 @@ impl Broker {
             match self.records.replace_token(&was, &ended).await {
                 Ok(revision) => {
                     if let Some(at) = ended.due_at() {
-                        self.tokens_due.lock().push(at, *ended.accessor.bytes());
+                        self.token_due(ended.accessor, at);
                     }
                     return Ok(Some(Found { record: ended, revision }));
                 }

@@ -149,18 +149,6 @@ pub fn with_lease_bits(mut name: String, lease: LeaseId) -> String {
     name
 }
 
-/// Like [`with_lease_bits`], for a target whose names are shorter than what a template written for
-/// Vault makes: the name gives way, so that bits and all fit into `bytes_max`. A name that carries
-/// the bits itself is left as it is, however long.
-#[must_use]
-pub fn with_lease_bits_within(name: String, lease: LeaseId, bytes_max: usize) -> String {
-    if carries_lease_bits(&name, lease) {
-        return name;
-    }
-    let room = bytes_max.saturating_sub(lease.bits().len()).saturating_sub(1);
-    with_lease_bits(expression::cut(&name, room).to_owned(), lease)
-}
-
 /// Tells whether the name carries the lease's bits, in whatever case. The id ends in its bits, so
 /// that a name with the whole id carries them as well.
 #[must_use]

@@ -49,7 +49,7 @@ impl Queue {
         ahead: std::time::Duration,
         horizon: std::time::Duration,
     ) -> Option<(Timestamp, Timestamp)> {
-        (self.filled_to < now.plus(ahead)).then(|| (self.filled_to, now.plus(horizon)))
+        (self.filled_to <= now.plus(ahead)).then(|| (self.filled_to, now.plus(horizon)))
     }
 
     /// Everything that is due before `to` is about to be read from the store and pushed. Called before

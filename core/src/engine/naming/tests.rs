@@ -130,17 +130,6 @@ fn every_name_carries_the_bits_of_its_lease_once() {
 }
 
 #[test]
-fn a_name_gives_way_to_the_bits_where_both_do_not_fit() {
-    let lease = naming().lease;
-    let bits = lease.bits();
-    let within = |name: &str, bytes| with_lease_bits_within(name.to_owned(), lease, bytes);
-    assert_eq!(within("v-token-app-AbC", 20), format!("v-toke-{bits}"));
-    assert_eq!(within("v-t", 63), format!("v-t-{bits}"));
-    assert_eq!(within("ééé", 17), format!("é-{bits}"));
-    assert_eq!(within(&lease.to_string(), 20), lease.to_string());
-}
-
-#[test]
 fn a_template_is_stored_as_its_text_and_read_back() {
     let template = Template::parse(VAULT_POSTGRES).unwrap();
     let stored = serde_json::to_string(&template).unwrap();
