@@ -1,1 +1,12 @@
+//! What the tests of the whole are made of: a simulated world, real servers, and suites that any adapter must pass.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "test support: whatever is not as expected fails the test at once"
+)]
+
+pub mod world;
 

@@ -1,0 +1,254 @@
+//! A world in which the real `core` runs: simulated clock, store, audit and targets, in one thread.
+//!
+//! Time is tokio's paused time: it moves on only when nothing else can, so a day passes in
+//! milliseconds and every run of a test is the same.
+
+pub mod clock;
+pub mod store;
+pub mod target;
+
+use crate::world::clock::{WorldClock, WorldTasks};
+use crate::world::store::MemoryStore;
+use crate::world::target::{SimulatedEngine, SimulatedTarget};
+use futures_util::StreamExt;
+use leasehold_core::audit::{Asked, Audit, AuditError, Operation};
+use leasehold_core::broker::{
+    Broker, IssueError, Issued, MountWrite, Ports, Request, RoleWrite, TargetWrite, TokenRequest,
+};
+use leasehold_core::chance::Chance;
+use leasehold_core::engine::erased::KindOf;
+use leasehold_core::limits::Limits;
+use leasehold_core::seal::{self, RootKey};
+use leasehold_core::secret::SecretText;
+use leasehold_core::tasks::Pending;
+use leasehold_core::time::Clock;
+use serde_json::{Map, json};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The token that may do everything.
+pub const ROOT: &str = "root";
+
+/// One installation in its world.
+#[derive(Debug)]
+pub struct World {
+    /// What is durable.
+    pub store: Arc<MemoryStore>,
+    /// What is recorded.
+    pub audit: Arc<MemoryAudit>,
+    /// The time.
+    pub clock: Arc<WorldClock>,
+    chance: Arc<Dice>,
+    broker: Mutex<Arc<Broker>>,
+    sweeper: Mutex<tokio::task::AbortHandle>,
+}
+
+/// Keeps every line, or refuses.
+#[derive(Debug, Default)]
+pub struct MemoryAudit {
+    lines: Mutex<Vec<String>>,
+    refusing: AtomicBool,
+    refusing_answers: AtomicBool,
+}
+
+/// A small generator with a fixed seed (xorshift64*).
+#[derive(Debug)]
+pub struct Dice(AtomicU64);
+
+impl Chance for Dice {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut drawn = self.0.load(Ordering::Relaxed);
+            drawn ^= drawn >> 12;
+            drawn ^= drawn << 25;
+            drawn ^= drawn >> 27;
+            self.0.store(drawn, Ordering::Relaxed);
+            let drawn = drawn.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes();
+            chunk.copy_from_slice(&drawn[..chunk.len()]);
+        }
+    }
+}
+
+impl Audit for MemoryAudit {
+    fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
+        let is_answer = line.contains(r#""type":"response""#);
+        let refuses = self.refusing.load(Ordering::Relaxed)
+            || (is_answer && self.refusing_answers.load(Ordering::Relaxed));
+        if !refuses {
+            self.lines.lock().unwrap().push(line);
+        }
+        let error = AuditError { device: "memory".into(), reason: "told to refuse".into() };
+        Box::pin(async move { if refuses { Err(error) } else { Ok(()) } })
+    }
+}
+
+impl MemoryAudit {
+    /// Refuses everything, or not.
+    pub fn refuse(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::Relaxed);
+    }
+
+    /// Refuses answers, or not.
+    pub fn refuse_answers(&self, refusing: bool) {
+        self.refusing_answers.store(refusing, Ordering::Relaxed);
+    }
+
+    /// What was recorded.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+}
+
+impl World {
+    /// A world with one mount `database/`.
+    pub async fn new() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let chance = Arc::new(Dice(AtomicU64::new(0x9e37_79b9_7f4a_7c15)));
+        let clock = Arc::new(WorldClock::starting());
+        let audit = Arc::new(MemoryAudit::default());
+        seal::initialize(&*store, &root_key(), clock.now(), &*chance).await.unwrap();
+        let (broker, sweeper) = boot(&store, &chance, &clock, &audit).await;
+        broker.make_root_token(Some(SecretText::new(ROOT.into())), "token").await.unwrap();
+        let mount = MountWrite {
+            path: "database".into(),
+            kind: "database".into(),
+            ..MountWrite::default()
+        };
+        broker.enable_mount(&request(ROOT), mount).await.unwrap();
+        let (broker, sweeper) = (Mutex::new(broker), Mutex::new(sweeper));
+        Self { store, audit, clock, chance, broker, sweeper }
+    }
+
+    /// The process as it is now.
+    pub fn broker(&self) -> Arc<Broker> {
+        Arc::clone(&self.broker.lock().unwrap())
+    }
+
+    /// The process dies and another one starts on the same store. What the dead one had asked of a target may
+    /// still take effect.
+    pub async fn restart(&self) {
+        self.sweeper.lock().unwrap().abort();
+        let (broker, sweeper) = boot(&self.store, &self.chance, &self.clock, &self.audit).await;
+        *self.broker.lock().unwrap() = broker;
+        *self.sweeper.lock().unwrap() = sweeper;
+    }
+
+    /// The sweep stops, as in a process that hangs.
+    pub fn stop_sweeping(&self) {
+        self.sweeper.lock().unwrap().abort();
+    }
+
+    /// Configures a target and one role of the same name for it.
+    pub async fn target(&self, name: &str, ttl: &str, max_ttl: &str) -> Arc<SimulatedTarget> {
+        let (target, fields) = SimulatedTarget::named(name);
+        let write = TargetWrite {
+            mount: "database/".into(),
+            name: name.into(),
+            plugin_name: Some("simulated".into()),
+            allowed_roles: Some(vec!["*".into()]),
+            fields,
+            ..TargetWrite::default()
+        };
+        self.broker().write_target(&request(ROOT), write).await.unwrap();
+        self.role(name, name, ttl, max_ttl).await;
+        target
+    }
+
+    /// Writes a role.
+    pub async fn role(&self, name: &str, target: &str, ttl: &str, max_ttl: &str) {
+        let span = |text: &str| Some(leasehold_core::duration::parse(text).unwrap());
+        let write = RoleWrite {
+            mount: "database/".into(),
+            name: name.into(),
+            target: Some(target.into()),
+            default_ttl: span(ttl),
+            max_ttl: span(max_ttl),
+            fields: Map::new(),
+        };
+        self.broker().write_role(&request(ROOT), write).await.unwrap();
+    }
+
+    /// Issues as root.
+    pub async fn issue(&self, role: &str) -> Result<Issued, IssueError> {
+        self.issue_as(ROOT, role).await
+    }
+
+    /// Issues as the holder of a token.
+    pub async fn issue_as(&self, token: &str, role: &str) -> Result<Issued, IssueError> {
+        self.broker().issue(&request(token), "database/", role).await
+    }
+
+    /// Makes a token that may do everything and ends after `ttl`; returns its text.
+    pub async fn token(&self, wanted: TokenRequest) -> String {
+        let wanted = TokenRequest { policies: vec!["root".into()], ..wanted };
+        let made = self.broker().create_token(&request(ROOT), wanted).await.unwrap();
+        made.text.reveal().to_owned()
+    }
+
+    /// Lets time pass, with all that happens in it.
+    pub async fn pass(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+
+    /// How many leases are stored.
+    pub fn leases(&self) -> usize {
+        self.store.count("lease/")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.sweeper.lock().unwrap().abort();
+    }
+}
+
+fn root_key() -> RootKey {
+    RootKey::new([7; 32])
+}
+
+async fn boot(
+    store: &Arc<MemoryStore>,
+    chance: &Arc<Dice>,
+    clock: &Arc<WorldClock>,
+    audit: &Arc<MemoryAudit>,
+) -> (Arc<Broker>, tokio::task::AbortHandle) {
+    let ports = Ports {
+        store: Arc::clone(store) as _,
+        clock: Arc::clone(clock) as _,
+        chance: Arc::clone(chance) as _,
+        tasks: Arc::new(WorldTasks(Arc::clone(clock))),
+        audit: vec![Arc::clone(audit) as _],
+    };
+    let unsealed = seal::unseal(&**store, &root_key()).await.unwrap();
+    let kinds = vec![KindOf::<SimulatedEngine>::new()];
+    let (broker, mut woken) =
+        Broker::open(ports, unsealed, kinds, Limits::default()).await.unwrap();
+    let sweeping = Arc::clone(&broker);
+    let clock = Arc::clone(clock);
+    let sweeper = tokio::spawn(async move {
+        loop {
+            let next = match sweeping.sweep().await {
+                Ok(swept) => swept.next,
+                Err(_) => clock.now().plus(Duration::from_secs(1)),
+            };
+            tokio::select! {
+                () = clock.until(next) => {}
+                _ = woken.next() => {}
+            }
+        }
+    });
+    (broker, sweeper.abort_handle())
+}
+
+/// A request with a token, as the HTTP layer would make it.
+pub fn request(token: &str) -> Request {
+    let asked = Asked {
+        id: "request".into(),
+        operation: Operation::Update,
+        path: "test".into(),
+        data: Some(json!({ "field": "canary-in-a-body" })),
+        ..Asked::default()
+    };
+    Request { asked, token: Some(SecretText::new(token.into())) }
+}

@@ -1,0 +1,115 @@
+//! A store in memory that counts what it does and fails when told to.
+
+use futures_util::stream::{BoxStream, StreamExt};
+use leasehold_core::store::{Batch, Entry, Key, Revision, Store, StoreError, Value};
+use leasehold_core::tasks::Pending;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// Keeps everything in a map.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: BTreeMap<Key, (Value, Revision)>,
+    commits: u64,
+    failing: Option<StoreError>,
+}
+
+impl MemoryStore {
+    /// How many records have a key that begins so.
+    pub fn count(&self, prefix: &str) -> usize {
+        let prefix = Key(prefix.as_bytes().to_vec());
+        self.0.lock().unwrap().records.range(prefix.clone()..prefix.after_prefix()).count()
+    }
+
+    /// How many batches were committed since the beginning.
+    pub fn commits(&self) -> u64 {
+        self.0.lock().unwrap().commits
+    }
+
+    /// Answers every commit with this error from now on; a commit that is uncertain takes effect all the same.
+    pub fn fail(&self, failing: Option<StoreError>) {
+        self.0.lock().unwrap().failing = failing;
+    }
+
+    /// Everything that is stored, keys and values.
+    pub fn bytes(&self) -> Vec<u8> {
+        let kept = self.0.lock().unwrap();
+        kept.records
+            .iter()
+            .flat_map(|(key, (value, _))| [key.0.clone(), value.0.clone()].concat())
+            .collect()
+    }
+
+    /// Alters one byte in the middle of every value whose key begins so.
+    pub fn damage(&self, prefix: &str) {
+        let prefix = Key(prefix.as_bytes().to_vec());
+        for (_, (value, _)) in
+            self.0.lock().unwrap().records.range_mut(prefix.clone()..prefix.after_prefix())
+        {
+            let middle = value.0.len() / 2;
+            value.0[middle] ^= 1;
+        }
+    }
+}
+
+impl Kept {
+    fn commit(&mut self, batch: Batch) -> Result<Revision, StoreError> {
+        let as_expected = batch
+            .expected
+            .iter()
+            .all(|(key, revision)| self.records.get(key).map(|(_, at)| *at) == *revision);
+        if let Some(StoreError::Refused(why)) = &self.failing {
+            return Err(StoreError::Refused(why.clone()));
+        }
+        if !as_expected {
+            return Err(StoreError::Conflict);
+        }
+        self.commits += 1;
+        let revision = Revision(self.commits);
+        for key in &batch.deletes {
+            self.records.remove(key);
+        }
+        for (key, value) in batch.puts {
+            self.records.insert(key, (value, revision));
+        }
+        self.failing.clone().map_or(Ok(revision), Err)
+    }
+}
+
+impl Store for MemoryStore {
+    fn get(&self, key: &Key) -> Pending<'_, Result<Option<(Value, Revision)>, StoreError>> {
+        let found = self.0.lock().unwrap().records.get(key).cloned();
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn range(
+        &self,
+        from: &Key,
+        to: &Key,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, StoreError>> {
+        let kept = self.0.lock().unwrap();
+        let found = if from < to {
+            let range = kept.records.range(from.clone()..to.clone()).take(limit);
+            range.map(|(key, (value, at))| (key.clone(), value.clone(), *at)).collect()
+        } else {
+            Vec::new()
+        };
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn commit(&self, batch: Batch) -> Pending<'_, Result<Revision, StoreError>> {
+        Box::pin(async move {
+            // Others may run between the decision to commit and the commit.
+            tokio::task::yield_now().await;
+            self.0.lock().unwrap().commit(batch)
+        })
+    }
+
+    fn changes(&self) -> BoxStream<'static, Option<Key>> {
+        futures_util::stream::pending().boxed()
+    }
+}

@@ -1,0 +1,283 @@
+//! A target that answers, refuses, hangs, loses answers and applies late, as it is told.
+
+use leasehold_core::chance::Chance;
+use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::{
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
+    Renewed, Revocation, Sharing,
+};
+use leasehold_core::ids::LeaseId;
+use leasehold_core::secret::{Field, Secret, SecretText};
+use leasehold_core::time::Timestamp;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+/// What a target does with what it is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mood {
+    /// Does it and answers, at once.
+    #[default]
+    Well,
+    /// Cannot be reached.
+    Down,
+    /// Never answers, and does nothing.
+    Hanging,
+    /// Does it, and the answer is lost.
+    LosingAnswers,
+    /// Answers that it is uncertain, and does it this much later.
+    Late(Duration),
+    /// Does it and answers, after this much time.
+    Slow(Duration),
+    /// Refuses every batch of more than one.
+    RefusingBatches,
+}
+
+/// What one target holds and has seen.
+#[derive(Debug, Default)]
+pub struct SimulatedTarget {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    mood: Mood,
+    credentials: BTreeMap<LeaseId, Option<Timestamp>>,
+    batches: Vec<usize>,
+    at_work: usize,
+    at_work_most: usize,
+}
+
+static TARGETS: LazyLock<Mutex<HashMap<u64, Arc<SimulatedTarget>>>> = LazyLock::new(Mutex::default);
+
+impl SimulatedTarget {
+    /// A fresh target, with the configuration that leads to it.
+    pub fn named(_name: &str) -> (Arc<Self>, Map<String, Value>) {
+        let mut targets = TARGETS.lock().unwrap();
+        let number = u64::try_from(targets.len()).unwrap();
+        let target = Arc::new(Self::default());
+        targets.insert(number, Arc::clone(&target));
+        let fields = json!({ "number": number, "connection_url": format!("simulated://{number}"), "username": "admin" });
+        match fields {
+            Value::Object(fields) => (target, fields),
+            _ => unreachable!("an object was written"),
+        }
+    }
+
+    /// Changes what it does.
+    pub fn mood(&self, mood: Mood) {
+        self.seen.lock().unwrap().mood = mood;
+    }
+
+    /// What it holds.
+    pub fn credentials(&self) -> BTreeMap<LeaseId, Option<Timestamp>> {
+        self.seen.lock().unwrap().credentials.clone()
+    }
+
+    /// Drops a credential by itself.
+    pub fn forget(&self, lease: LeaseId) {
+        self.seen.lock().unwrap().credentials.remove(&lease);
+    }
+
+    /// Holds a credential that nobody issued.
+    pub fn plant(&self, lease: LeaseId, lapses_at: Option<Timestamp>) {
+        self.seen.lock().unwrap().credentials.insert(lease, lapses_at);
+    }
+
+    /// How many were asked for in each batch.
+    pub fn batches(&self) -> Vec<usize> {
+        self.seen.lock().unwrap().batches.clone()
+    }
+
+    /// The most batches it was at work on at once.
+    pub fn at_work_most(&self) -> usize {
+        self.seen.lock().unwrap().at_work_most
+    }
+
+    /// Does what a batch asks, as the mood has it.
+    async fn asked<A>(
+        self: &Arc<Self>,
+        members: usize,
+        each: impl Fn(&mut Seen) -> Vec<A> + Send + 'static,
+    ) -> Vec<Result<A, EngineError>>
+    where
+        A: Send + 'static,
+    {
+        let mood = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.batches.push(members);
+            seen.at_work += 1;
+            seen.at_work_most = seen.at_work_most.max(seen.at_work);
+            seen.mood
+        };
+        let outcome = self.in_mood(mood, members, each).await;
+        self.seen.lock().unwrap().at_work -= 1;
+        outcome
+    }
+
+    async fn in_mood<A>(
+        self: &Arc<Self>,
+        mood: Mood,
+        members: usize,
+        each: impl Fn(&mut Seen) -> Vec<A> + Send + 'static,
+    ) -> Vec<Result<A, EngineError>>
+    where
+        A: Send + 'static,
+    {
+        let all = |error: EngineError| (0..members).map(|_| Err(error.clone())).collect();
+        let lost = || EngineError::uncertain(Cause::TooLate, "the answer was lost");
+        match mood {
+            Mood::Well => each(&mut self.seen.lock().unwrap()).into_iter().map(Ok).collect(),
+            Mood::Down => all(EngineError::refused(Cause::Unreachable, "the target is down")),
+            Mood::Hanging => {
+                tokio::time::sleep(Duration::from_mins(2)).await;
+                all(lost())
+            }
+            Mood::LosingAnswers => {
+                each(&mut self.seen.lock().unwrap());
+                all(lost())
+            }
+            Mood::Late(by) => {
+                let target = Arc::clone(self);
+                tokio::spawn(async move {
+                    tokio::time::sleep(by).await;
+                    each(&mut target.seen.lock().unwrap());
+                });
+                all(lost())
+            }
+            Mood::Slow(by) => {
+                tokio::time::sleep(by).await;
+                each(&mut self.seen.lock().unwrap()).into_iter().map(Ok).collect()
+            }
+            Mood::RefusingBatches if members > 1 => {
+                all(EngineError::refused(Cause::Rejected, "too many"))
+            }
+            Mood::RefusingBatches => {
+                each(&mut self.seen.lock().unwrap()).into_iter().map(Ok).collect()
+            }
+        }
+    }
+}
+
+/// The engine for simulated targets.
+#[derive(Debug)]
+pub struct SimulatedEngine {
+    target: Arc<SimulatedTarget>,
+}
+
+impl Engine for SimulatedEngine {
+    const KIND: &'static str = "simulated";
+    type Config = u64;
+    type Role = Map<String, Value>;
+    type Handle = LeaseId;
+    type Draft = String;
+
+    fn config(fields: &Map<String, Value>) -> Result<u64, FieldError> {
+        fields
+            .get("number")
+            .and_then(Value::as_u64)
+            .ok_or_else(|| FieldError("number is missing".into()))
+    }
+
+    fn role(fields: &Map<String, Value>) -> Result<Self::Role, FieldError> {
+        Ok(fields.clone())
+    }
+
+    fn shown(config: &u64) -> Map<String, Value> {
+        let url = Value::from(format!("simulated://{config}"));
+        Map::from_iter([("connection_url".into(), url), ("username".into(), Value::from("admin"))])
+    }
+
+    fn open(config: u64, _origin: Origin) -> Result<Self, FieldError> {
+        let target = TARGETS.lock().unwrap().get(&config).map(Arc::clone);
+        target.map(|target| Self { target }).ok_or_else(|| FieldError("no such target".into()))
+    }
+
+    fn connections(&self) -> usize {
+        4
+    }
+
+    fn prepare(
+        &self,
+        _role: &Self::Role,
+        naming: &Naming<'_>,
+        _chance: &dyn Chance,
+    ) -> Result<(LeaseId, String), PrepareError> {
+        Ok((naming.lease, format!("canary-secret-{}", naming.lease)))
+    }
+
+    fn derive(&self, _role: &Self::Role, _draft: &mut String) {}
+
+    fn sharing(&self, role: &Self::Role, _handle: &LeaseId) -> Sharing {
+        Sharing { group: Some(0), one_lane: role.contains_key("one_lane") }
+    }
+
+    async fn issue(&self, asked: &[Issue<Self>]) -> Vec<Result<Secret, EngineError>> {
+        let each: Vec<_> = asked
+            .iter()
+            .map(|issue| (issue.handle, issue.draft.0.clone(), issue.lapses_at))
+            .collect();
+        self.target
+            .asked(asked.len(), move |seen| {
+                let issue = |(lease, password, lapses_at): &(LeaseId, String, Timestamp)| {
+                    seen.credentials.insert(*lease, Some(*lapses_at));
+                    Secret::new(vec![(
+                        "password",
+                        Field::Hidden(SecretText::new(password.clone())),
+                    )])
+                };
+                each.iter().map(issue).collect()
+            })
+            .await
+    }
+
+    async fn renew(&self, asked: &[Renewal<Self>]) -> Vec<Result<Renewed, EngineError>> {
+        let each: Vec<_> =
+            asked.iter().map(|renewal| (renewal.handle, renewal.lapses_at)).collect();
+        self.target
+            .asked(asked.len(), move |seen| {
+                let renew = |(lease, lapses_at): &(LeaseId, Timestamp)| match seen
+                    .credentials
+                    .get_mut(lease)
+                {
+                    Some(end) => {
+                        *end = Some(*lapses_at);
+                        Renewed::Extended
+                    }
+                    None => Renewed::Gone,
+                };
+                each.iter().map(renew).collect()
+            })
+            .await
+    }
+
+    async fn revoke(&self, asked: &[Revocation<Self>]) -> Vec<Result<(), EngineError>> {
+        let each: Vec<_> = asked.iter().map(|revocation| revocation.handle).collect();
+        self.target
+            .asked(asked.len(), move |seen| {
+                each.iter()
+                    .map(|lease| {
+                        seen.credentials.remove(lease);
+                    })
+                    .collect()
+            })
+            .await
+    }
+
+    async fn list(&self) -> Result<Vec<Marked<Self>>, EngineError> {
+        let credentials = self.target.credentials().into_iter();
+        Ok(credentials
+            .map(|(lease, lapses_at)| Marked { lease, handle: lease, lapses_at })
+            .collect())
+    }
+
+    async fn identity(&self) -> Result<Identity, EngineError> {
+        let server = format!("{:p}", Arc::as_ptr(&self.target));
+        Ok(Identity { server, clock: Timestamp(0), version: "simulated".into() })
+    }
+
+    async fn lacks(&self, _role: Option<&Self::Role>) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
+    }
+}
