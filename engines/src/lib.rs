@@ -1,1 +1,3 @@
+//! The engines that are built in: one module for each kind of target.
 
+pub mod postgres;

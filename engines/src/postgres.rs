@@ -1,0 +1,255 @@
+//! PostgreSQL: a credential is a role that may log in.
+//!
+//! Read [`issue`] and [`revoke`] first; they tell the story. What the design measured and decided is in
+//! `DESIGN.md`, section 5: batches are one round trip and one transaction, revoking takes three commits,
+//! and an issue that nobody answered for is settled by creating its name.
+//!
+//! **Invariant:** nothing is altered at the server whose name does not bear the bits of its lease, or
+//! whose mark names another ([`look`]).
+
+mod address;
+mod config;
+mod failure;
+mod fields;
+mod issue;
+mod lexer;
+mod link;
+mod list;
+mod look;
+mod message;
+mod owned;
+mod owners;
+mod parts;
+mod quote;
+mod renew;
+mod revoke;
+mod role;
+mod scram;
+mod settle;
+mod skew;
+mod statement;
+
+pub use config::Config;
+pub use role::Role;
+
+use config::Authentication;
+use leasehold_core::access::password::PasswordPolicy;
+use leasehold_core::chance::Chance;
+use leasehold_core::engine::naming::{Naming, Template, with_lease_bits};
+use leasehold_core::engine::{
+    Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
+    Renewed, Revocation, Sharing,
+};
+use leasehold_core::secret::{Secret, SecretText};
+use link::Links;
+use owners::Owners;
+use role::Recipe;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use statement::Reach;
+use std::fmt;
+
+/// The longest name the server takes; it cuts longer ones, and two leases would share one role.
+const NAME_BYTES_MAX: usize = 63;
+
+/// One PostgreSQL server and its administrator.
+#[derive(Debug)]
+pub struct Postgres {
+    origin: Origin,
+    links: Links,
+    owners: Owners,
+    template: Template,
+    authentication: Authentication,
+}
+
+/// What revoking a credential needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handle {
+    name: String,
+    /// Which owner role creates it, where one has to.
+    owner: u8,
+    /// Its transaction begins by creating the name, so that the name tells whether it can still land.
+    begins_with_the_name: bool,
+    /// The operator's revocation statements as they were when it was issued.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    revocation: Vec<String>,
+}
+
+impl Handle {
+    /// Returns the role's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A password that nobody knows yet, and what the server will know of it.
+pub struct Draft {
+    password: SecretText,
+    salt: [u8; scram::SALT_BYTES],
+    authentication: Authentication,
+    verifier: Option<SecretText>,
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Draft(..)")
+    }
+}
+
+impl Draft {
+    fn password(&self) -> &SecretText {
+        &self.password
+    }
+
+    /// Returns what the server is told.
+    fn told(&self) -> &SecretText {
+        self.verifier.as_ref().unwrap_or(&self.password)
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &SecretText> {
+        std::iter::once(&self.password).chain(&self.verifier)
+    }
+}
+
+impl Engine for Postgres {
+    const KIND: &'static str = "postgresql-database-plugin";
+
+    type Config = Config;
+    type Role = Role;
+    type Handle = Handle;
+    type Draft = Draft;
+
+    fn config(fields: &Map<String, Value>) -> Result<Config, FieldError> {
+        let config = Config::parse(fields)?;
+        template(&config)?;
+        Ok(config)
+    }
+
+    fn role(fields: &Map<String, Value>) -> Result<Role, FieldError> {
+        Role::parse(fields)
+    }
+
+    fn shown(config: &Config) -> Map<String, Value> {
+        config.shown()
+    }
+
+    fn open(config: Config, origin: Origin) -> Result<Self, FieldError> {
+        let options = config.connect_options()?;
+        Ok(Self {
+            origin,
+            links: Links::new(
+                options,
+                config.connections(),
+                config.idle_connections(),
+                config.lifetime(),
+            ),
+            owners: Owners::default(),
+            template: template(&config)?,
+            authentication: config.authentication(),
+        })
+    }
+
+    fn connections(&self) -> usize {
+        self.links.max()
+    }
+
+    fn prepare(
+        &self,
+        role: &Role,
+        naming: &Naming<'_>,
+        chance: &dyn Chance,
+    ) -> Result<(Handle, Draft), PrepareError> {
+        let recipe = role.recipe()?;
+        let name = with_lease_bits(self.template.render(naming, chance), naming.lease);
+        check_name(&name)?;
+        let mut salt = [0; scram::SALT_BYTES];
+        chance.fill(&mut salt);
+        let draft = Draft {
+            password: PasswordPolicy::default().generate(chance),
+            salt,
+            authentication: self.authentication,
+            verifier: None,
+        };
+        let handle = Handle {
+            name,
+            owner: owners::slot(naming.lease),
+            begins_with_the_name: recipe.begins_with_the_name(),
+            revocation: role.revocation().to_vec(),
+        };
+        Ok((handle, draft))
+    }
+
+    fn derive(&self, role: &Role, draft: &mut Draft) {
+        if draft.authentication == Authentication::ScramSha256 {
+            draft.verifier = Some(scram::verifier(&draft.password, &draft.salt, role.iterations()));
+        }
+    }
+
+    fn sharing(&self, role: &Role, handle: &Handle) -> Sharing {
+        let Ok(recipe) = role.recipe() else { return Sharing { group: None, one_lane: false } };
+        let reach = recipe.reach();
+        let group = match (&recipe, reach) {
+            // Without owner roles all may share; before the server was asked they may be needed.
+            (Recipe::Granting(_), _) => Some(match self.links.facts() {
+                Some(facts) if !facts.joins_what_it_creates() => 0,
+                Some(_) | None => u64::from(handle.owner),
+            }),
+            (Recipe::Own(_), Reach::Own | Reach::Shared) => Some(0),
+            (Recipe::Own(_), Reach::Session | Reach::Transactions) => None,
+        };
+        Sharing { group, one_lane: reach > Reach::Own }
+    }
+
+    async fn issue(&self, asked: &[Issue<Self>]) -> Vec<Result<Secret, EngineError>> {
+        issue::issue(self, asked).await
+    }
+
+    async fn renew(&self, asked: &[Renewal<Self>]) -> Vec<Result<Renewed, EngineError>> {
+        renew::renew(self, asked).await
+    }
+
+    async fn revoke(&self, asked: &[Revocation<Self>]) -> Vec<Result<(), EngineError>> {
+        revoke::revoke(self, asked).await
+    }
+
+    async fn list(&self) -> Result<Vec<Marked<Self>>, EngineError> {
+        list::list(self).await
+    }
+
+    async fn identity(&self) -> Result<Identity, EngineError> {
+        list::identity(self).await
+    }
+
+    async fn lacks(&self, role: Option<&Role>) -> Result<Vec<String>, EngineError> {
+        list::lacks(self, role).await
+    }
+}
+
+fn template(config: &Config) -> Result<Template, FieldError> {
+    match config.username_template() {
+        "" => Ok(Template::default()),
+        source => Template::parse(source)
+            .map_err(|error| FieldError(format!("`username_template`: {error}"))),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), PrepareError> {
+    if name.len() > NAME_BYTES_MAX {
+        let (name, bytes) = (name.to_owned(), name.len());
+        return Err(PrepareError::NameTooLong { name, bytes, bytes_max: NAME_BYTES_MAX });
+    }
+    // The server would take all but zero, but clients refuse to log in by such a name (SASLprep), and in
+    // a log it is more than one line.
+    if name.chars().any(char::is_control) {
+        return Err(PrepareError::Role(
+            "the name has a control character in it; change `username_template`, or rename the role".to_owned(),
+        ));
+    }
+    if name.starts_with("pg_") {
+        return Err(PrepareError::Role(format!(
+            "the name `{name}` begins with `pg_`, which the server keeps for itself; change `username_template`"
+        )));
+    }
+    Ok(())
+}
