@@ -1,1 +1,73 @@
+//! The server: HTTP, configuration, and the adapters of core's ports.
+//!
+//! [`run`] is all that a binary needs. Ports meet adapters in `wiring` and nowhere else; what a request
+//! means is told by the route table in `api`.
 
+mod api;
+pub mod audit;
+pub mod chance;
+mod config;
+mod dev;
+mod listener;
+mod logging;
+mod process;
+mod seal_file;
+pub mod store;
+mod sweeper;
+pub mod tasks;
+pub mod time;
+mod wiring;
+
+pub use wiring::StartError;
+
+use config::Config;
+use std::path::PathBuf;
+
+/// What a server is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// Files and folders with the configuration.
+    pub config: Vec<PathBuf>,
+    /// Set for a server to try things with.
+    pub dev: Option<Dev>,
+    /// How much to log; goes before what the configuration says.
+    pub log_level: Option<String>,
+}
+
+/// A server to try things with: in memory, unsealed, without TLS.
+pub struct Dev {
+    /// The root token, if it is not to be drawn.
+    pub root_token_id: Option<String>,
+    /// Where to listen.
+    pub listen_address: String,
+}
+
+impl std::fmt::Debug for Dev {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dev").field("listen_address", &self.listen_address).finish_non_exhaustive()
+    }
+}
+
+/// Runs a server until it is told to end by SIGTERM or SIGINT.
+pub fn run(options: Options) -> Result<(), StartError> {
+    let loaded = config::load(&options.config)?;
+    let mut config = loaded.config;
+    if let Some(dev) = &options.dev {
+        config.for_dev(&dev.listen_address)?;
+    }
+    logging::start(
+        options.log_level.as_deref().or(config.log_level.as_deref()),
+        config.log_format,
+    )?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    process::harden();
+    // The first call that needs cryptography would otherwise have to choose a provider, and fail.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    serve(config, options.dev)
+}
+
+fn serve(config: Config, dev: Option<Dev>) -> Result<(), StartError> {
+    wiring::run(config, dev)
+}

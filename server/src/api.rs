@@ -1,0 +1,124 @@
+//! HTTP, as Vault's clients speak it: which paths there are, and how a request goes from the wire to the
+//! broker and back.
+//!
+//! An endpoint is one file below, and has three parts: parse, one call on [`Broker`], render. It runs in a
+//! task of its own that [`serve`] only awaits, so a client that hangs up cancels nothing.
+
+mod body;
+mod caller;
+mod database;
+mod envelope;
+mod error;
+mod fields;
+mod path;
+mod query;
+mod routes;
+mod sys;
+mod token;
+
+use crate::wiring::{Count, Node, Server};
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use caller::Call;
+use envelope::Reply;
+use error::Refusal;
+use leasehold_core::broker::Broker;
+use routes::Open;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
+
+/// What every worker needs to serve.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    /// What the requests meet.
+    pub(crate) server: Arc<Server>,
+    /// Where the broker's work runs: on threads that a slow client cannot keep.
+    pub(crate) runtime: Handle,
+    /// The requests that are being served.
+    pub(crate) serving: Count,
+    ending: Arc<AtomicBool>,
+}
+
+impl Front {
+    /// Serves from now on.
+    pub(crate) fn new(server: Arc<Server>, runtime: Handle) -> Self {
+        Self { server, runtime, serving: Count::new(), ending: Arc::default() }
+    }
+
+    /// From now on every answer closes its connection: idle ones would hold up the end.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Serves one request.
+pub(crate) async fn serve(
+    request: HttpRequest,
+    payload: web::Payload,
+    front: web::Data<Front>,
+) -> HttpResponse {
+    let _serving = front.serving.begin();
+    let headless = request.method() == Method::HEAD;
+    let outcome = answer(&request, payload, &front).await;
+    let reply = outcome.unwrap_or_else(Refusal::into_reply);
+    let mut response = HttpResponse::build(reply.status);
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    response.insert_header((header::CONTENT_TYPE, "application/json"));
+    if front.ending.load(Ordering::Relaxed) {
+        response.force_close();
+    }
+    if headless { response.finish() } else { response.body(reply.body) }
+}
+
+async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    front: &Front,
+) -> Result<Reply, Refusal> {
+    let path = path::decoded(request.uri().path())?;
+    let query = query::parse(request.query_string())?;
+    let operation = caller::operation(request, &query)?;
+    let body = body::read(request, payload, operation).await?;
+    let server = &front.server;
+    if let Some(open) = routes::open(&path) {
+        let endpoint = open.endpoint(operation).ok_or(Refusal::no_such_method())?;
+        let open = Open { server: Arc::clone(server), query, body };
+        return run(&front.runtime, async move { endpoint(&open).await }).await;
+    }
+    let broker = match server.node() {
+        Node::Uninitialized => return Err(Refusal::sealed()),
+        Node::Unsealed(broker) => broker,
+    };
+    let found = routes::find(&broker, path, operation);
+    let call = caller::call(request, front, broker, found, query, body)?;
+    run(&front.runtime, async move { call.served().await }).await
+}
+
+/// Runs a request beside its client.
+async fn run(
+    runtime: &Handle,
+    work: impl Future<Output = Result<Reply, Refusal>> + Send + 'static,
+) -> Result<Reply, Refusal> {
+    runtime.spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request was not served to its end");
+        Err(Refusal::told(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+    })
+}
+
+impl Call {
+    /// Serves an authenticated request. What cannot be parsed, or is not there, is told only to those who
+    /// could have been served.
+    async fn served(self) -> Result<Reply, Refusal> {
+        let refused = match self.endpoint {
+            Ok(endpoint) => match endpoint(&self).await {
+                Err(Refusal::Unasked { status, message }) => (status, message),
+                outcome => return outcome,
+            },
+            Err(nowhere) => (nowhere.status(), nowhere.message(&self.request.asked.path)),
+        };
+        let (status, message) = refused;
+        self.broker.turn_away(&self.request, &message).await?;
+        Err(Refusal::told(status, message))
+    }
+}

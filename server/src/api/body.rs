@@ -1,0 +1,184 @@
+//! Reads the body of a request, within bounds that are checked before anything is parsed.
+
+use super::error::Refusal;
+use super::query;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, web};
+use leasehold_core::audit::Operation;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// The longest body, in bytes. Vault's bound.
+const BODY_MAX: usize = 32 << 20;
+/// How deep arrays and objects may nest. What operators write is three deep.
+const DEPTH_MAX: usize = 64;
+/// How many strings a body may hold, names of fields included: each costs an allocation, and the longest
+/// lists that operators write have some hundreds.
+const STRINGS_MAX: usize = 20_000;
+/// How many values a body may hold: a number or a bracket takes 16 times its own byte in memory.
+const VALUES_MAX: usize = 100_000;
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Reads the fields of a body; of none for requests that have no body.
+pub(super) async fn read(
+    request: &HttpRequest,
+    payload: web::Payload,
+    operation: Operation,
+) -> Result<Map<String, Value>, Refusal> {
+    match operation {
+        Operation::Update => {}
+        Operation::Read | Operation::List | Operation::Delete | Operation::Revoke => {
+            return Ok(Map::new());
+        }
+    }
+    let arrived = actix_web::rt::time::timeout(BODY_WITHIN, payload.to_bytes_limited(BODY_MAX));
+    let bytes = match arrived.await {
+        Ok(Ok(Ok(bytes))) => bytes,
+        Ok(Ok(Err(_broken))) => return Err(bad("the body did not arrive whole".to_owned())),
+        Ok(Err(_limit)) => {
+            return Err(Refusal::told(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request body is larger than 32 MiB",
+            ));
+        }
+        Err(_elapsed) => {
+            return Err(Refusal::told(StatusCode::REQUEST_TIMEOUT, "the body took too long"));
+        }
+    };
+    parse(&bytes, is_form(request))
+}
+
+fn is_form(request: &HttpRequest) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+}
+
+fn parse(bytes: &[u8], form: bool) -> Result<Map<String, Value>, Refusal> {
+    let body = bytes.trim_ascii();
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    // `curl -d` says that it sends a form, whatever it sends.
+    if form && !matches!(body.first(), Some(b'{' | b'[' | b'"')) {
+        let written = std::str::from_utf8(body);
+        return query::parse(written.map_err(|_| bad("the form is not UTF-8".to_owned()))?);
+    }
+    within_bounds(body)?;
+    let json = |message: &str| bad(format!("failed to decode JSON input: {message}"));
+    let wrong = |kind: &str| {
+        json(&format!(
+            "json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        ))
+    };
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Null) => Ok(Map::new()),
+        Ok(Value::Array(_)) => Err(wrong("array")),
+        Ok(Value::String(_)) => Err(wrong("string")),
+        Ok(Value::Number(_)) => Err(wrong("number")),
+        Ok(Value::Bool(_)) => Err(wrong("bool")),
+        // The parser's messages tell places and kinds, and quote nothing.
+        Err(error) => Err(json(&error.to_string())),
+    }
+}
+
+/// Counts what a parser would have to build.
+fn within_bounds(body: &[u8]) -> Result<(), Refusal> {
+    let (mut depth, mut strings, mut values) = (0_usize, 0_usize, 0_usize);
+    let mut in_string = false;
+    let mut escaped = false;
+    for byte in body {
+        if in_string {
+            in_string = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'"' => {
+                in_string = true;
+                strings = strings.saturating_add(1);
+            }
+            b'{' | b'[' => {
+                depth = depth.saturating_add(1);
+                values = values.saturating_add(1);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' => values = values.saturating_add(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return Err(bad(format!("the body nests deeper than {DEPTH_MAX}")));
+        }
+        if strings > STRINGS_MAX {
+            return Err(bad(format!("the body holds more than {STRINGS_MAX} strings")));
+        }
+        if values > VALUES_MAX {
+            return Err(bad(format!("the body holds more than {VALUES_MAX} values")));
+        }
+    }
+    Ok(())
+}
+
+fn bad(message: String) -> Refusal {
+    Refusal::told(StatusCode::BAD_REQUEST, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn message(refusal: Refusal) -> String {
+        String::from_utf8(refusal.into_reply().body).unwrap()
+    }
+
+    #[test]
+    fn a_body_is_an_object_a_form_or_nothing() {
+        for (body, form, read) in [
+            (r#"{"a":1}"#, false, json!({ "a": 1 })),
+            (r#" {"a":1} "#, true, json!({ "a": 1 })),
+            (r#"{"a":1,"a":2}"#, false, json!({ "a": 2 })),
+            ("a=1&b=x%20y", true, json!({ "a": "1", "b": "x y" })),
+            ("null", false, json!({})),
+            ("", false, json!({})),
+        ] {
+            assert_eq!(Value::Object(parse(body.as_bytes(), form).unwrap()), read, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_in_vaults_words() {
+        for (body, told) in [
+            ("[]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
+            ("\"x\"", "json: cannot unmarshal string into Go value"),
+            ("5", "json: cannot unmarshal number into Go value"),
+            ("true", "json: cannot unmarshal bool into Go value"),
+            ("{not json", "failed to decode JSON input: "),
+            ("{}garbage", "failed to decode JSON input: "),
+            ("{\"a\":\u{1}}", "failed to decode JSON input: "),
+        ] {
+            let refused = message(parse(body.as_bytes(), false).unwrap_err());
+            assert!(refused.contains(told), "{body}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_would_cost_too_much_is_not_parsed() {
+        let deep = format!("{}{}", "[".repeat(DEPTH_MAX + 1), "]".repeat(DEPTH_MAX + 1));
+        assert!(message(parse(deep.as_bytes(), false).unwrap_err()).contains("nests deeper"));
+        let strings = format!("[{}\"\"]", "\"\",".repeat(STRINGS_MAX));
+        assert!(message(parse(strings.as_bytes(), false).unwrap_err()).contains("strings"));
+        let values = format!("[{}0]", "0,".repeat(VALUES_MAX));
+        assert!(message(parse(values.as_bytes(), false).unwrap_err()).contains("values"));
+        let quoted = format!(r#"{{"a":"\"{}"}}"#, "[".repeat(1000));
+        assert!(parse(quoted.as_bytes(), false).is_ok());
+    }
+
+    #[test]
+    fn what_is_refused_is_not_quoted() {
+        for body in [r#"{"password":"canary"#, r#"{"password":canary}"#, r#""canary""#, "canary"] {
+            assert!(!message(parse(body.as_bytes(), false).unwrap_err()).contains("canary"));
+        }
+    }
+}

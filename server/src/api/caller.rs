@@ -1,0 +1,122 @@
+//! Makes of an HTTP request what the broker is asked: who, what, from where.
+
+use super::envelope::request_id;
+use super::error::Refusal;
+use super::fields::Fields;
+use super::routes::{Endpoint, Found, Nowhere};
+use super::{Broker, Front};
+use actix_web::HttpRequest;
+use actix_web::http::{Method, StatusCode, header};
+use leasehold_core::audit::{Asked, Operation};
+use leasehold_core::broker::Request;
+use leasehold_core::secret::SecretText;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// An authenticated request on its way to its endpoint.
+pub(super) struct Call {
+    pub(super) broker: Arc<Broker>,
+    pub(super) request: Request,
+    /// What the path names: a role, a lease, a mount.
+    pub(super) name: String,
+    /// The mount that the path goes to, with its `/`; empty for paths that go to none.
+    pub(super) mount: String,
+    pub(super) endpoint: Result<Endpoint, Nowhere>,
+}
+
+impl Call {
+    /// Returns the fields that came with it.
+    pub(super) fn fields(&self) -> Fields<'_> {
+        match &self.request.asked.data {
+            Some(Value::Object(fields)) => Fields::new(fields),
+            Some(
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_),
+            )
+            | None => Fields::none(),
+        }
+    }
+
+    /// Returns what names it in its answer.
+    pub(super) fn id(&self) -> &str {
+        &self.request.asked.id
+    }
+}
+
+/// Says what kind of request this is. `list=true` is taken out of the query.
+pub(super) fn operation(
+    request: &HttpRequest,
+    query: &Map<String, Value>,
+) -> Result<Operation, Refusal> {
+    let method = request.method();
+    let listed = query.get("list").and_then(Value::as_str).is_some_and(|list| list == "true");
+    if method == Method::GET && listed || method.as_str() == "LIST" {
+        Ok(Operation::List)
+    } else if method == Method::GET || method == Method::HEAD {
+        Ok(Operation::Read)
+    } else if method == Method::POST || method == Method::PUT {
+        Ok(Operation::Update)
+    } else if method == Method::DELETE {
+        Ok(Operation::Delete)
+    } else {
+        Err(Refusal::no_such_method())
+    }
+}
+
+/// Makes the call of a request.
+pub(super) fn call(
+    request: &HttpRequest,
+    front: &Front,
+    broker: Arc<Broker>,
+    found: Found,
+    mut query: Map<String, Value>,
+    body: Map<String, Value>,
+) -> Result<Call, Refusal> {
+    refuse_what_would_be_ignored(request)?;
+    let Found { path, operation, name, mount, endpoint } = found;
+    // A HEAD must do nothing, and some reads do a lot.
+    let endpoint = if request.method() == Method::HEAD {
+        endpoint.and(Err(Nowhere::Operation))
+    } else {
+        endpoint
+    };
+    query.remove("list");
+    query.extend(body);
+    let peer = request.peer_addr();
+    let asked = Asked {
+        id: request_id(front.server.chance()),
+        operation,
+        path,
+        data: (!query.is_empty()).then_some(Value::Object(query)),
+        remote_address: peer.map(|peer| peer.ip().to_string()).unwrap_or_default(),
+        remote_port: peer.map(|peer| peer.port()).unwrap_or_default(),
+    };
+    Ok(Call { broker, request: Request { asked, token: token(request) }, name, mount, endpoint })
+}
+
+fn token(request: &HttpRequest) -> Option<SecretText> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let bearer = || header(header::AUTHORIZATION.as_str())?.strip_prefix("Bearer ").map(str::trim);
+    let text = header("X-Vault-Token").filter(|text| !text.is_empty()).or_else(bearer)?;
+    (!text.is_empty()).then(|| SecretText::new(text.to_owned()))
+}
+
+/// Some headers ask for a secret to be handed over in another way. To ignore them would show it to whoever
+/// carries the answer.
+fn refuse_what_would_be_ignored(request: &HttpRequest) -> Result<(), Refusal> {
+    let asked = |name: &str| {
+        request.headers().get(name).is_some_and(|value| !matches!(value.as_bytes(), b"" | b"0"))
+    };
+    let bad = |message: &str| Err(Refusal::told(StatusCode::BAD_REQUEST, message));
+    if asked("X-Vault-Wrap-TTL") {
+        return bad("response wrapping is not supported yet; leave `X-Vault-Wrap-TTL` out");
+    }
+    let namespace = request.headers().get("X-Vault-Namespace").map(header::HeaderValue::as_bytes);
+    if namespace.is_some_and(|namespace| !matches!(namespace, b"" | b"/" | b"root" | b"root/")) {
+        return bad("namespaces are not supported yet; leave `X-Vault-Namespace` out");
+    }
+    Ok(())
+}

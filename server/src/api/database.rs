@@ -1,0 +1,5 @@
+//! `<mount>/` of the type `database`: targets, roles, and credentials.
+
+pub(super) mod config;
+pub(super) mod creds;
+pub(super) mod roles;

@@ -1,0 +1,68 @@
+//! `<mount>/config/:name`: the targets.
+
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use crate::api::fields::Fields;
+use leasehold_core::broker::{TargetView, TargetWrite};
+use serde_json::json;
+
+pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
+    let keys = call.broker.list_targets(&call.request, &call.mount).await?;
+    Ok(Envelope::to(call.id()).data(json!({ "keys": keys })).reply())
+}
+
+pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
+    let TargetView { target, shown } =
+        call.broker.read_target(&call.request, &call.mount, &call.name).await?;
+
+    let data = json!({
+        "allowed_roles": target.allowed_roles,
+        "connection_details": shown,
+        "password_policy": target.password_policy,
+        "plugin_name": target.plugin_name,
+        "plugin_version": "",
+        "root_credentials_rotate_statements": target.root_rotation_statements,
+        "verify_connection": target.verify_connection,
+    });
+    Ok(Envelope::to(call.id()).data(data).reply())
+}
+
+pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
+    let wanted = wanted(call, &call.fields())?;
+
+    call.broker.write_target(&call.request, wanted).await?;
+
+    Ok(Reply::done())
+}
+
+pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {
+    let revoke = call.fields().flag("revoke")?.unwrap_or(false);
+
+    call.broker.delete_target(&call.request, &call.mount, &call.name, revoke).await?;
+
+    Ok(Reply::done())
+}
+
+fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TargetWrite, Refusal> {
+    // Only what is built in exists, in one version.
+    if let Some(version) = fields.text("plugin_version")?.filter(|version| !version.is_empty()) {
+        return Err(Refusal::bad(format!(
+            "there is no version {version:?} of the plugin; leave `plugin_version` out"
+        )));
+    }
+    let statements = fields.texts("root_rotation_statements")?;
+    // Vault reads it back under this name.
+    let statements = statements.or(fields.texts("root_credentials_rotate_statements")?);
+    Ok(TargetWrite {
+        mount: call.mount.clone(),
+        name: call.name.clone(),
+        plugin_name: fields.text("plugin_name")?,
+        allowed_roles: fields.texts("allowed_roles")?,
+        verify_connection: fields.flag("verify_connection")?,
+        password_policy: fields.text("password_policy")?,
+        root_rotation_statements: statements,
+        moved: fields.flag("moved")?,
+        fields: fields.rest(),
+    })
+}

@@ -1,0 +1,33 @@
+//! `GET <mount>/creds/:role`: lends a credential. One of the two places where secrets are put into answers.
+
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use leasehold_core::duration::capped_warning;
+use leasehold_core::secret::{Field, Secret};
+use serde::{Serialize, Serializer};
+
+pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
+    let issued = call.broker.issue(&call.request, &call.mount, &call.name).await?;
+
+    Ok(Envelope::to(call.id())
+        .data(Shown(&issued.secret))
+        .lease(&issued.lease_id, issued.ttl)
+        .warnings(issued.capped.map(|(ttl, max)| capped_warning(ttl, max)))
+        .reply())
+}
+
+/// A secret as its caller sees it. It is written straight into the answer: there is no copy that outlives it.
+struct Shown<'a>(&'a Secret);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.fields().map(|(name, field)| {
+            let value = match field {
+                Field::Open(text) => text.as_str(),
+                Field::Hidden(text) => text.reveal(),
+            };
+            (name, value)
+        }))
+    }
+}

@@ -1,0 +1,113 @@
+//! What is answered: Vault's envelope, all keys always present.
+
+use actix_web::http::StatusCode;
+use leasehold_core::chance::Chance;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// An answer, as bytes.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    /// Empty for an answer without one.
+    pub(super) body: Vec<u8>,
+}
+
+/// The envelope of every answer that has data.
+#[derive(Serialize)]
+pub(super) struct Envelope<'a, D: Serialize> {
+    request_id: &'a str,
+    lease_id: &'a str,
+    renewable: bool,
+    lease_duration: u64,
+    data: Option<D>,
+    /// Response wrapping is refused before it gets here.
+    wrap_info: Option<()>,
+    warnings: Option<Vec<String>>,
+    auth: Option<Value>,
+}
+
+impl<'a, D: Serialize> Envelope<'a, D> {
+    /// An answer to this request.
+    pub(super) fn to(request_id: &'a str) -> Self {
+        Self {
+            request_id,
+            lease_id: "",
+            renewable: false,
+            lease_duration: 0,
+            data: None,
+            wrap_info: None,
+            warnings: None,
+            auth: None,
+        }
+    }
+
+    pub(super) fn data(self, data: D) -> Self {
+        Self { data: Some(data), ..self }
+    }
+
+    pub(super) fn lease(self, lease_id: &'a str, duration: Duration) -> Self {
+        Self { lease_id, renewable: true, lease_duration: duration.as_secs(), ..self }
+    }
+
+    pub(super) fn auth(self, auth: Value) -> Self {
+        Self { auth: Some(auth), ..self }
+    }
+
+    /// Adds warnings; none at all are told as `null`.
+    pub(super) fn warnings(self, warnings: impl IntoIterator<Item = String>) -> Self {
+        let mut all = self.warnings.unwrap_or_default();
+        all.extend(warnings);
+        Self { warnings: (!all.is_empty()).then_some(all), ..self }
+    }
+
+    pub(super) fn reply(&self) -> Reply {
+        Reply::json(StatusCode::OK, self)
+    }
+}
+
+impl<'a> Envelope<'a, Value> {
+    /// An answer that shows its data at the top level as well, as some of Vault's do.
+    pub(super) fn with_data_on_top(request_id: &'a str, data: Map<String, Value>) -> Reply {
+        let mut body = data.clone();
+        let envelope = serde_json::to_value(Self::to(request_id).data(Value::Object(data)));
+        if let Ok(Value::Object(envelope)) = envelope {
+            body.extend(envelope);
+        }
+        Reply::json(StatusCode::OK, &body)
+    }
+}
+
+impl Reply {
+    /// An answer with a body, which ends in a newline as Vault's do.
+    pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(mut body) => {
+                body.push(b'\n');
+                Self { status, body }
+            }
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: Vec::new() }
+            }
+        }
+    }
+
+    /// Done, and nothing to tell.
+    pub(super) fn done() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: Vec::new() }
+    }
+
+    /// It is kept and goes on by itself.
+    pub(super) fn accepted() -> Self {
+        Self { status: StatusCode::ACCEPTED, body: Vec::new() }
+    }
+}
+
+/// Names a request: a UUID, as Vault's clients expect.
+pub(super) fn request_id(chance: &dyn Chance) -> String {
+    let mut bytes = [0; 16];
+    chance.fill(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}

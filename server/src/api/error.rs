@@ -1,0 +1,282 @@
+//! Every error to its status, in one match for each kind of error, and into Vault's shape.
+//!
+//! | status | what the caller does next |
+//! |---|---|
+//! | 400 | change the request, or what it needs to be set up |
+//! | 403 | come with another token |
+//! | 404 | look at what there is; what is not theirs is not there either |
+//! | 405 | use another method |
+//! | 500 | the operator looks at the log |
+//! | 502 | try again later: the target did not answer, or was busy |
+//! | 503 | wait until the store is initialized |
+
+use super::envelope::Reply;
+use crate::wiring::FoundError;
+use actix_web::http::StatusCode;
+use leasehold_core::broker::{
+    AdmitError, IssueError, LookupError, MountError, RenewError, RevokeError, RoleError,
+    TargetError, TokenError,
+};
+use leasehold_core::engine::{Cause, EngineError};
+use leasehold_core::seal::SealError;
+use leasehold_core::store::StoreError;
+use serde_json::json;
+
+/// A request that is not served.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The broker was not asked yet: who asks must still be admitted before they are told.
+    Unasked {
+        /// What kind of refusal.
+        status: StatusCode,
+        /// Why.
+        message: String,
+    },
+    /// The caller is told.
+    Told {
+        /// What kind of refusal.
+        status: StatusCode,
+        /// Why; Vault tells nothing where there simply is nothing.
+        message: Option<String>,
+    },
+}
+
+impl Refusal {
+    /// What was sent cannot be parsed.
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::Unasked { status: StatusCode::BAD_REQUEST, message: message.into() }
+    }
+
+    /// The caller is told this.
+    pub(super) fn told(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::Told { status, message: Some(message.into()) }
+    }
+
+    /// There is nothing.
+    pub(super) fn nothing_here() -> Self {
+        Self::Told { status: StatusCode::NOT_FOUND, message: None }
+    }
+
+    /// There is something, but not by this method.
+    pub(super) fn no_such_method() -> Self {
+        Self::Told { status: StatusCode::METHOD_NOT_ALLOWED, message: None }
+    }
+
+    /// There is no broker.
+    pub(super) fn sealed() -> Self {
+        Self::told(StatusCode::SERVICE_UNAVAILABLE, "Vault is sealed")
+    }
+
+    /// Returns what is sent.
+    pub(super) fn into_reply(self) -> Reply {
+        let (status, message) = match self {
+            Self::Unasked { status, message } => (status, Some(message)),
+            Self::Told { status, message } => (status, message),
+        };
+        let errors: Vec<_> = message.into_iter().collect();
+        Reply::json(status, &json!({ "errors": errors }))
+    }
+}
+
+fn bad(error: impl std::fmt::Display) -> Refusal {
+    Refusal::told(StatusCode::BAD_REQUEST, error.to_string())
+}
+
+fn internal(error: impl std::fmt::Display) -> Refusal {
+    Refusal::told(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+/// What the target's answer means for the caller. Where asking again may help, the status is one that clients retry.
+fn of_target(error: &EngineError, message: String) -> Refusal {
+    let status = match error.reason().cause {
+        Cause::Unreachable | Cause::Contended | Cause::TooLate => StatusCode::BAD_GATEWAY,
+        Cause::Rejected | Cause::NeedsOperator => StatusCode::BAD_REQUEST,
+    };
+    Refusal::told(status, message)
+}
+
+impl From<AdmitError> for Refusal {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::BadToken => Self::told(StatusCode::FORBIDDEN, error.to_string()),
+            AdmitError::Denied => {
+                let message = format!("1 error occurred:\n\t* {error}\n\n");
+                Self::told(StatusCode::FORBIDDEN, message)
+            }
+            AdmitError::Audit(error) => internal(error),
+            AdmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict | StoreError::Refused(_) | StoreError::Uncertain(_) => {
+                internal(error)
+            }
+        }
+    }
+}
+
+impl From<IssueError> for Refusal {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Admit(error) => error.into(),
+            IssueError::Store(error) => error.into(),
+            IssueError::Target(ref target) => of_target(target, error.to_string()),
+            IssueError::UnknownRole(_)
+            | IssueError::UnknownTarget { .. }
+            | IssueError::NotAllowed { .. }
+            | IssueError::Unusable(_)
+            | IssueError::Prepare(_)
+            | IssueError::LastUse
+            | IssueError::Revoked => bad(error),
+        }
+    }
+}
+
+impl From<RenewError> for Refusal {
+    fn from(error: RenewError) -> Self {
+        match error {
+            RenewError::Admit(error) => error.into(),
+            RenewError::Store(error) => error.into(),
+            RenewError::Target(ref target) => of_target(target, error.to_string()),
+            RenewError::NoLease
+            | RenewError::Lease(_)
+            | RenewError::NoRole(_)
+            | RenewError::Gone => bad(error),
+        }
+    }
+}
+
+impl From<RevokeError> for Refusal {
+    fn from(error: RevokeError) -> Self {
+        let message = error.to_string();
+        match error {
+            RevokeError::Admit(error) => error.into(),
+            RevokeError::Store(error) => error.into(),
+            RevokeError::NoSuchPrefix(_) => Self::told(StatusCode::NOT_FOUND, message),
+            RevokeError::Target { error, .. } => of_target(&error, message),
+            RevokeError::Waits(..) => Self::told(StatusCode::BAD_GATEWAY, message),
+            RevokeError::Some { first, .. } => match Self::from(*first) {
+                Self::Unasked { status, .. } | Self::Told { status, .. } => {
+                    Self::told(status, message)
+                }
+            },
+        }
+    }
+}
+
+impl From<LookupError> for Refusal {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Admit(error) => error.into(),
+            LookupError::Store(error) => error.into(),
+            LookupError::NoLease => bad(error),
+            LookupError::Empty => Self::nothing_here(),
+        }
+    }
+}
+
+impl From<MountError> for Refusal {
+    fn from(error: MountError) -> Self {
+        match error {
+            MountError::Admit(error) => error.into(),
+            MountError::Store(error) => error.into(),
+            MountError::Bad(_) | MountError::NoMount(_) => bad(error),
+        }
+    }
+}
+
+impl From<TargetError> for Refusal {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Admit(error) => error.into(),
+            TargetError::Store(error) => error.into(),
+            TargetError::NoTarget(_) | TargetError::Empty => Self::nothing_here(),
+            TargetError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            TargetError::Bad(_) | TargetError::Moved(_) => bad(error),
+            TargetError::Verify(_) => bad(format!("error creating database object: {error}")),
+        }
+    }
+}
+
+impl From<RoleError> for Refusal {
+    fn from(error: RoleError) -> Self {
+        match error {
+            RoleError::Admit(error) => error.into(),
+            RoleError::Store(error) => error.into(),
+            RoleError::NoRole(_) | RoleError::Empty => Self::nothing_here(),
+            RoleError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            RoleError::Bad(_) => bad(error),
+        }
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Admit(error) => error.into(),
+            TokenError::Store(error) => error.into(),
+            TokenError::Bad(_) | TokenError::NotRenewable | TokenError::Lease(_) => bad(error),
+        }
+    }
+}
+
+impl From<FoundError> for Refusal {
+    fn from(error: FoundError) -> Self {
+        match error {
+            FoundError::Seal(SealError::AlreadyInitialized) => bad("Vault is already initialized"),
+            FoundError::Seal(
+                SealError::NotInitialized | SealError::WrongKey | SealError::Store(_),
+            )
+            | FoundError::SealFile(_)
+            | FoundError::Store(_) => internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(refusal: impl Into<Refusal>) -> (u16, String) {
+        let reply = refusal.into().into_reply();
+        (reply.status.as_u16(), String::from_utf8(reply.body).unwrap())
+    }
+
+    #[test]
+    fn a_refusal_is_a_list_of_errors_and_a_newline() {
+        assert_eq!(
+            sent(AdmitError::BadToken),
+            (403, "{\"errors\":[\"permission denied\"]}\n".into())
+        );
+        let denied = "{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}\n";
+        assert_eq!(sent(AdmitError::Denied), (403, denied.into()));
+        assert_eq!(sent(LookupError::Empty), (404, "{\"errors\":[]}\n".into()));
+    }
+
+    #[test]
+    fn clients_retry_what_may_succeed_and_nothing_else() {
+        let status =
+            |cause| sent(IssueError::Target(EngineError::refused(cause, "the target said no"))).0;
+        for cause in [Cause::Unreachable, Cause::Contended, Cause::TooLate] {
+            assert_eq!(status(cause), 502, "{cause:?}");
+        }
+        for cause in [Cause::Rejected, Cause::NeedsOperator] {
+            assert_eq!(status(cause), 400, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn several_failures_have_the_status_of_the_first() {
+        let first = RevokeError::Target {
+            lease_id: "database/creds/app/x".into(),
+            error: EngineError::uncertain(Cause::Unreachable, "no route"),
+        };
+        let (status, body) = sent(RevokeError::Some { failed: 2, all: 3, first: Box::new(first) });
+        assert_eq!(status, 502);
+        assert!(body.contains("2 of 3 leases"), "{body}");
+    }
+}

@@ -1,0 +1,49 @@
+//! `sys/`: the server itself, its mounts, and its leases.
+
+pub(super) mod health;
+pub(super) mod init;
+pub(super) mod leader;
+pub(super) mod leases_list;
+pub(super) mod leases_lookup;
+pub(super) mod leases_renew;
+pub(super) mod leases_revoke;
+pub(super) mod leases_revoke_force;
+pub(super) mod leases_revoke_prefix;
+pub(super) mod mounts;
+pub(super) mod seal_status;
+
+use super::caller::Call;
+use super::error::Refusal;
+use super::fields::Fields;
+use leasehold_core::broker::Until;
+use leasehold_core::ids::InstallationId;
+
+/// Returns the id that Vault's clients know a cluster by.
+fn cluster_id(installation: InstallationId) -> String {
+    uuid::Uuid::from_bytes(*installation.bytes()).to_string()
+}
+
+/// Returns the name that Vault's clients know a cluster by.
+fn cluster_name(installation: InstallationId) -> String {
+    let text = installation.to_string();
+    format!("leasehold-cluster-{}", text.get(18..).unwrap_or_default())
+}
+
+/// Reads which lease a request is about, from the path or the body.
+fn lease_id(call: &Call, fields: &Fields<'_>) -> Result<String, Refusal> {
+    let written = fields.text("lease_id")?.filter(|id| !id.is_empty());
+    let named = (!call.name.is_empty()).then(|| call.name.clone());
+    match (named, written) {
+        // One request about two leases would be allowed by the one and done to the other.
+        (Some(named), Some(written)) if named != written => {
+            Err(Refusal::bad("the path and `lease_id` name different leases"))
+        }
+        (Some(id), _) | (None, Some(id)) => Ok(id),
+        (None, None) => Err(Refusal::bad("lease_id must be specified")),
+    }
+}
+
+/// Reads whether the caller waits for the target.
+fn until(fields: &Fields<'_>) -> Result<Until, Refusal> {
+    Ok(if fields.flag("sync")?.unwrap_or(true) { Until::Settled } else { Until::Marked })
+}

@@ -1,0 +1,11 @@
+//! `LIST sys/leases/lookup/:prefix`: what leases there are, level by level.
+
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use serde_json::json;
+
+pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
+    let keys = call.broker.list_leases(&call.request, &call.name).await?;
+    Ok(Envelope::to(call.id()).data(json!({ "keys": keys })).reply())
+}

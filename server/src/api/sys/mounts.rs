@@ -1,0 +1,177 @@
+//! `sys/mounts`: which engine families are where.
+
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use crate::api::fields::Fields;
+use actix_web::http::StatusCode;
+use leasehold_core::broker::MountWrite;
+use leasehold_core::duration::parse_seconds;
+use leasehold_core::store::mounts::Mount;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
+    let entries = call.broker.list_mounts(&call.request).await?;
+
+    let mounts = entries.iter().map(|entry| &entry.mount.record);
+    let mut shown: Map<_, _> =
+        mounts.map(|mount| (mount.path.clone(), Value::Object(shown(mount)))).collect();
+    shown.insert("sys/".to_owned(), Value::Object(system(call)));
+    Ok(Envelope::with_data_on_top(call.id(), shown))
+}
+
+pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
+    let found = find(call).await?;
+
+    Ok(Envelope::with_data_on_top(call.id(), found))
+}
+
+/// What `vault kv` and some libraries ask for before anything else.
+pub(in crate::api) async fn preflight(call: &Call) -> Result<Reply, Refusal> {
+    // A path below a mount is asked for as well.
+    let catalog = call.broker.catalog();
+    let path = format!("{}/", call.name);
+    let at = catalog.route(&path).map(|(entry, _)| entry.mount.record.clone());
+    call.broker.list_mounts(&call.request).await?;
+
+    let mount = at.ok_or_else(|| {
+        let message = format!(
+            "preflight capability check returned 403, please ensure client's policies grant access to path {path:?}"
+        );
+        Refusal::told(StatusCode::FORBIDDEN, message)
+    })?;
+    let mut data = shown(&mount);
+    data.insert("path".to_owned(), json!(mount.path));
+    Ok(Envelope::to(call.id()).data(data).reply())
+}
+
+pub(in crate::api) async fn read_tune(call: &Call) -> Result<Reply, Refusal> {
+    let found = find(call).await?;
+
+    let config = found.get("config").and_then(Value::as_object);
+    let limits = call.broker.limits();
+    let ttl = |name: &str, default: Duration| {
+        let set = config.and_then(|config| config.get(name)).and_then(Value::as_u64);
+        json!(set.filter(|seconds| *seconds > 0).unwrap_or(default.as_secs()))
+    };
+    let mut tune = Map::from_iter([
+        ("default_lease_ttl".to_owned(), ttl("default_lease_ttl", limits.default_lease_ttl)),
+        ("max_lease_ttl".to_owned(), ttl("max_lease_ttl", limits.max_lease_ttl)),
+        ("force_no_cache".to_owned(), json!(false)),
+    ]);
+    for name in ["description", "options"] {
+        let value = found.get(name).filter(|value| !value.is_null());
+        tune.extend(value.map(|value| (name.to_owned(), value.clone())));
+    }
+    Ok(Envelope::with_data_on_top(call.id(), tune))
+}
+
+pub(in crate::api) async fn enable(call: &Call) -> Result<Reply, Refusal> {
+    let wanted = wanted(&call.name, &call.fields())?;
+
+    call.broker.enable_mount(&call.request, wanted).await?;
+
+    Ok(Reply::done())
+}
+
+pub(in crate::api) async fn disable(call: &Call) -> Result<Reply, Refusal> {
+    if matches!(call.name.as_str(), "sys" | "cubbyhole" | "identity") {
+        return Err(Refusal::bad(format!("cannot unmount \"{}/\"", call.name)));
+    }
+
+    call.broker.disable_mount(&call.request, &call.name).await?;
+
+    Ok(Reply::done())
+}
+
+async fn find(call: &Call) -> Result<Map<String, Value>, Refusal> {
+    let path = format!("{}/", call.name);
+    let entries = call.broker.list_mounts(&call.request).await?;
+    if path == "sys/" {
+        return Ok(system(call));
+    }
+    let found = entries.iter().find(|entry| entry.mount.record.path == path);
+    found.map(|entry| shown(&entry.mount.record)).ok_or_else(|| {
+        Refusal::told(StatusCode::BAD_REQUEST, format!("No secret engine mount at {path}"))
+    })
+}
+
+fn wanted(path: &str, fields: &Fields<'_>) -> Result<MountWrite, Refusal> {
+    let none = Map::new();
+    let config = fields.object("config")?.unwrap_or(&none);
+    let ttl = |name: &str, called: &str| {
+        let written = config.get(name).unwrap_or(&Value::Null);
+        parse_seconds(written).map_err(|error| {
+            let shown = written.as_str().map_or_else(|| written.to_string(), str::to_owned);
+            Refusal::bad(format!("unable to parse {called} TTL of {shown}: {error}"))
+        })
+    };
+    for flag in ["local", "seal_wrap", "external_entropy_access"] {
+        if fields.flag(flag)?.unwrap_or(false) {
+            return Err(Refusal::bad(format!("`{flag}` is not supported; leave it out")));
+        }
+    }
+    Ok(MountWrite {
+        path: path.to_owned(),
+        kind: fields.text("type")?.unwrap_or_default(),
+        description: fields.text("description")?.unwrap_or_default(),
+        default_lease_ttl: ttl("default_lease_ttl", "default")?,
+        max_lease_ttl: ttl("max_lease_ttl", "max")?,
+        options: fields.object("options")?.cloned().unwrap_or_default(),
+    })
+}
+
+/// A mount as Vault's clients know it.
+fn shown(mount: &Mount) -> Map<String, Value> {
+    let id = mount.id.bytes();
+    let mut shown = described(&mount.kind, &mount.description, id);
+    shown.insert(
+        "config".to_owned(),
+        json!({
+            "default_lease_ttl": mount.default_lease_ttl.as_secs(),
+            "max_lease_ttl": mount.max_lease_ttl.as_secs(),
+            "force_no_cache": false,
+        }),
+    );
+    if !mount.options.is_empty() {
+        shown.insert("options".to_owned(), Value::Object(mount.options.clone()));
+    }
+    shown
+}
+
+/// What is always there.
+fn system(call: &Call) -> Map<String, Value> {
+    let description = "system endpoints used for control, policy and debugging";
+    let mut shown = described("system", description, call.broker.installation().bytes());
+    shown.insert("seal_wrap".to_owned(), json!(true));
+    shown
+}
+
+fn described(kind: &str, description: &str, id: &[u8; 16]) -> Map<String, Value> {
+    let uuid = uuid::Uuid::from_bytes(*id);
+    // The first half of an id is the time: mounts made in one go would look alike.
+    let hex = uuid.simple().to_string();
+    let accessor = hex.get(24..).unwrap_or_default();
+    Map::from_iter([
+        ("type".to_owned(), json!(kind)),
+        ("description".to_owned(), json!(description)),
+        ("accessor".to_owned(), json!(format!("{kind}_{accessor}"))),
+        ("uuid".to_owned(), json!(uuid.to_string())),
+        (
+            "config".to_owned(),
+            json!({ "default_lease_ttl": 0, "max_lease_ttl": 0, "force_no_cache": false }),
+        ),
+        ("options".to_owned(), Value::Null),
+        ("local".to_owned(), json!(false)),
+        ("seal_wrap".to_owned(), json!(false)),
+        ("external_entropy_access".to_owned(), json!(false)),
+        ("plugin_version".to_owned(), json!("")),
+        (
+            "running_plugin_version".to_owned(),
+            json!(concat!("v", env!("CARGO_PKG_VERSION"), "+builtin.leasehold")),
+        ),
+        ("running_sha256".to_owned(), json!("")),
+        ("deprecation_status".to_owned(), json!("supported")),
+    ])
+}

@@ -1,0 +1,93 @@
+//! `POST auth/token/create` and `create-orphan`: a token for somebody else.
+
+use super::shown;
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use crate::api::fields::Fields;
+use leasehold_core::broker::TokenRequest;
+use leasehold_core::duration::DurationError;
+use leasehold_core::secret::SecretText;
+use std::time::Duration;
+
+pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
+    create(call, false).await
+}
+
+pub(in crate::api) async fn update_orphan(call: &Call) -> Result<Reply, Refusal> {
+    create(call, true).await
+}
+
+async fn create(call: &Call, orphan: bool) -> Result<Reply, Refusal> {
+    let fields = call.fields();
+    let mut wanted = wanted(&fields)?;
+    wanted.no_parent |= orphan;
+
+    let made = call.broker.create_token(&call.request, wanted).await?;
+
+    Ok(Envelope::<()>::to(call.id())
+        .auth(shown::auth(&made.token, &made.text, made.token.issued_at))
+        .warnings(made.warnings)
+        .warnings(fields.ignored())
+        .reply())
+}
+
+fn wanted(fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {
+    match fields.text("type")?.as_deref() {
+        None | Some("" | "service" | "default" | "default-service") => {}
+        Some("batch") => return Err(Refusal::bad("batch tokens are not supported yet")),
+        Some(_) => return Err(Refusal::bad("invalid 'token_type' value")),
+    }
+    if fields.text("entity_alias")?.is_some_and(|alias| !alias.is_empty()) {
+        let message = "'entity_alias' is only allowed in combination with token role";
+        return Err(Refusal::bad(message));
+    }
+    let num_uses = fields.number("num_uses")?.unwrap_or_default();
+    if num_uses < 0 {
+        return Err(Refusal::bad("number of uses cannot be negative"));
+    }
+    let id = fields.text("id")?.filter(|id| !id.is_empty()).map(SecretText::new);
+    if let Some(message) = id.as_ref().and_then(shown::unfit) {
+        return Err(Refusal::bad(message));
+    }
+    let ttl = span(fields, "ttl")?;
+    // The name that `ttl` once had.
+    let lease = span(fields, "lease")?;
+    Ok(TokenRequest {
+        id,
+        policies: fields.texts("policies")?.unwrap_or_default().iter().map(|p| policy(p)).collect(),
+        no_default_policy: fields.flag("no_default_policy")?.unwrap_or(false),
+        meta: fields.pairs("meta")?,
+        no_parent: fields.flag("no_parent")?.unwrap_or(false),
+        display_name: fields.text("display_name")?.filter(|name| !name.is_empty()).map(plain),
+        ttl: ttl.or(lease),
+        explicit_max_ttl: span(fields, "explicit_max_ttl")?.unwrap_or_default(),
+        period: span(fields, "period")?.unwrap_or_default(),
+        num_uses: u32::try_from(num_uses).unwrap_or(u32::MAX),
+        not_renewable: !fields.flag("renewable")?.unwrap_or(true),
+    })
+}
+
+/// Reads a TTL; here Vault tells what is wrong with it in other words than elsewhere.
+fn span(fields: &Fields<'_>, name: &'static str) -> Result<Option<Duration>, Refusal> {
+    fields.span(name).map_err(|error| match error {
+        DurationError::Negative { .. } => Refusal::bad(format!("{name} must be positive")),
+        DurationError::Days(_)
+        | DurationError::DaysOutOfRange(_)
+        | DurationError::Invalid(_)
+        | DurationError::MissingUnit(_)
+        | DurationError::UnknownUnit { .. }
+        | DurationError::NoDuration => Refusal::bad(error.to_string()),
+    })
+}
+
+/// A policy has one name, whichever way it is written.
+fn policy(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// The characters that Vault leaves in a display name; the rest would end up in the names of credentials.
+fn plain(name: String) -> String {
+    let kept = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };
+    name.chars().map(kept).collect::<String>().trim_matches('-').to_owned()
+}

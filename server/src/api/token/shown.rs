@@ -1,0 +1,83 @@
+//! Tokens as their holders see them. One of the two places where secrets are put into answers.
+
+use crate::api::caller::Call;
+use crate::api::envelope::Reply;
+use actix_web::http::StatusCode;
+use leasehold_core::access::token::Token;
+use leasehold_core::secret::SecretText;
+use leasehold_core::time::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// The `auth` part of an answer.
+pub(super) fn auth(token: &Token, text: &SecretText, since: Timestamp) -> Value {
+    let metadata = (!token.meta.is_empty()).then_some(&token.meta);
+    json!({
+        "client_token": text.reveal(),
+        "accessor": token.accessor.to_string(),
+        "policies": token.policies,
+        "token_policies": token.policies,
+        "metadata": metadata,
+        "lease_duration": token.seconds_left(since),
+        "renewable": token.renewable,
+        "entity_id": "",
+        "token_type": "service",
+        "orphan": token.parent.is_none(),
+        "mfa_requirement": null,
+        "num_uses": token.num_uses,
+    })
+}
+
+/// All that is known of the caller's own token.
+pub(super) fn looked_up(call: &Call, token: &Token) -> Map<String, Value> {
+    let id = call.request.token.as_ref().map_or("", SecretText::reveal);
+    let meta = (!token.meta.is_empty()).then_some(&token.meta);
+    let mut data = Map::from_iter([
+        ("accessor".to_owned(), json!(token.accessor.to_string())),
+        ("creation_time".to_owned(), json!(token.issued_at.seconds())),
+        ("creation_ttl".to_owned(), json!(token.creation_ttl.as_secs())),
+        ("display_name".to_owned(), json!(token.display_name)),
+        ("entity_id".to_owned(), json!("")),
+        ("expire_time".to_owned(), json!(token.term.map(|term| term.lapses_at().rfc3339()))),
+        ("explicit_max_ttl".to_owned(), json!(token.explicit_max_ttl.as_secs())),
+        ("id".to_owned(), json!(id)),
+        ("issue_time".to_owned(), json!(token.issued_at.rfc3339())),
+        ("meta".to_owned(), json!(meta)),
+        ("num_uses".to_owned(), json!(token.num_uses)),
+        ("orphan".to_owned(), json!(token.parent.is_none())),
+        ("path".to_owned(), json!(token.path)),
+        ("policies".to_owned(), json!(token.policies)),
+        ("renewable".to_owned(), json!(token.renewable)),
+        ("ttl".to_owned(), json!(token.seconds_left(call.broker.now()))),
+        ("type".to_owned(), json!("service")),
+    ]);
+    if let Some(renewed_at) = token.renewed_at {
+        data.insert("last_renewal".to_owned(), json!(renewed_at.rfc3339()));
+        data.insert("last_renewal_time".to_owned(), json!(renewed_at.seconds()));
+    }
+    if !token.period.is_zero() {
+        data.insert("period".to_owned(), json!(token.period.as_secs()));
+    }
+    data
+}
+
+/// What the maker of an installation is told: its first token, and no shares, for the key is in its file.
+pub(in crate::api) fn first_token(root: &SecretText) -> Reply {
+    let none: [&str; 0] = [];
+    let made = json!({ "keys": none, "keys_base64": none, "root_token": root.reveal() });
+    Reply::json(StatusCode::OK, &made)
+}
+
+/// Tells whether a text may be a token that its maker chose.
+pub(super) fn unfit(text: &SecretText) -> Option<&'static str> {
+    let text = text.reveal();
+    if text.starts_with("hvs.") {
+        Some("custom token ID cannot have the 'hvs.' prefix")
+    } else if text.contains('.') {
+        Some("custom token ID cannot have a '.' in the value")
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        // It would not fit into a header.
+        Some("custom token ID can only have printable ASCII characters")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,3 @@
+//! Adapters of the port [`leasehold_core::audit::Audit`].
+
+pub mod file;

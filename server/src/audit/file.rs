@@ -1,0 +1,412 @@
+//! Keeps the audit record in a file, or on the standard output, one line a record.
+//!
+//! One thread writes. It takes all lines that wait, writes them at once, and then acknowledges
+//! them: callers share a write (and an `fdatasync`, where it is wanted), and none waits for others.
+//! Nothing is dropped: while the queue is full, callers wait.
+
+use crate::tasks::Joined;
+use leasehold_core::audit::{Audit, AuditError};
+use leasehold_core::tasks::Pending;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use tokio::sync::{mpsc, oneshot};
+
+/// Lines that wait before further callers wait for a place.
+const WAITING_MAX: usize = 1024;
+/// Bytes after which a group takes no further line.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// An audit device could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The path names a folder, a terminal or the like.
+    #[error("`{path}` is not a file; to write to the standard output, use `stdout`")]
+    NotFile {
+        /// What was to be the record.
+        path: PathBuf,
+    },
+    /// The record would be a program: lines of callers' choice must not be run by anybody.
+    #[error("`{path}` is executable; name another file, or take its `x` permissions away")]
+    Executable {
+        /// What was to be the record.
+        path: PathBuf,
+    },
+    /// The system does not let us use the file.
+    #[error("cannot use `{path}`: {reason}")]
+    Unusable {
+        /// What the system refused.
+        path: PathBuf,
+        /// Why, in the system's words.
+        reason: String,
+    },
+}
+
+/// Records in a file.
+#[derive(Debug)]
+pub struct FileAudit {
+    name: String,
+    // Dropped in this order: without senders the writer finishes what waits, and can be waited for.
+    work: mpsc::Sender<Work>,
+    _writer: Joined,
+}
+
+#[derive(Debug)]
+enum Work {
+    Record { line: String, answer: oneshot::Sender<Result<(), String>> },
+    Reopen { answer: oneshot::Sender<Result<(), String>> },
+}
+
+impl FileAudit {
+    /// Appends to the file at `path`, which is made if there is none, with these permissions. With
+    /// `fsync`, a line is acknowledged once it is on the disk; without it, once the system has it.
+    pub fn open(
+        name: impl Into<String>,
+        path: &Path,
+        mode: u32,
+        fsync: bool,
+    ) -> Result<Self, OpenError> {
+        let place = Place { path: path.to_owned(), mode };
+        let lines = place.open()?;
+        Self::start(name.into(), Device { place: Some(place), lines, fsync })
+    }
+
+    /// Writes to the standard output.
+    pub fn stdout(name: impl Into<String>) -> Result<Self, OpenError> {
+        // A descriptor of its own, past the buffer of the standard library: what that had taken
+        // would count as written.
+        let file = io::stdout().as_fd().try_clone_to_owned();
+        let file = file.map_err(|error| unusable(Path::new("stdout"), &error))?;
+        let lines = Lines { to: File::from(file), torn: false };
+        Self::start(name.into(), Device { place: None, lines, fsync: false })
+    }
+
+    fn start(name: String, device: Device) -> Result<Self, OpenError> {
+        let (work, waiting) = mpsc::channel(WAITING_MAX);
+        let thread = thread::Builder::new().name("audit-writer".to_owned());
+        let thread = thread.spawn(move || device.run(waiting));
+        let thread = thread.map_err(|error| unusable(Path::new(&name), &error))?;
+        Ok(Self { name, work, _writer: Joined::new(thread) })
+    }
+
+    /// Opens the file anew by its path, after all lines that wait: for whoever has moved it away.
+    /// If that fails, the record goes on in the file that was moved.
+    pub async fn reopen(&self) -> Result<(), AuditError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Work::Reopen { answer }, answered).await
+    }
+
+    async fn ask(
+        &self,
+        work: Work,
+        answered: oneshot::Receiver<Result<(), String>>,
+    ) -> Result<(), AuditError> {
+        let ended = || "its writer has ended".to_owned();
+        let outcome = match self.work.send(work).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(ended())),
+            Err(_) => Err(ended()),
+        };
+        outcome.map_err(|reason| AuditError { device: self.name.clone(), reason })
+    }
+}
+
+impl Audit for FileAudit {
+    fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
+        Box::pin(async move {
+            if line.contains('\n') {
+                let reason = "a record is one line".to_owned();
+                return Err(AuditError { device: self.name.clone(), reason });
+            }
+            let (answer, answered) = oneshot::channel();
+            self.ask(Work::Record { line, answer }, answered).await
+        })
+    }
+}
+
+/// What the writer writes to.
+struct Device {
+    /// Where the file is; the standard output is nowhere.
+    place: Option<Place>,
+    lines: Lines<File>,
+    fsync: bool,
+}
+
+impl Device {
+    /// Works until nobody is left who could ask.
+    fn run(mut self, mut waiting: mpsc::Receiver<Work>) {
+        let mut group = Vec::new();
+        while let Some(first) = waiting.blocking_recv() {
+            let (mut recorded, mut reopen) = (Vec::new(), None);
+            let mut next = Some(first);
+            while let Some(work) = next {
+                match work {
+                    Work::Record { line, answer } => {
+                        group.extend_from_slice(line.as_bytes());
+                        group.push(b'\n');
+                        recorded.push(answer);
+                    }
+                    Work::Reopen { answer } => reopen = Some(answer),
+                }
+                let full = reopen.is_some() || group.len() >= GROUP_BYTES;
+                next = if full { None } else { waiting.try_recv().ok() };
+            }
+            if !recorded.is_empty() {
+                let outcome = self.write(&group).map_err(|error| error.to_string());
+                for answer in recorded {
+                    // A caller that is gone needs no answer; its line is in.
+                    drop(answer.send(outcome.clone()));
+                }
+            }
+            group.clear();
+            if let Some(answer) = reopen {
+                drop(answer.send(self.reopen()));
+            }
+        }
+    }
+
+    fn write(&mut self, group: &[u8]) -> io::Result<()> {
+        self.lines.append(group)?;
+        if self.fsync { self.lines.to.sync_data() } else { Ok(()) }
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        if let Some(place) = &self.place {
+            self.lines = place.open().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a record is kept, and who may read it.
+struct Place {
+    path: PathBuf,
+    mode: u32,
+}
+
+impl Place {
+    fn open(&self) -> Result<Lines<File>, OpenError> {
+        let path = self.path.as_path();
+        let failed = |error: io::Error| unusable(path, &error);
+        match path.metadata() {
+            Ok(found) if !found.is_file() => {
+                return Err(OpenError::NotFile { path: path.to_owned() });
+            }
+            Ok(found) if found.permissions().mode() & 0o111 != 0 => {
+                return Err(OpenError::Executable { path: path.to_owned() });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => self.make_folder()?,
+            Err(error) => return Err(failed(error)),
+        }
+        if self.mode & 0o111 != 0 {
+            return Err(OpenError::Executable { path: path.to_owned() });
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(self.mode);
+        let mut file = options.open(path).map_err(failed)?;
+        file.set_permissions(Permissions::from_mode(self.mode)).map_err(failed)?;
+        let torn = ends_torn(&mut file).map_err(failed)?;
+        Ok(Lines { to: file, torn })
+    }
+
+    fn make_folder(&self) -> Result<(), OpenError> {
+        let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty())
+        else {
+            return Ok(());
+        };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| unusable(folder, &error))
+    }
+}
+
+/// Tells whether the last line was cut off: its process died, or the disk was full.
+fn ends_torn(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Appends whole lines.
+struct Lines<W> {
+    to: W,
+    /// Whether what was written last is not the end of a line.
+    torn: bool,
+}
+
+impl<W: Write> Lines<W> {
+    /// Appends lines, after the end of one that was cut off.
+    fn append(&mut self, group: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.write_all(b"\n")?;
+        }
+        self.write_all(group)
+    }
+
+    fn write_all(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            let written = match self.to.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let (done, left) = rest.split_at_checked(written).unwrap_or((rest, &[]));
+            self.torn = done.last() != Some(&b'\n');
+            rest = left;
+        }
+        Ok(())
+    }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> OpenError {
+    OpenError::Unusable { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn text(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[tokio::test]
+    async fn lines_are_in_the_file_once_acknowledged_and_in_their_order() {
+        for fsync in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("new/audit.log");
+            let audit = FileAudit::open("file", &path, 0o600, fsync).unwrap();
+            let mut expected = String::new();
+            for number in 0..100 {
+                audit.record(format!("line {number}")).await.unwrap();
+                expected = format!("{expected}line {number}\n");
+                assert_eq!(text(&path), expected);
+            }
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_line_of_many_callers_is_lost_or_mixed_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let audit = Arc::new(FileAudit::open("file", &path, 0o600, false).unwrap());
+        let callers = (0..32).map(|caller| {
+            let audit = Arc::clone(&audit);
+            tokio::spawn(async move {
+                for number in 0..200 {
+                    audit.record(format!("{caller} {number}")).await.unwrap();
+                }
+            })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            caller.await.unwrap();
+        }
+        let text = text(&path);
+        for caller in 0..32 {
+            let prefix = format!("{caller} ");
+            let numbers = text.lines().filter_map(|line| line.strip_prefix(&prefix));
+            let expected: Vec<_> = (0..200).map(|number| number.to_string()).collect();
+            assert_eq!(numbers.collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_moved_file_is_left_when_asked_to_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("audit.log"), folder.path().join("audit.log.1"));
+        let audit = FileAudit::open("file", &path, 0o600, false).unwrap();
+        audit.record("one".into()).await.unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        audit.record("two".into()).await.unwrap();
+        audit.reopen().await.unwrap();
+        audit.record("three".into()).await.unwrap();
+        assert_eq!((text(&moved).as_str(), text(&path).as_str()), ("one\ntwo\n", "three\n"));
+
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let error = audit.reopen().await.unwrap_err();
+        assert!(error.to_string().contains("is not a file"), "{error}");
+        audit.record("four".into()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_line_that_was_cut_off_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        std::fs::write(&path, "whole\ncut o").unwrap();
+        let audit = FileAudit::open("file", &path, 0o600, false).unwrap();
+        audit.record("next".into()).await.unwrap();
+        assert_eq!(text(&path), "whole\ncut o\nnext\n");
+    }
+
+    #[tokio::test]
+    async fn a_record_is_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let audit = FileAudit::open("file", &path, 0o600, false).unwrap();
+        audit.record("one\ntwo".into()).await.unwrap_err();
+        assert_eq!(text(&path), "");
+    }
+
+    #[test]
+    fn a_folder_and_a_program_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = FileAudit::open("file", folder.path(), 0o600, false).unwrap_err();
+        assert!(matches!(error, OpenError::NotFile { .. }), "{error}");
+        let error = FileAudit::open("file", Path::new("/dev/null"), 0o600, false).unwrap_err();
+        assert!(matches!(error, OpenError::NotFile { .. }), "{error}");
+
+        let program = folder.path().join("program");
+        std::fs::write(&program, "").unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
+        let error = FileAudit::open("file", &program, 0o600, false).unwrap_err();
+        assert!(matches!(error, OpenError::Executable { .. }), "{error}");
+        let error = FileAudit::open("file", &folder.path().join("new"), 0o755, false).unwrap_err();
+        assert!(matches!(error, OpenError::Executable { .. }), "{error}");
+    }
+
+    /// Takes a number of bytes, and then no more until it has room again.
+    struct Full {
+        text: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = &bytes[..bytes.len().min(self.room)];
+            if taken.is_empty() {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            self.room = self.room.saturating_sub(taken.len());
+            self.text.extend_from_slice(taken);
+            Ok(taken.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_the_next_line_is_whole() {
+        for (room, expected) in [(0, "two\n"), (2, "on\ntwo\n"), (4, "one\ntwo\n")] {
+            let mut lines = Lines { to: Full { text: Vec::new(), room }, torn: false };
+            let error = lines.append(b"one\nmore\n").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::StorageFull);
+            // A disk that stays full does not change what has to be repaired.
+            lines.append(b"lost\n").unwrap_err();
+            lines.to.room = 100;
+            lines.append(b"two\n").unwrap();
+            assert_eq!(String::from_utf8(lines.to.text).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Adapters of the port [`leasehold_core::store::Store`].
+
+pub mod embedded;

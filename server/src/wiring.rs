@@ -1,0 +1,222 @@
+//! Where ports meet adapters, and nowhere else: makes a server of a configuration, and runs it.
+
+mod node;
+mod tracked;
+
+pub(crate) use node::{FoundError, Node, Server};
+
+use crate::api::{self, Front};
+use crate::audit::file::FileAudit;
+use crate::chance::SystemChance;
+use crate::config::{Config, ConfigError, Storage};
+use crate::listener::{self, Bound};
+use crate::seal_file::SealFileError;
+use crate::store::embedded::Embedded;
+use crate::tasks::TokioTasks;
+use crate::time::SystemClock;
+use crate::{Dev, dev};
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use leasehold_core::audit::Audit;
+use leasehold_core::broker::Ports;
+use leasehold_core::seal::SealError;
+use leasehold_core::secret::SecretText;
+use leasehold_core::store::{Store, StoreError};
+use leasehold_core::time::Clock;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+pub(crate) use tracked::Count;
+use tracked::Tracked;
+
+/// How long a caller may take for the head of a request. Slow senders are cheap to hold off and this is long.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection may idle: longer than the pauses of clients that poll every minute.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections at a time for each worker: each costs some 20 KB.
+const CONNECTIONS_MAX: usize = 8192;
+/// How long requests that are being served may go on when the server is told to end: a target's longest answer.
+const DRAIN_REQUESTS: Duration = Duration::from_secs(25);
+/// How long answers may take to be written after that.
+const DRAIN_ANSWERS: Duration = Duration::from_secs(1);
+/// How long attempts at targets may go on after that. One that is cut off is found again after the next start.
+const DRAIN_ATTEMPTS: Duration = Duration::from_secs(10);
+
+/// The server does not start, or broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Nothing can be logged.
+    #[error("logging cannot start: {0}")]
+    Logging(String),
+    /// The system lacks something that every server needs.
+    #[error("{0}")]
+    System(String),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] crate::store::embedded::OpenError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store cannot be unsealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The root key cannot be read.
+    #[error(transparent)]
+    SealFile(#[from] SealFileError),
+    /// An audit device cannot be used.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::file::OpenError),
+    /// Nobody could come in.
+    #[error("cannot listen on `{address}`: {reason}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+fn system(error: impl std::fmt::Display) -> StartError {
+    StartError::System(error.to_string())
+}
+
+/// Runs a server until it is told to end.
+pub(crate) fn run(config: Config, dev: Option<Dev>) -> Result<(), StartError> {
+    if dev.is_none() {
+        config.checked_for_use()?;
+    }
+    let workers = thread::available_parallelism().map_or(2, NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("broker")
+        .enable_all()
+        .build()
+        .map_err(system)?;
+    let outcome = serve(&runtime, config, dev, workers);
+    // What still runs holds the store; it is closed once the last of it is gone.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    outcome
+}
+
+fn serve(
+    runtime: &Runtime,
+    config: Config,
+    dev: Option<Dev>,
+    workers: usize,
+) -> Result<(), StartError> {
+    let (store, storage): (Arc<dyn Store>, _) = match &config.storage {
+        Storage::Memory => (Arc::new(Embedded::in_memory()?), "inmem"),
+        Storage::Embedded(folder) => (Arc::new(Embedded::open(folder)?), "embedded"),
+    };
+    let audits = open_audits(&config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start().map_err(system)?);
+    let tasks = TokioTasks::new(runtime.handle().clone(), Arc::clone(&clock));
+    let tasks = Arc::new(Tracked::new(tasks));
+    let ports = Ports {
+        store,
+        clock,
+        chance: Arc::new(SystemChance),
+        tasks: tasks.clone(),
+        audit: audits.iter().map(|audit| Arc::clone(audit) as Arc<dyn Audit>).collect(),
+    };
+    let server = Arc::new(Server::new(ports, &config, storage));
+
+    runtime.block_on(async {
+        let bound = config.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
+        let root = match dev {
+            None => server.unseal().await.map(|()| None)?,
+            Some(dev) => {
+                let text = dev.root_token_id.map(SecretText::new);
+                Some(server.found_for_dev(text).await?)
+            }
+        };
+        if let Some(root) = &root {
+            dev::welcome(&bound, root).map_err(system)?;
+        }
+        dev::announce(&bound, storage).map_err(system)?;
+        drop(root);
+        let front = Front::new(Arc::clone(&server), runtime.handle().clone());
+        let http = listen(bound, front.clone(), workers)?;
+        let handle = http.handle();
+        let serving = runtime.spawn(http);
+        let ended = until_told(&audits).await;
+        drain(&front, handle, &tasks).await;
+        server.close();
+        serving.await.map_err(system)?.map_err(system)?;
+        ended
+    })
+}
+
+fn open_audits(config: &Config) -> Result<Vec<Arc<FileAudit>>, StartError> {
+    let open = |device: &crate::config::AuditDevice| match &device.path {
+        Some(path) => FileAudit::open(&device.name, path, device.mode, device.fsync),
+        None => FileAudit::stdout(&device.name),
+    };
+    let opened = config.audits.iter().map(|device| open(device).map(Arc::new));
+    Ok(opened.collect::<Result<Vec<_>, _>>()?)
+}
+
+fn listen(
+    bound: Vec<Bound>,
+    front: Front,
+    workers: usize,
+) -> Result<actix_web::dev::Server, StartError> {
+    let front = web::Data::new(front);
+    let app = move || App::new().app_data(front.clone()).default_service(web::to(api::serve));
+    let mut http = HttpServer::new(app)
+        .workers(workers)
+        .max_connections(CONNECTIONS_MAX)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_WITHIN)
+        .shutdown_timeout(DRAIN_ANSWERS.as_secs())
+        .tcp_nodelay(true)
+        .disable_signals();
+    for Bound { socket, tls, .. } in bound {
+        http = match tls {
+            None => http.listen(socket),
+            Some(tls) => http.listen_rustls_0_23(socket, tls),
+        }
+        .map_err(system)?;
+    }
+    Ok(http.run())
+}
+
+/// Waits for the signal to end. On SIGHUP the audit files are opened anew.
+async fn until_told(audits: &[Arc<FileAudit>]) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(system)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => {
+                for audit in audits {
+                    if let Err(error) = audit.reopen().await {
+                        tracing::error!(%error, "an audit file could not be opened anew");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lets nobody in any more, and lets what has begun go on to its end, within bounds.
+async fn drain(front: &Front, http: ServerHandle, tasks: &Tracked) {
+    tracing::info!("the server was told to end; it finishes what it has begun");
+    http.pause().await;
+    front.end();
+    if tokio::time::timeout(DRAIN_REQUESTS, front.serving.idle()).await.is_err() {
+        tracing::warn!("some requests are cut off; what they have begun is on leases");
+    }
+    http.stop(true).await;
+    if tokio::time::timeout(DRAIN_ATTEMPTS, tasks.running.idle()).await.is_err() {
+        tracing::warn!("some attempts at targets are cut off; the next start goes on with them");
+    }
+}

@@ -1,0 +1,169 @@
+//! What a request meets: a store that nobody has initialized yet, or a broker.
+
+use super::StartError;
+use crate::config::Config;
+use crate::seal_file::{self, SealFileError};
+use crate::sweeper;
+use leasehold_core::broker::{Broker, Ports};
+use leasehold_core::engine::erased::{Kind, KindOf};
+use leasehold_core::limits::Limits;
+use leasehold_core::seal::{self, RootKey, SealError, Unsealed};
+use leasehold_core::secret::SecretText;
+use leasehold_core::store::StoreError;
+use leasehold_core::time::Clock;
+use leasehold_engines::postgres::Postgres;
+use parking_lot::{Mutex, RwLock};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// How far an installation is. Sealed is a type, not a flag: without a broker there is nothing to ask.
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
+    /// The store is empty; only `init` does anything.
+    Uninitialized,
+    /// The store is open.
+    Unsealed(Arc<Broker>),
+}
+
+/// One server, from its start to its end.
+#[derive(Debug)]
+pub(crate) struct Server {
+    node: RwLock<Node>,
+    ports: Ports,
+    limits: Limits,
+    /// Where the root key is; none for a server to try things with.
+    seal: Option<PathBuf>,
+    /// Vault's word for the kind of store.
+    pub(crate) storage: &'static str,
+    /// Where callers are told to find the server.
+    pub(crate) api_addr: Option<String>,
+    /// Held while the store is being initialized.
+    founding: tokio::sync::Mutex<()>,
+    sweeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The store was not initialized.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FoundError {
+    /// The store refused, or is initialized already.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The root key could not be kept.
+    #[error(transparent)]
+    SealFile(#[from] SealFileError),
+    /// The store is initialized, but the rest did not follow.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The kinds of targets there are.
+fn kinds() -> Vec<Arc<dyn Kind>> {
+    vec![KindOf::<Postgres>::new()]
+}
+
+impl Server {
+    pub(super) fn new(ports: Ports, config: &Config, storage: &'static str) -> Self {
+        Self {
+            node: RwLock::new(Node::Uninitialized),
+            ports,
+            limits: config.limits,
+            seal: config.seal.clone(),
+            storage,
+            api_addr: config.api_addr.clone(),
+            founding: tokio::sync::Mutex::default(),
+            sweeper: Mutex::default(),
+        }
+    }
+
+    /// Returns how far the installation is.
+    pub(crate) fn node(&self) -> Node {
+        self.node.read().clone()
+    }
+
+    /// Returns Vault's word for how the root key is kept.
+    pub(crate) fn seal_kind(&self) -> &'static str {
+        if self.seal.is_some() { "file" } else { "dev" }
+    }
+
+    /// Returns the time.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.ports.clock
+    }
+
+    /// Draws random bytes.
+    pub(crate) fn chance(&self) -> &dyn leasehold_core::chance::Chance {
+        &*self.ports.chance
+    }
+
+    /// Opens a store that is initialized; leaves one that is not as it is.
+    pub(super) async fn unseal(&self) -> Result<(), StartError> {
+        if !seal::is_initialized(&*self.ports.store).await? {
+            tracing::info!("the store is not initialized; run `leasehold operator init`");
+            return Ok(());
+        }
+        let Some(path) = &self.seal else { return Ok(()) };
+        let root = seal_file::read(path)?;
+        let unsealed = seal::unseal(&*self.ports.store, &root).await?;
+        Ok(self.open(unsealed).await?)
+    }
+
+    /// Initializes the store, and returns its first token.
+    pub(crate) async fn found(&self) -> Result<SecretText, FoundError> {
+        let _founding = self.founding.lock().await;
+        let store = &*self.ports.store;
+        if seal::is_initialized(store).await? {
+            return Err(SealError::AlreadyInitialized.into());
+        }
+        // The key is on the disk before anything is sealed with it.
+        let root = match &self.seal {
+            None => RootKey::draw(self.chance()),
+            Some(path) if path.exists() => seal_file::read(path)?,
+            Some(path) => seal_file::make(path, self.chance())?,
+        };
+        let unsealed =
+            seal::initialize(store, &root, self.ports.clock.now(), self.chance()).await?;
+        self.open(unsealed).await?;
+        self.first_token(None, "root").await
+    }
+
+    /// Initializes the store of a server to try things with.
+    pub(super) async fn found_for_dev(
+        &self,
+        text: Option<SecretText>,
+    ) -> Result<SecretText, StartError> {
+        let root = RootKey::draw(self.chance());
+        let now = self.ports.clock.now();
+        let unsealed = seal::initialize(&*self.ports.store, &root, now, self.chance()).await?;
+        self.open(unsealed).await?;
+        self.first_token(text, "token").await.map_err(super::system)
+    }
+
+    async fn first_token(
+        &self,
+        text: Option<SecretText>,
+        display_name: &str,
+    ) -> Result<SecretText, FoundError> {
+        match self.node() {
+            Node::Uninitialized => Err(SealError::NotInitialized.into()),
+            Node::Unsealed(broker) => Ok(broker.make_root_token(text, display_name).await?),
+        }
+    }
+
+    async fn open(&self, unsealed: Unsealed) -> Result<(), StoreError> {
+        let (broker, woken) =
+            Broker::open(self.ports.clone(), unsealed, kinds(), self.limits).await?;
+        let tasks = Arc::clone(&self.ports.tasks);
+        let sweeping = tokio::spawn(sweeper::run(Arc::clone(&broker), tasks, woken));
+        *self.sweeper.lock() = Some(sweeping);
+        *self.node.write() = Node::Unsealed(broker);
+        Ok(())
+    }
+
+    /// Ends the timer.
+    pub(super) fn close(&self) {
+        if let Some(sweeping) = self.sweeper.lock().take() {
+            sweeping.abort();
+        }
+    }
+}
