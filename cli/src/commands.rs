@@ -1,0 +1,268 @@
+//! The commands, what they have in common, and how one of them is found and run.
+
+mod lease;
+mod operator;
+mod secrets;
+mod serve;
+mod status;
+mod values;
+
+use crate::answer::Answer;
+use crate::arguments;
+use crate::client::Client;
+use crate::connection::ConnectionFlags;
+use crate::environment::Environment;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+
+/// The list of commands, in groups, which the parser cannot make by itself.
+const OVERVIEW: &str = "\
+{about}
+
+Usage: leasehold <command> [flags] [arguments]
+
+Credentials and other values:
+  read      Read a path; reading `database/creds/ROLE` creates a credential on a lease
+  write     Write values to a path: configuration, roles
+  list      List the keys under a path
+  delete    Delete what is at a path
+
+Leases:
+  lease     Look up, list, renew and revoke leases
+
+Setting up:
+  secrets   Mount, unmount and list secrets engines
+  operator  Initialize a new server
+
+The server:
+  server    Run a server; `leasehold server -dev` runs one to try things with
+  status    Show whether the server is initialized and unsealed
+  version   Show the version
+
+`leasehold <command> -help` explains a command and its flags and shows examples.
+
+Environment (each VAULT_… variable is honored too; where both are set, LEASEHOLD_… wins):
+  LEASEHOLD_ADDR   where the server listens [default: https://127.0.0.1:8200]
+  LEASEHOLD_TOKEN  the token to act with [default: the content of ~/.vault-token]
+";
+
+/// Leasehold lends credentials: made when asked for, renewed while needed, gone when the lease ends.
+#[derive(Parser)]
+#[command(
+    name = "leasehold",
+    disable_version_flag = true,
+    args_override_self = true,
+    help_template = OVERVIEW,
+    max_term_width = 100
+)]
+struct Cli {
+    /// Show the version
+    #[arg(short = 'v', short_alias = 'V', long)]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Read(values::Read),
+    Write(values::Write),
+    List(values::List),
+    Delete(values::Delete),
+    #[command(subcommand)]
+    Lease(lease::Lease),
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    Server(serve::Server),
+    Status(status::Status),
+    /// Show the version
+    Version,
+}
+
+/// The form of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Columns, for people.
+    Table,
+    /// What the server said, for programs.
+    Json,
+}
+
+/// How a result is shown.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct FormatFlags {
+    /// Form of the result: table or json [env: LEASEHOLD_FORMAT, VAULT_FORMAT] [default: table]
+    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+    format: Option<Format>,
+}
+
+/// Shows one field of a result instead of all.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct FieldFlags {
+    /// Show only the value of this field, bare, and without a newline unless at a terminal
+    #[arg(long, value_name = "NAME")]
+    field: Option<String>,
+    #[command(flatten)]
+    format: FormatFlags,
+}
+
+impl FormatFlags {
+    fn resolve(self, environment: &Environment) -> Result<Format, Failure> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
+        let names = ["LEASEHOLD_FORMAT", "VAULT_FORMAT"];
+        let set = environment.first(&names).map_err(|error| Failure::Local(error.to_string()))?;
+        set.map_or(Ok(Format::Table), |(name, value)| {
+            parse_format(&value).map_err(|error| Failure::Local(format!("`{name}`: {error}")))
+        })
+    }
+}
+
+impl FieldFlags {
+    /// Shows an answer as the flags want it.
+    fn show(self, answer: &Answer, session: &mut Session<'_>) -> Result<(), Failure> {
+        let format = self.format.resolve(session.environment)?;
+        if let Some(field) = self.field {
+            return answer.show_field(&field, format, session.output);
+        }
+        answer.show(format, session.output);
+        Ok(())
+    }
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "table" => Ok(Format::Table),
+        "json" => Ok(Format::Json),
+        "yaml" | "yml" | "raw" | "pretty" => {
+            Err(format!("the format `{text}` is not offered; take `json` or `table`"))
+        }
+        _ => Err("a format is `table` or `json`".to_owned()),
+    }
+}
+
+/// What a running command has at hand.
+pub(crate) struct Session<'a> {
+    environment: &'a Environment,
+    output: &'a mut Output,
+}
+
+impl Session<'_> {
+    fn client(&self, flags: ConnectionFlags) -> Result<Client, Failure> {
+        let connection =
+            flags.resolve(self.environment).map_err(|error| Failure::Local(error.to_string()))?;
+        Client::new(connection).map_err(|error| Failure::Local(error.to_string()))
+    }
+
+    /// Says that something was done, which programs learn from the exit code.
+    fn success(&mut self, format: Format, text: &str) {
+        if format == Format::Table {
+            self.output.line(text);
+        }
+    }
+}
+
+/// Runs the command that the arguments name and returns how it ended.
+pub(crate) fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+    output: &mut Output,
+) -> Exit {
+    let mut root = Cli::command();
+    root.build();
+    let arguments = arguments::normalize(&root, arguments);
+    let parsed = root.try_get_matches_from_mut(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error, output),
+    };
+    let mut session = Session { environment, output };
+    let result = match cli.command {
+        None if cli.version => Ok(version(session.output)),
+        None => {
+            session.output.help(&root.render_help(), true);
+            return Exit::Local;
+        }
+        Some(command) => command.run(&mut session),
+    };
+    result.unwrap_or_else(|failure| {
+        output.remark(&failure.to_string());
+        failure.exit()
+    })
+}
+
+impl Command {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::Read(read) => read.run(session),
+            Self::Write(write) => write.run(session),
+            Self::List(list) => list.run(session),
+            Self::Delete(delete) => delete.run(session),
+            Self::Lease(lease) => lease.run(session),
+            Self::Secrets(secrets) => secrets.run(session),
+            Self::Operator(operator) => operator.run(session),
+            Self::Server(server) => server.run(session),
+            Self::Status(status) => status.run(session),
+            Self::Version => Ok(version(session.output)),
+        }
+    }
+}
+
+/// Shows a help that was asked for, or says what is wrong with the arguments.
+fn explain(error: &clap::Error, output: &mut Output) -> Exit {
+    let kind = error.kind();
+    let asked_for = matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let missing = matches!(kind, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    output.help(&error.render(), asked_for || missing);
+    if asked_for { Exit::Done } else { Exit::Local }
+}
+
+fn version(output: &mut Output) -> Exit {
+    output.line(concat!("Leasehold v", env!("CARGO_PKG_VERSION")));
+    Exit::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_of_the_commands_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_overview_names_every_command() {
+        for command in Cli::command().get_subcommands() {
+            let line = format!("\n  {} ", command.get_name());
+            assert!(OVERVIEW.contains(&line), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn every_command_teaches_with_a_paragraph_and_examples() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(check);
+            } else if command.get_name() != "version" {
+                assert!(command.get_long_about().is_some(), "{}", command.get_name());
+                let examples = command.get_after_help().map(ToString::to_string);
+                assert!(
+                    examples.unwrap_or_default().contains("Examples:"),
+                    "{}",
+                    command.get_name()
+                );
+            }
+        }
+        Cli::command().get_subcommands().for_each(check);
+    }
+}

@@ -1,0 +1,138 @@
+//! `operator`: what is done once, when a server is set up.
+
+use super::{Format, FormatFlags, Session};
+use crate::answer::{Answer, plain};
+use crate::client::Request;
+use crate::connection::ConnectionFlags;
+use crate::failure::{Doing, Exit, Failure};
+use serde_json::{Map, Value};
+
+/// Initialize a new server
+///
+/// What an operator does once, before anybody else can use the server.
+#[derive(clap::Subcommand)]
+pub(super) enum Operator {
+    Init(Init),
+}
+
+impl Operator {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::Init(init) => init.run(session),
+        }
+    }
+}
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  Set up a new server:
+    leasehold operator init
+
+  Only ask whether that was done (exit code 0: yes, 2: no):
+    leasehold operator init -status
+
+  Keep the answer for a script, readable by nobody else:
+    (umask 077; leasehold operator init -format=json > init.json)";
+
+/// Initialize a new server and show its root token, once
+///
+/// Prepares the storage of a server that was started for the first time. The root token that comes
+/// back may do everything; it is shown this once and kept nowhere. A server whose seal is shared
+/// among people shows their unseal keys as well.
+#[derive(clap::Args)]
+#[command(after_help = INIT_EXAMPLES)]
+pub(super) struct Init {
+    /// Change nothing; say whether the server is initialized (exit code 0: yes, 2: no)
+    #[arg(long)]
+    status: bool,
+    /// Into how many unseal keys to split the seal, where it is shared among people
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    key_shares: Option<u8>,
+    /// How many of those keys unseal the server
+    #[arg(short = 't', long, value_name = "NUMBER")]
+    key_threshold: Option<u8>,
+    #[command(flatten)]
+    format: FormatFlags,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+impl Init {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let format = self.format.resolve(session.environment)?;
+        let client = session.client(self.connection)?;
+        if self.status {
+            let answer = client
+                .send(Request::get("sys/init"))
+                .doing(|| "checking initialization status".to_owned());
+            return match answer {
+                Ok(answer) => Ok(show_status(&answer, format, session)),
+                Err(failure) => {
+                    // 2 means that it is not initialized, so that a failure must be something else.
+                    session.output.remark(&failure.to_string());
+                    Ok(Exit::Local)
+                }
+            };
+        }
+        let mut body = Map::new();
+        for (key, number) in
+            [("secret_shares", self.key_shares), ("secret_threshold", self.key_threshold)]
+        {
+            if let Some(number) = number {
+                body.insert(key.to_owned(), Value::from(number));
+            }
+        }
+        let answer = client
+            .send(Request::put("sys/init", Value::Object(body)))
+            .doing(|| "initializing".to_owned())?;
+        match format {
+            Format::Json => answer.show(format, session.output),
+            Format::Table => show_keys(&answer, session),
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn show_status(answer: &Answer, format: Format, session: &mut Session<'_>) -> Exit {
+    let initialized = answer.data().and_then(|data| data.get("initialized"));
+    let initialized = initialized.and_then(Value::as_bool).unwrap_or(false);
+    match (format, initialized) {
+        (Format::Json, _) => answer.show(format, session.output),
+        (Format::Table, true) => session.output.line("The server is initialized."),
+        (Format::Table, false) => session
+            .output
+            .line("The server is not initialized. `leasehold operator init` initializes it."),
+    }
+    if initialized { Exit::Done } else { Exit::Server }
+}
+
+fn show_keys(answer: &Answer, session: &mut Session<'_>) {
+    answer.warn(session.output);
+    let field = |key| answer.data().and_then(|data| data.get(key));
+    let keys = field("keys_base64").and_then(Value::as_array);
+    let keys: Vec<_> = keys.into_iter().flatten().map(plain).collect();
+    for (index, key) in keys.iter().enumerate() {
+        session.output.line(&format!("Unseal Key {}: {key}", index.saturating_add(1)));
+    }
+    if !keys.is_empty() {
+        session.output.line("");
+    }
+    if let Some(token) = field("root_token") {
+        session.output.line(&format!("Initial Root Token: {}", plain(token)));
+    }
+    session.output.line(
+        "\nThe server is initialized. What stands above is shown this once and kept nowhere.\n\
+         The root token may do everything: keep it where only you can read it, and revoke it once\n\
+         there are policies and other tokens to work with.",
+    );
+    if !keys.is_empty() {
+        session.output.line(
+            "Give each unseal key to another person: without enough of them the server stays\n\
+             sealed after every start.",
+        );
+    }
+    session.output.line(
+        "\nNext:\n    export LEASEHOLD_TOKEN=<the root token>\n    leasehold status\n    \
+         leasehold secrets enable database",
+    );
+}

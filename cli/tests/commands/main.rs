@@ -1,0 +1,12 @@
+//! Runs the real binary against a server that answers as it was told, and checks both ends: what
+//! was sent, and what the user got to see.
+
+#![expect(clippy::expect_used, reason = "this crate is a test; what surprises it should end it")]
+
+mod failures;
+mod flags;
+mod leases;
+mod operators;
+mod support;
+mod tls;
+mod values;

@@ -1,0 +1,167 @@
+//! `status`, `operator init`, `secrets`, and what `server` refuses.
+
+use crate::support::{Run, Server, envelope};
+use serde_json::{Value, json};
+
+fn seal_status(sealed: bool) -> String {
+    json!({
+        "type": "file", "initialized": true, "sealed": sealed, "t": 0, "n": 0, "progress": 0,
+        "nonce": "", "version": "0.1.0", "build_date": "", "migration": false,
+        "recovery_seal": false, "storage_type": "inmem", "cluster_name": "c", "cluster_id": "i"
+    })
+    .to_string()
+}
+
+#[test]
+fn the_status_of_an_unsealed_server_is_exit_code_0() {
+    let server = Server::with(&[(200, &seal_status(false)), (200, r#"{"ha_enabled":false}"#)]);
+    let out = Run::at(&server, &["status"]).run().ok();
+    assert_eq!(
+        out,
+        "Key             Value\n\
+         ---             -----\n\
+         Seal Type       file\n\
+         Initialized     true\n\
+         Sealed          false\n\
+         Version         0.1.0\n\
+         Storage Type    inmem\n\
+         Cluster Name    c\n\
+         Cluster ID      i\n\
+         HA Enabled      false\n"
+    );
+    assert_eq!(server.lines(), ["GET /v1/sys/seal-status", "GET /v1/sys/leader"]);
+}
+
+#[test]
+fn the_status_of_a_sealed_server_is_exit_code_2() {
+    let sealed = r#"{"errors":["Vault is sealed"]}"#;
+    let server = Server::with(&[(200, &seal_status(true)), (503, sealed)]);
+    let outcome = Run::at(&server, &["status", "-format=json"]).run();
+    assert_eq!((outcome.exit, outcome.err.as_str()), (2, ""));
+    let shown: Value = serde_json::from_str(&outcome.out).expect("JSON");
+    assert_eq!(shown["sealed"], true);
+}
+
+#[test]
+fn a_status_that_is_not_known_is_exit_code_1() {
+    let server = Server::with(&[(500, r#"{"errors":["oh"]}"#)]);
+    let outcome = Run::at(&server, &["status"]).run();
+    assert_eq!((outcome.exit, outcome.out.as_str()), (1, ""));
+    assert!(outcome.err.starts_with("Error checking seal status: "), "{outcome:?}");
+}
+
+#[test]
+fn a_new_server_is_initialized_and_its_token_shown() {
+    let server = Server::with(&[(200, r#"{"keys":[],"keys_base64":[],"root_token":"hvs.root"}"#)]);
+    let outcome = Run::at(&server, &["operator", "init"]).run();
+    assert!(outcome.err.is_empty(), "{outcome:?}");
+    let out = outcome.ok();
+    assert!(out.starts_with("Initial Root Token: hvs.root\n\n"), "{out}");
+    assert_eq!(out.matches("hvs.root").count(), 1);
+    let seen = server.seen();
+    assert_eq!((seen[0].line.as_str(), &seen[0].body), ("PUT /v1/sys/init", &json!({})));
+}
+
+#[test]
+fn a_shared_seal_shows_its_keys() {
+    let body = r#"{"keys":["00","01"],"keys_base64":["AA==","AQ=="],"root_token":"hvs.root"}"#;
+    let server = Server::with(&[(200, body)]);
+    let out = Run::at(&server, &["operator", "init", "-key-shares=2", "-t", "2"]).run().ok();
+    let expected = "Unseal Key 1: AA==\nUnseal Key 2: AQ==\n\nInitial Root Token: hvs.root\n";
+    assert!(out.starts_with(expected), "{out}");
+    assert_eq!(server.seen()[0].body, json!({"secret_shares": 2, "secret_threshold": 2}));
+}
+
+#[test]
+fn the_json_of_an_initialization_is_bare() {
+    let server = Server::with(&[(200, r#"{"root_token":"hvs.root"}"#)]);
+    let out = Run::at(&server, &["operator", "init", "-format=json"]).run().ok();
+    assert_eq!(out, "{\n  \"root_token\": \"hvs.root\"\n}\n");
+}
+
+#[test]
+fn asking_whether_a_server_is_initialized_changes_nothing() {
+    for (initialized, exit) in [(true, 0), (false, 2)] {
+        let server = Server::with(&[(200, &json!({ "initialized": initialized }).to_string())]);
+        let outcome = Run::at(&server, &["operator", "init", "-status"]).run();
+        assert_eq!(outcome.exit, exit, "{outcome:?}");
+        assert_eq!(server.lines(), ["GET /v1/sys/init"]);
+    }
+    let server = Server::with(&[(500, "")]);
+    assert_eq!(Run::at(&server, &["operator", "init", "-status"]).run().exit, 1);
+}
+
+fn mounts() -> String {
+    envelope(&json!({
+        "sys/": {"type": "system", "accessor": "system_1", "description": "system endpoints",
+                 "config": {"default_lease_ttl": 0, "max_lease_ttl": 0}},
+        "database/": {"type": "database", "accessor": "database_2", "description": "",
+                      "config": {"default_lease_ttl": 900, "max_lease_ttl": 28800}, "uuid": "u"}
+    }))
+}
+
+#[test]
+fn mounts_are_listed_by_path() {
+    let server = Server::with(&[(200, &mounts())]);
+    let out = Run::at(&server, &["secrets", "list"]).run().ok();
+    assert_eq!(
+        out,
+        "Path         Type        Accessor      Description\n\
+         ----         ----        --------      -----------\n\
+         database/    database    database_2    n/a\n\
+         sys/         system      system_1      system endpoints\n"
+    );
+    assert_eq!(server.lines(), ["GET /v1/sys/mounts"]);
+}
+
+#[test]
+fn mounts_are_listed_in_detail_and_as_json() {
+    let server = Server::with(&[(200, &mounts()), (200, &mounts())]);
+    let out = Run::at(&server, &["secrets", "list", "-detailed"]).run().ok();
+    assert!(out.contains("database_2    15m            8h"), "{out}");
+    assert!(out.contains("system_1      system         system"), "{out}");
+    let out = Run::at(&server, &["secrets", "list", "-format=json"]).run().ok();
+    let shown: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(shown["database/"]["accessor"], "database_2");
+}
+
+#[test]
+fn an_engine_is_enabled_and_disabled() {
+    let server = Server::with(&[(204, ""), (204, ""), (204, "")]);
+    let out = Run::at(&server, &["secrets", "enable", "database"]).run().ok();
+    assert_eq!(out, "Success! Enabled the database secrets engine at: database/\n");
+    let arguments = [
+        "secrets",
+        "enable",
+        "-path=reports/",
+        "-description",
+        "short ones",
+        "-default-lease-ttl=15m",
+        "-max-lease-ttl=8h",
+        "database",
+    ];
+    let out = Run::at(&server, &arguments).run().ok();
+    assert_eq!(out, "Success! Enabled the database secrets engine at: reports/\n");
+    let out = Run::at(&server, &["secrets", "disable", "reports/"]).run().ok();
+    assert_eq!(out, "Success! Disabled the secrets engine (if it existed) at: reports/\n");
+    let seen = server.seen();
+    assert_eq!(seen[0].line, "POST /v1/sys/mounts/database");
+    assert_eq!(seen[0].body, json!({"type": "database", "description": "", "config": {}}));
+    assert_eq!(seen[1].line, "POST /v1/sys/mounts/reports");
+    assert_eq!(
+        seen[1].body,
+        json!({"type": "database", "description": "short ones",
+               "config": {"default_lease_ttl": "900s", "max_lease_ttl": "28800s"}})
+    );
+    assert_eq!(seen[2].line, "DELETE /v1/sys/mounts/reports");
+}
+
+#[test]
+fn a_server_needs_a_configuration_or_dev() {
+    let outcome = Run::of(&["server"]).run();
+    assert_eq!(outcome.exit, 1);
+    assert!(outcome.err.starts_with("Must specify at least one config path"), "{outcome:?}");
+    let outcome = Run::of(&["server", "-config=x.hcl", "-dev-root-token-id=root"]).run();
+    assert_eq!(outcome.exit, 1);
+    assert!(outcome.err.contains("started with -dev"), "{outcome:?}");
+}
