@@ -19,8 +19,8 @@ use std::time::Duration;
 /// The longest answer that is read, in bytes; servers refuse request bodies above the same bound.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
-/// How long to wait for a connection. With a bound of its own, a server that cannot be reached is told
-/// from one that was asked and does not answer: only the latter may have done something.
+/// How long to wait for a connection. With a bound of its own, a server that cannot be reached is
+/// told from one that was asked and does not answer: only the latter may have done something.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
 const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-vault-token");

@@ -49,7 +49,7 @@ Environment (each VAULT_… variable is honored too; where both are set, LEASEHO
   LEASEHOLD_TOKEN  the token to act with [default: the content of ~/.vault-token]
 ";
 
-/// Leasehold lends credentials: made when asked for, renewed while needed, gone when the lease ends.
+/// Leasehold lends credentials: made when asked for, renewed while needed, gone with the lease.
 #[derive(Parser)]
 #[command(
     name = "leasehold",

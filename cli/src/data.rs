@@ -6,7 +6,8 @@ use std::io::Read;
 /// How much is read from one file or from standard input, in bytes; no server takes a larger body.
 const SOURCE_BYTES_MAX: u64 = 32 << 20;
 
-/// Why the arguments are not data. No message repeats an argument without a name: it may be a secret.
+/// Why the arguments are not data. No message repeats an argument without a name, which may be a
+/// secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataError {
     /// An argument has no `=`.

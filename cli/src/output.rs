@@ -87,8 +87,8 @@ impl Output {
 
     /// Writes what is still buffered and returns the exit code.
     ///
-    /// A reader that has seen enough (`| head`) is no failure. A full disk is one: the result, which
-    /// may be a secret shown once, did not arrive.
+    /// A reader that has seen enough (`| head`) is no failure. A full disk is one: the result,
+    /// which may be a secret shown once, did not arrive.
     pub(crate) fn finish(mut self, exit: Exit) -> u8 {
         let lost = self.lost.take().or_else(|| self.out.flush().err());
         match lost {

@@ -73,8 +73,8 @@ Examples:
 
 /// List leases under a prefix, one level at a time
 ///
-/// Shows the next part of the ids that begin with the prefix; a part that ends in `/` has more under
-/// it. Without a prefix it begins at the top. Exit code 2 if there are none.
+/// Shows the next part of the ids that begin with the prefix; a part that ends in `/` has more
+/// under it. Without a prefix it begins at the top. Exit code 2 if there are none.
 #[derive(clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub(super) struct List {

@@ -72,9 +72,9 @@ Examples:
 
 /// Write values to a path: configuration, roles
 ///
-/// Sends PUT with the values as a JSON object. A value is text as it stands, `@FILE` for the content
-/// of a file, or `-` for standard input; a value that begins with `@` is written `\@…`. A key given
-/// several times becomes a list. `@FILE` or `-` without a key takes a whole JSON object.
+/// Sends PUT with the values as a JSON object. A value is text as it stands, `@FILE` for the
+/// content of a file, or `-` for standard input; a value that begins with `@` is written `\@…`. A
+/// key given several times becomes a list. `@FILE` or `-` without a key takes a whole JSON object.
 #[derive(clap::Args)]
 #[command(after_help = WRITE_EXAMPLES)]
 pub(super) struct Write {
