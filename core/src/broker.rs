@@ -29,7 +29,7 @@ pub use revoke::{RevokeError, Revoked, Until};
 pub use role::{RoleError, RoleView, RoleWrite};
 pub use sweep::Swept;
 pub use target::{TargetError, TargetView, TargetWrite};
-pub use token::{TokenError, TokenMade, TokenRequest};
+pub use token::{TokenError, TokenMade, TokenRequest, found};
 
 use crate::audit::{Asked, Audit, Trail};
 use crate::chance::Chance;

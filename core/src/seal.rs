@@ -99,12 +99,14 @@ pub async fn is_initialized(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(store.get(&ring_at()).await?.is_some())
 }
 
-/// Makes an installation of an empty store. Two that try at once leave one winner.
+/// Makes an installation of an empty store: its key ring, and with it in one batch whatever `first` makes.
+/// Two that try at once leave one winner.
 pub async fn initialize(
     store: &dyn Store,
     root: &RootKey,
     now: Timestamp,
     chance: &dyn Chance,
+    first: impl FnOnce(&Unsealed, Batch) -> Result<Batch, StoreError>,
 ) -> Result<Unsealed, SealError> {
     let draw = || {
         let mut bytes = [0; 32];
@@ -115,12 +117,13 @@ pub async fn initialize(
     let ring = KeyRing { installation, keys: vec![draw()], token_key: draw(), audit_key: draw() };
     let plain = Zeroizing::new(serde_json::to_vec(&ring).map_err(|_| SealError::WrongKey)?);
     let sealed = SealingKey::new(0, root.expose()).seal(&ring_at(), &plain, chance);
+    let unsealed = ring.open();
     let batch = Batch::default().expect(ring_at(), None).put(ring_at(), sealed);
-    store.commit(batch).await.map_err(|error| match error {
+    store.commit(first(&unsealed, batch)?).await.map_err(|error| match error {
         StoreError::Conflict => SealError::AlreadyInitialized,
         StoreError::Refused(_) | StoreError::Uncertain(_) => SealError::Store(error),
     })?;
-    Ok(ring.open())
+    Ok(unsealed)
 }
 
 /// Opens the key ring of an installation.

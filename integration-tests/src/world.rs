@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use leasehold_core::audit::{Asked, Audit, AuditError, Operation};
 use leasehold_core::broker::{
     Broker, IssueError, Issued, MountWrite, Ports, Request, RoleWrite, TargetWrite, TokenRequest,
+    found,
 };
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::erased::KindOf;
@@ -107,9 +108,9 @@ impl World {
         let chance = Arc::new(Dice(AtomicU64::new(0x9e37_79b9_7f4a_7c15)));
         let clock = Arc::new(WorldClock::starting());
         let audit = Arc::new(MemoryAudit::default());
-        seal::initialize(&*store, &root_key(), clock.now(), &*chance).await.unwrap();
+        let ports = ports(&store, &chance, &clock, &audit);
+        found(&ports, &root_key(), Some(SecretText::new(ROOT.into())), "token").await.unwrap();
         let (broker, sweeper) = boot(&store, &chance, &clock, &audit).await;
-        broker.make_root_token(Some(SecretText::new(ROOT.into())), "token").await.unwrap();
         let mount = MountWrite {
             path: "database".into(),
             kind: "database".into(),
@@ -207,19 +208,28 @@ fn root_key() -> RootKey {
     RootKey::new([7; 32])
 }
 
+fn ports(
+    store: &Arc<MemoryStore>,
+    chance: &Arc<Dice>,
+    clock: &Arc<WorldClock>,
+    audit: &Arc<MemoryAudit>,
+) -> Ports {
+    Ports {
+        store: Arc::clone(store) as _,
+        clock: Arc::clone(clock) as _,
+        chance: Arc::clone(chance) as _,
+        tasks: Arc::new(WorldTasks(Arc::clone(clock))),
+        audit: vec![Arc::clone(audit) as _],
+    }
+}
+
 async fn boot(
     store: &Arc<MemoryStore>,
     chance: &Arc<Dice>,
     clock: &Arc<WorldClock>,
     audit: &Arc<MemoryAudit>,
 ) -> (Arc<Broker>, tokio::task::AbortHandle) {
-    let ports = Ports {
-        store: Arc::clone(store) as _,
-        clock: Arc::clone(clock) as _,
-        chance: Arc::clone(chance) as _,
-        tasks: Arc::new(WorldTasks(Arc::clone(clock))),
-        audit: vec![Arc::clone(audit) as _],
-    };
+    let ports = ports(store, chance, clock, audit);
     let unsealed = seal::unseal(&**store, &root_key()).await.unwrap();
     let kinds = vec![KindOf::<SimulatedEngine>::new()];
     let (broker, mut woken) =

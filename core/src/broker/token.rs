@@ -1,16 +1,18 @@
 //! Makes, shows, renews and ends tokens; what lives under a token ends with it.
 
 use super::authenticate::{AdmitError, Caller, Recorded};
-use super::{Broker, Request};
+use super::{Broker, Ports, Request};
 use crate::access::policy::Need;
 use crate::access::token::{ROOT_POLICY, Token, draw, key_of};
 use crate::audit::Answer;
+use crate::chance::Chance;
 use crate::ids::TokenAccessor;
 use crate::lease::term::Term;
 use crate::lease::{Cause, LeaseError};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK, TTL_MAX};
+use crate::seal::{self, RootKey, SealError, Unsealed};
 use crate::secret::SecretText;
-use crate::store::records::Found;
+use crate::store::records::{Found, Records};
 use crate::store::tokens::{TokenKey, token_at};
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
@@ -93,28 +95,53 @@ impl Recorded for Token {
     }
 }
 
-impl Broker {
-    /// Makes the first token of an installation, which may do everything and never lapses.
-    pub async fn make_root_token(
-        &self,
-        text: Option<SecretText>,
-        display_name: &str,
-    ) -> Result<SecretText, StoreError> {
-        let text = text.unwrap_or_else(|| draw(&*self.chance));
+/// Makes an installation of an empty store, and its first token, which may do everything and never lapses.
+/// Both are one batch: an installation without a token would be closed to everybody for ever.
+pub async fn found(
+    ports: &Ports,
+    root: &RootKey,
+    text: Option<SecretText>,
+    display_name: &str,
+) -> Result<(Unsealed, SecretText), SealError> {
+    let (now, chance) = (ports.clock.now(), &*ports.chance);
+    let text = text.unwrap_or_else(|| draw(chance));
+    let first = |unsealed: &Unsealed, batch: Batch| {
         let token = Token {
             display_name: display_name.to_owned(),
             path: "auth/token/root".into(),
             policies: vec![ROOT_POLICY.into()],
-            ..self.blank_token(key_of(&self.token_key, &text))
+            ..blank_token(key_of(&unsealed.token_key, &text), now, chance)
         };
-        let batch = self.records.put_new_token(Batch::default(), &token)?;
-        match self.records.commit(batch).await {
-            // A token of this text is there already.
-            Ok(_) | Err(StoreError::Conflict) => Ok(text),
-            Err(error) => Err(error),
-        }
-    }
+        let barrier = Arc::clone(&unsealed.barrier);
+        let records = Records::new(Arc::clone(&ports.store), barrier, Arc::clone(&ports.chance));
+        records.put_new_token(batch, &token)
+    };
+    let unsealed = seal::initialize(&*ports.store, root, now, chance, first).await?;
+    Ok((unsealed, text))
+}
 
+fn blank_token(key: TokenKey, now: Timestamp, chance: &dyn Chance) -> Token {
+    Token {
+        key,
+        accessor: TokenAccessor::new(now, chance),
+        policies: Vec::new(),
+        display_name: String::new(),
+        path: String::new(),
+        meta: BTreeMap::new(),
+        issued_at: now,
+        renewed_at: None,
+        term: None,
+        creation_ttl: Duration::ZERO,
+        explicit_max_ttl: Duration::ZERO,
+        period: Duration::ZERO,
+        num_uses: 0,
+        renewable: false,
+        parent: None,
+        ended: None,
+    }
+}
+
+impl Broker {
     /// Makes a token.
     pub async fn create_token(
         self: &Arc<Self>,
@@ -161,7 +188,7 @@ impl Broker {
             num_uses: wanted.num_uses,
             renewable: !wanted.not_renewable && term.is_some(),
             parent: (!wanted.no_parent).then_some(parent.record.key),
-            ..self.blank_token(key)
+            ..blank_token(key, self.clock.now(), &*self.chance)
         };
         // A token whose maker has ended meanwhile is not made.
         let batch = Batch::default().expect(token_at(&parent.record.key), Some(parent.revision));
@@ -177,28 +204,6 @@ impl Broker {
             self.token_due(token.accessor, at);
         }
         Ok(TokenMade { text, token, warnings })
-    }
-
-    fn blank_token(&self, key: TokenKey) -> Token {
-        let now = self.clock.now();
-        Token {
-            key,
-            accessor: TokenAccessor::new(now, &*self.chance),
-            policies: Vec::new(),
-            display_name: String::new(),
-            path: String::new(),
-            meta: BTreeMap::new(),
-            issued_at: now,
-            renewed_at: None,
-            term: None,
-            creation_ttl: Duration::ZERO,
-            explicit_max_ttl: Duration::ZERO,
-            period: Duration::ZERO,
-            num_uses: 0,
-            renewable: false,
-            parent: None,
-            ended: None,
-        }
     }
 
     /// Decides how long a new token lives; only a root token may live for ever.

@@ -57,7 +57,7 @@ pub enum TemplateError {
         bytes: usize,
     },
     /// It is not in the language of templates.
-    #[error("user name template, character {at}: {problem}")]
+    #[error("at character {at}: {problem}")]
     Syntax {
         /// Which character, counted from one.
         at: usize,

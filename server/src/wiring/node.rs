@@ -4,7 +4,7 @@ use super::StartError;
 use crate::config::Config;
 use crate::seal_file::{self, SealFileError};
 use crate::sweeper;
-use leasehold_core::broker::{Broker, Ports};
+use leasehold_core::broker::{Broker, Ports, found};
 use leasehold_core::engine::erased::{Kind, KindOf};
 use leasehold_core::limits::Limits;
 use leasehold_core::seal::{self, RootKey, SealError, Unsealed};
@@ -121,10 +121,9 @@ impl Server {
             Some(path) if path.exists() => seal_file::read(path)?,
             Some(path) => seal_file::make(path, self.chance())?,
         };
-        let unsealed =
-            seal::initialize(store, &root, self.ports.clock.now(), self.chance()).await?;
+        let (unsealed, token) = found(&self.ports, &root, None, "root").await?;
         self.open(unsealed).await?;
-        self.first_token(None, "root").await
+        Ok(token)
     }
 
     /// Initializes the store of a server to try things with.
@@ -133,21 +132,9 @@ impl Server {
         text: Option<SecretText>,
     ) -> Result<SecretText, StartError> {
         let root = RootKey::draw(self.chance());
-        let now = self.ports.clock.now();
-        let unsealed = seal::initialize(&*self.ports.store, &root, now, self.chance()).await?;
+        let (unsealed, token) = found(&self.ports, &root, text, "token").await?;
         self.open(unsealed).await?;
-        self.first_token(text, "token").await.map_err(super::system)
-    }
-
-    async fn first_token(
-        &self,
-        text: Option<SecretText>,
-        display_name: &str,
-    ) -> Result<SecretText, FoundError> {
-        match self.node() {
-            Node::Uninitialized => Err(SealError::NotInitialized.into()),
-            Node::Unsealed(broker) => Ok(broker.make_root_token(text, display_name).await?),
-        }
+        Ok(token)
     }
 
     async fn open(&self, unsealed: Unsealed) -> Result<(), StoreError> {

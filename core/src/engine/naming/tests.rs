@@ -87,7 +87,7 @@ fn a_template_that_cannot_work_is_refused_with_its_position() {
         ("{{ if .RoleName }}", 4, "there is no function `if`"),
     ] {
         let refusal = Template::parse(source).unwrap_err().to_string();
-        let expected = format!("user name template, character {at}: {problem}");
+        let expected = format!("at character {at}: {problem}");
         assert!(refusal.starts_with(&expected), "{source}: {refusal}");
     }
 }
