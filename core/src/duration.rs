@@ -338,11 +338,11 @@ mod tests {
             (Duration::from_micros(250_500), "250.5ms", "250.5ms"),
             (Duration::from_millis(1_500), "1.5s", "1.5s"),
             (Duration::from_secs(59), "59s", "59s"),
-            (Duration::from_secs(1_800), "30m0s", "30m"),
+            (Duration::from_mins(30), "30m0s", "30m"),
             (Duration::from_secs(3_599), "59m59s", "59m59s"),
             (Duration::from_secs(3_605), "1h0m5s", "1h0m5s"),
-            (Duration::from_secs(5_400), "1h30m0s", "1h30m"),
-            (Duration::from_secs(86_400), "24h0m0s", "24h"),
+            (Duration::from_mins(90), "1h30m0s", "1h30m"),
+            (Duration::from_hours(24), "24h0m0s", "24h"),
         ] {
             assert_eq!(go_string(span), long);
             assert_eq!(short_string(span), short);

@@ -1,8 +1,8 @@
 //! PostgreSQL: a credential is a role that may log in.
 //!
-//! Read [`issue`] and [`revoke`] first; they tell the story. What the design measured and decided is in
-//! `DESIGN.md`, section 5: batches are one round trip and one transaction, revoking takes three commits,
-//! and an issue that nobody answered for is settled by creating its name.
+//! Read [`issue`] and [`revoke`] first; they tell the story: issues are one round trip and one
+//! transaction a batch, revoking takes three commits, and an issue that nobody answered for is settled by
+//! creating its name ([`settle`]). What was argued is in `docs/decisions/0002-postgresql-engine.md`.
 //!
 //! **Invariant:** nothing is altered at the server whose name does not bear the bits of its lease, or
 //! whose mark names another ([`look`]).

@@ -10,3 +10,8 @@
 
 pub mod world;
 
+pub mod store_suite;
+
+pub mod engine_suite;
+pub mod postgres;
+pub mod server;

@@ -118,7 +118,7 @@ impl Call {
             Err(nowhere) => (nowhere.status(), nowhere.message(&self.request.asked.path)),
         };
         let (status, message) = refused;
-        self.broker.turn_away(&self.request, &message).await?;
+        self.broker.turn_away(&self.request, self.need, &message).await?;
         Err(Refusal::told(status, message))
     }
 }

@@ -20,7 +20,6 @@ mod wiring;
 
 pub use wiring::StartError;
 
-use config::Config;
 use std::path::PathBuf;
 
 /// What a server is started with.
@@ -65,9 +64,5 @@ pub fn run(options: Options) -> Result<(), StartError> {
     process::harden();
     // The first call that needs cryptography would otherwise have to choose a provider, and fail.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    serve(config, options.dev)
-}
-
-fn serve(config: Config, dev: Option<Dev>) -> Result<(), StartError> {
-    wiring::run(config, dev)
+    wiring::run(&config, options.dev)
 }

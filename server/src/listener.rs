@@ -67,8 +67,8 @@ fn server_config(tls: &Tls) -> Result<ServerConfig, String> {
 }
 
 fn certificates(field: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read =
-        CertificateDer::pem_file_iter(path).and_then(|chain| chain.collect::<Result<Vec<_>, _>>());
+    let read = CertificateDer::pem_file_iter(path);
+    let read: Result<Vec<_>, _> = read.and_then(Iterator::collect);
     match read {
         Ok(chain) if chain.is_empty() => Err(unusable(field, path, "it holds no certificate")),
         Ok(chain) => Ok(chain),

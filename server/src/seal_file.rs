@@ -55,9 +55,12 @@ pub enum SealFileError {
 
 /// Reads the root key.
 pub(crate) fn read(path: &Path) -> Result<RootKey, SealFileError> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => SealFileError::Missing(path.to_owned()),
-        _ => unusable(path, &error),
+    let file = File::open(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            SealFileError::Missing(path.to_owned())
+        } else {
+            unusable(path, &error)
+        }
     })?;
     let facts = file.metadata().map_err(|error| unusable(path, &error))?;
     let mode = facts.mode() & 0o7777;

@@ -87,7 +87,7 @@ fn system(error: impl std::fmt::Display) -> StartError {
 }
 
 /// Runs a server until it is told to end.
-pub(crate) fn run(config: Config, dev: Option<Dev>) -> Result<(), StartError> {
+pub(crate) fn run(config: &Config, dev: Option<Dev>) -> Result<(), StartError> {
     if dev.is_none() {
         config.checked_for_use()?;
     }
@@ -106,7 +106,7 @@ pub(crate) fn run(config: Config, dev: Option<Dev>) -> Result<(), StartError> {
 
 fn serve(
     runtime: &Runtime,
-    config: Config,
+    config: &Config,
     dev: Option<Dev>,
     workers: usize,
 ) -> Result<(), StartError> {
@@ -114,7 +114,7 @@ fn serve(
         Storage::Memory => (Arc::new(Embedded::in_memory()?), "inmem"),
         Storage::Embedded(folder) => (Arc::new(Embedded::open(folder)?), "embedded"),
     };
-    let audits = open_audits(&config)?;
+    let audits = open_audits(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start().map_err(system)?);
     let tasks = TokioTasks::new(runtime.handle().clone(), Arc::clone(&clock));
     let tasks = Arc::new(Tracked::new(tasks));
@@ -125,7 +125,7 @@ fn serve(
         tasks: tasks.clone(),
         audit: audits.iter().map(|audit| Arc::clone(audit) as Arc<dyn Audit>).collect(),
     };
-    let server = Arc::new(Server::new(ports, &config, storage));
+    let server = Arc::new(Server::new(ports, config, storage));
 
     runtime.block_on(async {
         let bound = config.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;

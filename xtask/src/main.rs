@@ -1,1 +1,54 @@
-fn main(){}
+//! What people and CI run: `cargo xtask demo` and `cargo xtask test`.
+//!
+//! Whatever these need is installed by them, after saying so; nothing else is asked of a newcomer than
+//! a Rust toolchain and a C compiler.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these are commands for people; printing is what they are for"
+)]
+
+mod commands;
+mod demo;
+mod failure;
+mod packages;
+mod scratch;
+mod terminal;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Work on Leasehold.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Show what Leasehold does, on a PostgreSQL server of its own that is gone afterwards.
+    Demo {
+        /// Leave everything running at the end, and say how to talk to it and how to stop it.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Install what the tests need and run all of them; with CI=true the checks of CI as well.
+    Test,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Demo { keep } => demo::run(keep),
+        Task::Test => test::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\n{} {failure}", terminal::red("failed:"));
+            ExitCode::FAILURE
+        }
+    }
+}

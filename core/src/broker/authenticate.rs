@@ -67,9 +67,10 @@ impl Broker {
     pub async fn turn_away(
         self: &Arc<Self>,
         request: &Request,
+        need: Need,
         why: &str,
     ) -> Result<(), AdmitError> {
-        let caller = self.admit(request, Need::Policy).await?;
+        let caller = self.admit(request, need).await?;
         self.conclude(request, &caller, &Answer::error(why)).await
     }
 

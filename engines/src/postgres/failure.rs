@@ -1,7 +1,6 @@
 //! What can go wrong between Leasehold and a server, and what each of it proves.
 
 use leasehold_core::engine::{Cause, EngineError};
-use leasehold_core::secret::SecretText;
 use std::fmt;
 
 /// The text by which a batch that came too late says so. See [`super::issue`].
@@ -132,9 +131,9 @@ impl Failure {
     }
 
     /// Takes secrets out of what the server said: it quotes what it did not understand.
-    pub(super) fn without<'a>(self, secrets: impl Iterator<Item = &'a SecretText>) -> Self {
+    pub(super) fn without<'a>(self, secrets: impl Iterator<Item = &'a str>) -> Self {
         let Self::Denied { code, mut message } = self else { return self };
-        for secret in secrets.map(SecretText::reveal).filter(|secret| !secret.is_empty()) {
+        for secret in secrets.filter(|secret| !secret.is_empty()) {
             message = message.replace(secret, "[password]");
         }
         Self::Denied { code, message }

@@ -89,6 +89,7 @@ async fn try_for_long(
         let pause = jitter(asked, tries);
         if !failure.is_contended() || tries >= TRIES_MAX || deadline.left() < pause {
             let secrets = asked.iter().flat_map(|issue| issue.draft.0.secrets());
+            let secrets = secrets.map(SecretText::reveal);
             return Err(failure.without(secrets));
         }
         tokio::time::sleep(pause).await;
@@ -242,7 +243,7 @@ async fn step_by_step(
             Err(failure) => Some(failure),
         };
         if let Some(failure) = failure {
-            let failure = failure.without(issue.draft.0.secrets());
+            let failure = failure.without(issue.draft.0.secrets().map(SecretText::reveal));
             return Err(failure.of_part("the creation statements were stopped half-way"));
         }
     }

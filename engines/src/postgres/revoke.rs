@@ -157,7 +157,7 @@ async fn end_and_remove(
     while !waiting.is_empty() {
         let (checked, failed) = end_sessions(link, waiting, deadline).await?;
         for (member, failure) in failed {
-            answers.fail(member.at, &signal_permission(&member, link), &failure);
+            answers.fail(member.at, &unended(&member, link, &failure), &failure);
         }
         let (busy, free): (Vec<_>, Vec<_>) = checked.into_iter().partition(|(_, busy)| *busy);
         let (gone, free): (Vec<_>, Vec<_>) =
@@ -397,11 +397,11 @@ fn undone(member: &Member<'_>, link: &Link, failure: &Failure, doing: &str) -> S
     format!("{still}. where the administrator is no superuser it needs CREATEROLE, and `{grant}`")
 }
 
-fn signal_permission(member: &Member<'_>, link: &Link) -> String {
-    format!(
-        "the sessions of `{}` could not be ended; if permission is lacking, run `GRANT \
-         pg_signal_backend TO {}`",
-        member.name(),
-        quote::identifier(&link.facts().administrator)
-    )
+fn unended(member: &Member<'_>, link: &Link, failure: &Failure) -> String {
+    let sessions = format!("the sessions of `{}` could not be ended", member.name());
+    if failure.code() != "42501" {
+        return sessions;
+    }
+    let administrator = quote::identifier(&link.facts().administrator);
+    format!("{sessions}; run `GRANT pg_signal_backend TO {administrator}`")
 }

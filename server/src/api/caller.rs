@@ -7,6 +7,7 @@ use super::routes::{Endpoint, Found, Nowhere};
 use super::{Broker, Front};
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
+use leasehold_core::access::policy::Need;
 use leasehold_core::audit::{Asked, Operation};
 use leasehold_core::broker::Request;
 use leasehold_core::secret::SecretText;
@@ -21,6 +22,7 @@ pub(super) struct Call {
     pub(super) name: String,
     /// The mount that the path goes to, with its `/`; empty for paths that go to none.
     pub(super) mount: String,
+    pub(super) need: Need,
     pub(super) endpoint: Result<Endpoint, Nowhere>,
 }
 
@@ -76,7 +78,7 @@ pub(super) fn call(
     body: Map<String, Value>,
 ) -> Result<Call, Refusal> {
     refuse_what_would_be_ignored(request)?;
-    let Found { path, operation, name, mount, endpoint } = found;
+    let Found { path, operation, name, mount, need, endpoint } = found;
     // A HEAD must do nothing, and some reads do a lot.
     let endpoint = if request.method() == Method::HEAD {
         endpoint.and(Err(Nowhere::Operation))
@@ -94,7 +96,14 @@ pub(super) fn call(
         remote_address: peer.map(|peer| peer.ip().to_string()).unwrap_or_default(),
         remote_port: peer.map(|peer| peer.port()).unwrap_or_default(),
     };
-    Ok(Call { broker, request: Request { asked, token: token(request) }, name, mount, endpoint })
+    Ok(Call {
+        broker,
+        request: Request { asked, token: token(request) },
+        name,
+        mount,
+        need,
+        endpoint,
+    })
 }
 
 fn token(request: &HttpRequest) -> Option<SecretText> {

@@ -6,9 +6,11 @@ use super::error::Refusal;
 use super::{Broker, database, sys, token};
 use crate::wiring::Server;
 use actix_web::http::StatusCode;
+use leasehold_core::access::policy::Need;
 use leasehold_core::audit::Operation;
 use leasehold_core::tasks::Pending;
 use serde_json::{Map, Value};
+use std::future::ready;
 use std::sync::Arc;
 
 /// The longest name of a role or a target, in bytes: it is part of a key of the store.
@@ -30,6 +32,8 @@ pub(super) struct Open {
 struct Route {
     path: &'static str,
     tail: Tail,
+    /// What even a request that cannot be parsed needs, so as to be told so.
+    need: Need,
     read: Option<Endpoint>,
     list: Option<Endpoint>,
     update: Option<Endpoint>,
@@ -57,7 +61,12 @@ pub(super) struct OpenRoute {
 }
 
 const fn at(path: &'static str, tail: Tail) -> Route {
-    Route { path, tail, read: None, list: None, update: None, delete: None }
+    Route { path, tail, need: Need::Policy, read: None, list: None, update: None, delete: None }
+}
+
+/// A path about the caller's own token.
+const fn own(path: &'static str) -> Route {
+    Route { need: Need::OwnToken, ..at(path, Tail::End) }
 }
 
 impl Route {
@@ -79,22 +88,22 @@ impl Route {
 const OPEN: [OpenRoute; 4] = [
     OpenRoute {
         path: "sys/health",
-        read: Some(|open| Box::pin(sys::health::read(open))),
+        read: Some(|open| Box::pin(ready(sys::health::read(open)))),
         update: None,
     },
     OpenRoute {
         path: "sys/seal-status",
-        read: Some(|open| Box::pin(sys::seal_status::read(open))),
+        read: Some(|open| Box::pin(ready(Ok(sys::seal_status::read(open))))),
         update: None,
     },
     OpenRoute {
         path: "sys/leader",
-        read: Some(|open| Box::pin(sys::leader::read(open))),
+        read: Some(|open| Box::pin(ready(Ok(sys::leader::read(open))))),
         update: None,
     },
     OpenRoute {
         path: "sys/init",
-        read: Some(|open| Box::pin(sys::init::read(open))),
+        read: Some(|open| Box::pin(ready(Ok(sys::init::read(open))))),
         update: Some(|open| Box::pin(sys::init::update(open))),
     },
 ];
@@ -127,12 +136,11 @@ const TOKEN: [Route; 5] = [
     at("auth/token/create", Tail::End).update(|call| Box::pin(token::create::update(call))),
     at("auth/token/create-orphan", Tail::End)
         .update(|call| Box::pin(token::create::update_orphan(call))),
-    at("auth/token/lookup-self", Tail::End)
+    own("auth/token/lookup-self")
         .read(|call| Box::pin(token::lookup_self::read(call)))
         .update(|call| Box::pin(token::lookup_self::read(call))),
-    at("auth/token/renew-self", Tail::End).update(|call| Box::pin(token::renew_self::update(call))),
-    at("auth/token/revoke-self", Tail::End)
-        .update(|call| Box::pin(token::revoke_self::update(call))),
+    own("auth/token/renew-self").update(|call| Box::pin(token::renew_self::update(call))),
+    own("auth/token/revoke-self").update(|call| Box::pin(token::revoke_self::update(call))),
 ];
 
 /// Behind the path of a mount of the type `database`.
@@ -159,6 +167,7 @@ pub(super) struct Found {
     pub(super) name: String,
     /// The mount that it goes to.
     pub(super) mount: String,
+    pub(super) need: Need,
     pub(super) endpoint: Result<Endpoint, Nowhere>,
 }
 
@@ -216,6 +225,7 @@ pub(super) fn find(broker: &Broker, path: String, operation: Operation) -> Found
         operation,
         name: String::new(),
         mount: String::new(),
+        need: Need::Policy,
         endpoint: Err(nowhere),
     };
     let (mount, rest, routes): (_, _, &'static [Route]) = if path.starts_with("sys/") {
@@ -229,15 +239,17 @@ pub(super) fn find(broker: &Broker, path: String, operation: Operation) -> Found
             None => return nowhere(path, Nowhere::Mount),
         }
     };
-    let (endpoint, name) = pick(routes, rest, operation);
-    Found { operation, name, mount, endpoint, path }
+    let Picked { endpoint, need, name } = pick(routes, rest, operation);
+    Found { path, operation, name, mount, need, endpoint }
 }
 
-fn pick(
-    routes: &'static [Route],
-    path: &str,
-    operation: Operation,
-) -> (Result<Endpoint, Nowhere>, String) {
+struct Picked {
+    endpoint: Result<Endpoint, Nowhere>,
+    need: Need,
+    name: String,
+}
+
+fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
     let listed = match operation {
         Operation::List => path.strip_suffix('/').unwrap_or(path),
         Operation::Read | Operation::Update | Operation::Delete | Operation::Revoke => path,
@@ -245,7 +257,8 @@ fn pick(
     let found = routes.iter().find_map(|route| Some((route, route.matches(listed)?)));
     let Some((route, name)) = found else {
         let folder = operation == Operation::Update && path.ends_with('/');
-        return (Err(if folder { Nowhere::Folder } else { Nowhere::Path }), String::new());
+        let endpoint = Err(if folder { Nowhere::Folder } else { Nowhere::Path });
+        return Picked { endpoint, need: Need::Policy, name: String::new() };
     };
     let endpoint = match operation {
         Operation::Read => route.read,
@@ -254,7 +267,8 @@ fn pick(
         Operation::Delete => route.delete,
         Operation::Revoke => None,
     };
-    (endpoint.ok_or(Nowhere::Operation), name.to_owned())
+    let endpoint = endpoint.ok_or(Nowhere::Operation);
+    Picked { endpoint, need: route.need, name: name.to_owned() }
 }
 
 impl Route {
@@ -289,7 +303,7 @@ mod tests {
         path: &str,
         operation: Operation,
     ) -> Result<String, Nowhere> {
-        let (endpoint, name) = pick(routes, path, operation);
+        let Picked { endpoint, name, .. } = pick(routes, path, operation);
         endpoint.map(|_| name)
     }
 

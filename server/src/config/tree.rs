@@ -60,7 +60,7 @@ fn from_json(root: Map<String, Value>, file: &str) -> Result<Block, ConfigError>
     for (name, value) in root {
         match LABELLED.iter().find(|(known, _)| *known == name) {
             Some((_, labels)) => {
-                labelled(&mut read.blocks, &name, Vec::new(), *labels, value, file)?
+                labelled(&mut read.blocks, &name, Vec::new(), *labels, value, file)?;
             }
             None => {
                 read.fields.insert(name, value);

@@ -8,7 +8,7 @@ use crate::wiring::Node;
 use actix_web::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-pub(in crate::api) async fn read(open: &Open) -> Result<Reply, Refusal> {
+pub(in crate::api) fn read(open: &Open) -> Result<Reply, Refusal> {
     let active = code(open, "activecode", StatusCode::OK)?;
     let uninitialized = code(open, "uninitcode", StatusCode::NOT_IMPLEMENTED)?;
     // A server that is initialized is never seen sealed, but what is asked for must be a status all the same.

@@ -2,13 +2,12 @@
 
 use super::{cluster_id, cluster_name};
 use crate::api::envelope::Reply;
-use crate::api::error::Refusal;
 use crate::api::routes::Open;
 use crate::wiring::Node;
 use actix_web::http::StatusCode;
 use serde_json::{Map, json};
 
-pub(in crate::api) async fn read(open: &Open) -> Result<Reply, Refusal> {
+pub(in crate::api) fn read(open: &Open) -> Reply {
     let installation = match open.server.node() {
         Node::Uninitialized => None,
         Node::Unsealed(broker) => Some(broker.installation()),
@@ -33,5 +32,5 @@ pub(in crate::api) async fn read(open: &Open) -> Result<Reply, Refusal> {
         status.insert("cluster_name".to_owned(), json!(cluster_name(installation)));
         status.insert("cluster_id".to_owned(), json!(cluster_id(installation)));
     }
-    Ok(Reply::json(StatusCode::OK, &status))
+    Reply::json(StatusCode::OK, &status)
 }

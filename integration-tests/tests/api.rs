@@ -1,0 +1,22 @@
+//! The server as its callers meet it: the real binary, asked over HTTP.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must fail"
+)]
+
+#[path = "api/init.rs"]
+mod init;
+#[path = "api/leases.rs"]
+mod leases;
+#[path = "api/lending.rs"]
+mod lending;
+#[path = "api/refusals.rs"]
+mod refusals;
+#[path = "api/shapes.rs"]
+mod shapes;
+#[path = "api/targets.rs"]
+mod targets;
+#[path = "api/tokens.rs"]
+mod tokens;

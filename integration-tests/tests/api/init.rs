@@ -1,0 +1,208 @@
+//! The life of an installation: before it is one, across restarts, and what keeps it from starting.
+
+use crate::lending::Lending;
+use leasehold_integration_tests::server::Place;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+#[tokio::test]
+async fn before_it_is_initialized_a_server_does_nothing_else() {
+    let place = Place::new();
+    let server = place.start();
+    let health = server.get("sys/health").await.expect(501);
+    assert_eq!(health.body["initialized"], false);
+    assert_eq!(health.body["sealed"], true);
+    let _ = server.get("sys/health?uninitcode=298").await.expect(298);
+    assert_eq!(server.get("sys/init").await.expect(200).body, json!({ "initialized": false }));
+    assert_eq!(server.get("sys/seal-status").await.expect(200).body["type"], "file");
+    for path in ["sys/mounts", "database/creds/app", "auth/token/lookup-self", "nope"] {
+        assert_eq!(server.get(path).await.expect(503).errors(), "Vault is sealed");
+    }
+    let pgp = server.post("sys/init", json!({ "pgp_keys": ["x"] })).await.expect(400);
+    assert!(pgp.errors().contains("`pgp_keys` is not supported"));
+    assert!(!place.path("root.key").exists());
+
+    let made = server
+        .ask("", "PUT", "sys/init", json!({ "secret_shares": 5, "secret_threshold": 3 }))
+        .await;
+    let made = made.expect(200);
+    let root = made.at("/root_token");
+    assert!(root.starts_with("hvs."));
+    assert_eq!(made.body, json!({ "keys": [], "keys_base64": [], "root_token": root }));
+    let key = fs::metadata(place.path("root.key")).unwrap();
+    assert_eq!((key.mode() & 0o777, key.len()), (0o600, 32));
+
+    let again = server.ask("", "PUT", "sys/init", json!({})).await.expect(400);
+    assert_eq!(again.errors(), "Vault is already initialized");
+    let shown = server.ask(root, "GET", "auth/token/lookup-self", Value::Null).await.expect(200);
+    assert_eq!(shown.at("/data/display_name"), "root");
+    let _ = server.get("sys/health").await.expect(200);
+}
+
+#[tokio::test]
+async fn of_many_who_initialize_one_wins() {
+    let server = Place::new();
+    let server = server.start();
+    let asks = (0..8).map(|_| server.ask("", "PUT", "sys/init", json!({})));
+    let statuses: Vec<_> =
+        futures_util::future::join_all(asks).await.iter().map(|a| a.status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 400).count(), 7, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_restart_keeps_tokens_mounts_and_leases() {
+    let place = Place::new();
+    let lending = Lending::on(place.found().await).await;
+    let first = lending.lend().await;
+    let root = lending.server.token.clone();
+    let Lending { server, target } = lending;
+    assert!(server.end().success());
+
+    let lending = Lending { server: place.again(&root), target };
+    let shown =
+        lending.server.post("sys/leases/lookup", json!({ "lease_id": first.lease_id })).await;
+    assert_eq!(shown.expect(200).at("/data/id"), first.lease_id);
+    let _ = lending
+        .server
+        .post("sys/leases/renew", json!({ "lease_id": first.lease_id }))
+        .await
+        .expect(200);
+    lending.log_in(&first).await.unwrap();
+    let second = lending.lend().await;
+
+    // A crash is a restart as well.
+    let Lending { mut server, target } = lending;
+    server.kill();
+    let lending = Lending { server: place.again(&root), target };
+    // Issues of another run are taken for unanswered until they cannot land any more; then nothing is left.
+    let asked = json!({ "lease_id": first.lease_id });
+    let waits = lending.server.post("sys/leases/revoke", asked).await.expect(502);
+    assert!(waits.errors().contains("was never answered"), "{}", waits.text);
+    let path = "sys/leases/revoke-prefix/database/creds/app";
+    let _ = lending.server.post(path, json!({ "sync": false })).await.expect(202);
+    lending.until_no_users().await;
+    lending.log_in(&second).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_server_without_its_key_does_not_start() {
+    let place = Place::new();
+    assert!(place.found().await.end().success());
+    let key = place.path("root.key");
+    let refused = |what: &str| {
+        let error = place.try_start().unwrap_err();
+        assert!(error.contains(what), "{error}");
+    };
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    refused("may be read by others (mode 0644)");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let right = fs::read(&key).unwrap();
+    fs::write(&key, b"too short").unwrap();
+    refused("has 9 bytes; a root key has 32");
+    fs::write(&key, [7; 32]).unwrap();
+    refused("the root key does not open this store");
+    fs::remove_file(&key).unwrap();
+    refused("is missing");
+    fs::write(&key, right).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let _ = place.start().get("sys/health").await.expect(200);
+}
+
+#[tokio::test]
+async fn what_keeps_a_server_from_starting_is_named() {
+    let place = Place::new();
+    let running = place.start();
+    let second = place.try_start().unwrap_err();
+    assert!(second.contains("store") && second.contains(&running.pid().to_string()), "{second}");
+    drop(running);
+
+    let listener = "listener \"tcp\" {\n address = \"127.0.0.1:0\"\n tls_disable = true\n}\n";
+    let seal = "seal \"file\" { path = \"{folder}/root.key\" }\n";
+    let storage = "storage \"embedded\" { path = \"{folder}/store\" }\n";
+    fs::write(place.path("plain"), "a file").unwrap();
+    for (written, error) in [
+        (
+            format!("storage \"embedded\" {{ path = \"{{folder}}/plain\" }}\n{seal}{listener}"),
+            "plain",
+        ),
+        (format!("{seal}{listener}"), "no `storage`"),
+        (format!("{storage}{listener}"), "no `seal`"),
+        (format!("{storage}{seal}"), "no `listener`"),
+        (format!("{storage}{seal}{listener}stroage = 1"), "unknown key `stroage`"),
+        (format!("{storage}{seal}listener \"tcp\" {{}}"), "`tls_cert_file` is needed"),
+        (
+            format!(
+                "{storage}{seal}listener \"tcp\" {{\n address = \"256.0.0.1:1\"\n tls_disable = true\n}}"
+            ),
+            "cannot listen on `256.0.0.1:1`",
+        ),
+        (
+            format!(
+                "{storage}{seal}listener \"tcp\" {{\n tls_cert_file = \"/none\"\n tls_key_file = \"/none\"\n}}"
+            ),
+            "`tls_cert_file` `/none` cannot be used",
+        ),
+        (
+            format!(
+                "{storage}{seal}{listener}audit \"file\" \"x\" {{\n options {{ file_path = \"{{folder}}/plain/x\" }}\n}}"
+            ),
+            "plain/x",
+        ),
+        (format!("{storage}{seal}{listener}log_level = \"loud\""), "the log level `loud`"),
+    ] {
+        place.configure(&written);
+        let refused = place.try_start().expect_err(error);
+        assert!(refused.contains(error), "{error}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_is_recorded_and_no_secret_is() {
+    let place = Place::new();
+    let lending = Lending::on(place.found().await).await;
+    let lent = lending.lend().await;
+    let _ = lending
+        .server
+        .post("sys/mounts/canary", json!({ "type": ["canary-in-a-list"] }))
+        .await
+        .expect(400);
+    let _ = lending.server.ask("canary-token", "GET", "sys/mounts", Value::Null).await.expect(403);
+    let audit = fs::read_to_string(place.path("audit")).unwrap();
+    let log = lending.server.log();
+    for secret in [
+        lent.password.as_str(),
+        lending.server.token.as_str(),
+        leasehold_integration_tests::postgres::SUPERUSER_PASSWORD,
+        "canary-token",
+        "canary-in-a-list",
+    ] {
+        assert!(!audit.contains(secret), "{secret} is in the audit");
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    let lines: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |path: &str| lines.iter().filter(|line| line["request"]["path"] == path).count();
+    assert_eq!(of("database/creds/app"), 2);
+    assert_eq!(of("database/config/pg"), 2);
+    // A refused token is recorded once, when it is refused; a bad field as asked and as answered.
+    assert_eq!((of("sys/mounts"), of("sys/mounts/canary")), (1, 2));
+    let shown = lines.iter().find(|line| line["response"]["secret"]["lease_id"] == lent.lease_id);
+    assert!(
+        shown.unwrap()["response"]["data"]["password"]
+            .as_str()
+            .unwrap()
+            .starts_with("hmac-sha256:")
+    );
+
+    // The file is moved away, and the next line goes into a new one.
+    fs::rename(place.path("audit"), place.path("audit.1")).unwrap();
+    lending.server.signal(nix::sys::signal::Signal::SIGHUP);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !place.path("audit").exists() {
+        assert!(std::time::Instant::now() < deadline, "{}", lending.server.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let _ = lending.server.get("sys/mounts").await.expect(200);
+    assert_eq!(fs::read_to_string(place.path("audit")).unwrap().lines().count(), 2);
+}

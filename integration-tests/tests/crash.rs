@@ -1,0 +1,203 @@
+//! The real binary, killed with SIGKILL, before a real PostgreSQL: what it leaves is on leases, and the next
+//! process removes it.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a test that overflows or misses its index fails, as it should"
+)]
+
+use leasehold_integration_tests::postgres::{
+    SUPERUSER, SUPERUSER_PASSWORD, Server as Postgres, Version,
+};
+use leasehold_integration_tests::server::{Place, Server};
+use serde_json::json;
+use sqlx::{Executor as _, PgConnection, Row as _};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The settle span of an issue that nobody answered is a minute; with the term before it and a slow machine.
+const CLEAN_WITHIN: Duration = Duration::from_mins(3);
+
+/// Sets up the target `pg` and the role `app`, which lends what `readonly` may read.
+async fn set_up(server: &Server, postgres: &Postgres, ttl: &str) {
+    postgres.superuser("postgres").await.execute("CREATE ROLE readonly").await.unwrap();
+    let _ = server.post("sys/mounts/database", json!({ "type": "database" })).await.expect(204);
+    let config = json!({
+        "plugin_name": "postgresql-database-plugin",
+        "connection_url": postgres.template_url("postgres"),
+        "username": SUPERUSER,
+        "password": SUPERUSER_PASSWORD,
+        "allowed_roles": "*",
+    });
+    let _ = server.post("database/config/pg", config).await.expect(204);
+    let role = json!({ "db_name": "pg", "grant_roles": ["readonly"], "default_ttl": ttl, "scram_iterations": 1 });
+    let _ = server.post("database/roles/app", role).await.expect(204);
+}
+
+async fn roles(admin: &mut PgConnection) -> BTreeSet<String> {
+    let rows = admin
+        .fetch_all("SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'v-%'")
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// The names of the leases that are stored, by what they list.
+async fn leases(server: &Server) -> BTreeSet<String> {
+    let listed = server.list("sys/leases/lookup/database/creds/app").await;
+    let keys = listed.data()["keys"].as_array().cloned().unwrap_or_default();
+    keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect()
+}
+
+/// Waits until no role is left at the target and no lease in the store. Fails if a role is there whose lease
+/// is not: that would be an orphan.
+async fn becomes_clean(server: &Server, admin: &mut PgConnection) {
+    let polls = CLEAN_WITHIN.as_millis() / 250;
+    for _ in 0..polls {
+        // The leases first: nothing is issued any more, and a lease goes only after its role has.
+        let leases = leases(server).await;
+        let roles = roles(admin).await;
+        for role in &roles {
+            assert!(
+                leases.iter().any(|lease| role.contains(lease.as_str())),
+                "`{role}` is on no lease"
+            );
+        }
+        if roles.is_empty() && leases.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    panic!(
+        "left: roles {:?}, leases {:?}\n{}",
+        roles(admin).await,
+        leases(server).await,
+        server.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_the_commit_of_a_lease_and_the_targets_answer_it_leaves_no_orphan() {
+    let postgres = Postgres::start(Version::Distribution);
+    let mut admin = postgres.superuser("postgres").await;
+    let place = Place::new();
+    let mut server = place.found().await;
+    set_up(&server, &postgres, "5s").await;
+    let _ = server.get("database/creds/app").await.expect(200);
+
+    // The target is suspended, so the issue is sent and not answered; the lease is stored by then.
+    let before = leases(&server).await;
+    postgres.suspend();
+    let asking = {
+        let (address, token) = (server.address().to_owned(), server.token.clone());
+        tokio::spawn(async move {
+            let url = format!("http://{address}/v1/database/creds/app");
+            reqwest::Client::new().get(url).header("X-Vault-Token", token).send().await.is_ok()
+        })
+    };
+    while leases(&server).await.is_subset(&before) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let token = server.token.clone();
+    server.kill();
+    postgres.resume();
+    assert!(!asking.await.unwrap(), "the caller of a dead process got an answer");
+
+    let server = place.again(&token);
+    becomes_clean(&server, &mut admin).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_twenty_times_under_load_it_leaves_no_role_and_no_lease() {
+    let postgres = Postgres::start(Version::Distribution);
+    let mut admin = postgres.superuser("postgres").await;
+    let place = Place::new();
+    let mut server = place.found().await;
+    set_up(&server, &postgres, "20s").await;
+    let token = server.token.clone();
+
+    let mut acknowledged = 0;
+    for kill in 0_u64..20 {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let callers: Vec<_> = (0..16)
+            .map(|_| {
+                tokio::spawn(call(
+                    server.address().to_owned(),
+                    token.clone(),
+                    Arc::clone(&stopping),
+                ))
+            })
+            .collect();
+        // A different moment each time: within a batch, between batches, in a commit.
+        tokio::time::sleep(Duration::from_millis(150 + kill * 37 % 200)).await;
+        server.kill();
+        stopping.store(true, Ordering::Relaxed);
+        let mut shown = BTreeSet::new();
+        for caller in callers {
+            shown.extend(caller.await.unwrap());
+        }
+        server = place.again(&token);
+        // Nothing that a caller was shown may be forgotten.
+        let stored = leases(&server).await;
+        assert!(shown.is_subset(&stored), "kill {kill} lost {:?}", shown.difference(&stored));
+        acknowledged += shown.len();
+    }
+    assert!(acknowledged > 100, "only {acknowledged} issues were answered: the kills met no load");
+    becomes_clean(&server, &mut admin).await;
+}
+
+/// Asks for credentials until told to stop; returns the ids of the leases it was shown.
+async fn call(address: String, token: String, stopping: Arc<AtomicBool>) -> Vec<String> {
+    let client = reqwest::Client::new();
+    let url = format!("http://{address}/v1/database/creds/app");
+    let mut shown = Vec::new();
+    while !stopping.load(Ordering::Relaxed) {
+        let Ok(answer) = client.get(&url).header("X-Vault-Token", &token).send().await else {
+            break;
+        };
+        let Ok(body) = answer.json::<serde_json::Value>().await else { break };
+        let Some(lease) = body["lease_id"].as_str() else { break };
+        shown.push(lease.rsplit('/').next().unwrap().to_owned());
+    }
+    shown
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reconnects_at_once_is_cut_off_when_its_lease_lapses_and_a_renewed_one_goes_on()
+ {
+    let postgres = Postgres::start(Version::Distribution);
+    let place = Place::new();
+    let server = place.found().await;
+    set_up(&server, &postgres, "4s").await;
+    let lapsing = server.get("database/creds/app").await.expect(200);
+    let renewed = server.get("database/creds/app").await.expect(200);
+    let keeps = json!({ "lease_id": renewed.at("/lease_id"), "increment": "1h" });
+    let mut kept = postgres
+        .log_in(renewed.at("/data/username"), renewed.at("/data/password"), "postgres")
+        .await
+        .unwrap();
+    let _ = server.post("sys/leases/renew", keeps).await.expect(200);
+
+    // It is told off with a fatal error in the middle of what it does, comes back at once, and in the end is not
+    // let in any more.
+    let (user, password) = (lapsing.at("/data/username"), lapsing.at("/data/password"));
+    let mut open = postgres.log_in(user, password, "postgres").await.unwrap();
+    let mut told_off = 0;
+    let refused = loop {
+        if open.execute("SELECT 1").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        }
+        told_off += 1;
+        match postgres.log_in(user, password, "postgres").await {
+            Ok(again) => open = again,
+            Err(error) => break error,
+        }
+    };
+    assert!(told_off > 0);
+    assert!(matches!(refused, sqlx::Error::Database(_)), "{refused}");
+    kept.execute("SELECT 1").await.expect("the session of the renewed lease goes on");
+}

