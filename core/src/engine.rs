@@ -10,7 +10,7 @@ pub mod naming;
 use crate::chance::Chance;
 use crate::ids::{InstallationId, LeaseId, TargetId};
 use crate::secret::Secret;
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 use naming::Naming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,8 +49,13 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     /// Returns what of the configuration an operator is shown: no secret.
     fn shown(config: &Self::Config) -> serde_json::Map<String, serde_json::Value>;
 
-    /// Stands for the target from now on. Reaches it only once a verb asks.
-    fn open(config: Self::Config, origin: Origin) -> Result<Self, FieldError>;
+    /// Stands for the target from now on. Reaches it only once a verb asks. The clock is the one that all
+    /// times it is handed come from: the target's is measured against it.
+    fn open(
+        config: Self::Config,
+        origin: Origin,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, FieldError>;
 
     /// Returns how many batches the target may work on at once.
     fn connections(&self) -> usize;
@@ -203,10 +208,20 @@ pub struct Revocation<E: Engine> {
     /// The role as it is now, where it is still there and still of this target; its revocation
     /// statements go before those in the handle.
     pub role: Option<Arc<E::Role>>,
-    /// Until when an issue that is not known to be answered was allowed to create; `None` once it is answered.
-    pub unanswered_until: Option<Timestamp>,
+    /// Set while its issue is not known to have been answered: then absence alone proves nothing.
+    pub unanswered: Option<Unanswered>,
     /// When the caller stops waiting for an answer.
     pub answer_by: Timestamp,
+}
+
+/// An issue that may have been sent and is not known to have been answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// After this, the target was not to create.
+    pub issue_by: Timestamp,
+    /// After this, nothing that was sent can take effect any more, whatever it was. An engine that can prove
+    /// it earlier need not wait.
+    pub settles_at: Timestamp,
 }
 
 /// A credential that bears our mark.

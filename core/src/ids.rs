@@ -2,7 +2,7 @@
 //!
 //! Every id is 128 bits with the time first (UUID version 7, RFC 9562 section 5.7) and is written in 26
 //! characters of Crockford's base32 in lower case, as TypeID has it. Such a text survives templates
-//! that fold case and fits whole into a MySQL user name (32 characters).
+//! that fold case and fits whole into a user name of `MySQL` (32 characters).
 
 use crate::chance::Chance;
 use crate::time::Timestamp;

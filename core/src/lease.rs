@@ -12,6 +12,7 @@ pub mod backoff;
 pub mod queue;
 pub mod term;
 
+use crate::engine::Unanswered;
 use crate::ids::{BootId, LeaseId, MountId, TargetId, TokenAccessor};
 use crate::store::tokens::TokenKey;
 use crate::time::Timestamp;
@@ -106,7 +107,7 @@ pub struct Revoking {
     pub attempts: u32,
     /// When the next attempt starts, unless this one succeeds.
     pub retry_at: Timestamp,
-    /// Before this, success does not count: an issue that was never answered may still land.
+    /// Until when an issue that was never answered may still land; `None` if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles_at: Option<Timestamp>,
     /// Why the last attempt failed; for people, without secrets.
@@ -205,7 +206,10 @@ impl Lease {
             LeaseState::Held => LeaseState::Held,
             LeaseState::Revoking(before) => {
                 let attempts = before.attempts.saturating_add(1);
-                let retry_at = now.plus(backoff::after(attempts));
+                // An issue that may still land is looked at again as soon as it no longer may.
+                let settles_at =
+                    before.settles_at.filter(|at| *at > now).unwrap_or(Timestamp(u64::MAX));
+                let retry_at = now.plus(backoff::after(attempts)).min(settles_at);
                 LeaseState::Revoking(Revoking { attempts, retry_at, ..before })
             }
         };
@@ -225,25 +229,14 @@ impl Lease {
         Self { state, ..self }
     }
 
-    /// Returns from when a confirmation by the target counts, asked no earlier; `None` if at once.
-    ///
-    /// **Invariant:** law 6. An issue that was never answered may land until then.
+    /// Returns until when its issue may land, if it is not known to have been answered (law 6).
     #[must_use]
-    pub fn counts_from(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn unanswered(&self) -> Option<Unanswered> {
         match &self.state {
-            LeaseState::Revoking(Revoking { settles_at: Some(at), .. }) => {
-                (now < *at).then_some(*at)
+            LeaseState::Revoking(Revoking { settles_at: Some(settles_at), .. }) => {
+                Some(Unanswered { issue_by: self.issue.issue_by, settles_at: *settles_at })
             }
-            LeaseState::Held | LeaseState::Revoking(_) => None,
-        }
-    }
-
-    /// Until when an issue that was never answered was allowed to create; `None` once answered.
-    #[must_use]
-    pub fn unanswered_until(&self) -> Option<Timestamp> {
-        match &self.state {
-            LeaseState::Revoking(revoking) => revoking.settles_at.map(|_| self.issue.issue_by),
-            LeaseState::Held => None,
+            LeaseState::Revoking(_) | LeaseState::Held => None,
         }
     }
 
@@ -252,9 +245,6 @@ impl Lease {
     pub fn due_at(&self) -> Timestamp {
         match &self.state {
             LeaseState::Held => self.term.lapses_at(),
-            LeaseState::Revoking(Revoking { retry_at, settles_at: Some(at), .. }) => {
-                *retry_at.max(at)
-            }
             LeaseState::Revoking(Revoking { retry_at, .. }) => *retry_at,
         }
     }

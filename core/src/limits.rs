@@ -46,9 +46,10 @@ pub const REVOKE_BATCH_TIME: Duration = Duration::from_millis(100);
 /// Questions that may wait for one target: at 10,000/s two seconds' worth, so that callers are told no
 /// rather than left to time out. Revocations come in chunks of [`REVOKE_CHUNK`].
 pub const WAITING_MAX: usize = 20_000;
-/// Tries of a batch that found others in the way.
-pub const CONTENDED_TRIES: u32 = 5;
-/// The longest wait before the second try, in milliseconds; the third waits up to twice that, and so on.
+/// Tries of a batch that found others in the way, as far as `issue_by` leaves time for them.
+pub const CONTENDED_TRIES: u32 = 20;
+/// The longest wait before the second try, in milliseconds; the third waits up to twice that, and so on up to
+/// eight times.
 pub const CONTENDED_WAIT: u32 = 50;
 
 /// How long the record of a settled lease stays for `whois`.

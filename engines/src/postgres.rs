@@ -41,6 +41,7 @@ use leasehold_core::engine::{
     Renewed, Revocation, Sharing,
 };
 use leasehold_core::secret::{Secret, SecretText};
+use leasehold_core::time::Clock;
 use link::Links;
 use owners::Owners;
 use role::Recipe;
@@ -48,6 +49,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use statement::Reach;
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest name the server takes; it cuts longer ones, and two leases would share one role.
 const NAME_BYTES_MAX: usize = 63;
@@ -134,7 +136,7 @@ impl Engine for Postgres {
         config.shown()
     }
 
-    fn open(config: Config, origin: Origin) -> Result<Self, FieldError> {
+    fn open(config: Config, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
         let options = config.connect_options()?;
         Ok(Self {
             origin,
@@ -143,6 +145,7 @@ impl Engine for Postgres {
                 config.connections(),
                 config.idle_connections(),
                 config.lifetime(),
+                clock,
             ),
             owners: Owners::default(),
             template: template(&config)?,

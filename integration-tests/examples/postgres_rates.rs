@@ -71,7 +71,7 @@ fn open(server: &Server, login: (&str, &str)) -> Postgres {
         "max_open_connections": CONNECTIONS,
     });
     let config = Postgres::config(fields.as_object().expect("an object")).expect("a configuration");
-    Postgres::open(config, suite::origin()).expect("a target")
+    Postgres::open(config, suite::origin(), suite::clock()).expect("a target")
 }
 
 fn rate(number: usize, took: Duration) -> f64 {

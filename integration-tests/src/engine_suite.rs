@@ -13,11 +13,12 @@
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{
-    Cause, Draft, Engine, EngineError, Issue, Origin, Renewal, Renewed, Revocation,
+    Cause, Draft, Engine, EngineError, Issue, Origin, Renewal, Renewed, Revocation, Unanswered,
 };
 use leasehold_core::ids::{InstallationId, LeaseId, TargetId};
 use leasehold_core::secret::{Field, Secret};
-use leasehold_core::time::Timestamp;
+use leasehold_core::time::{Clock, Timestamp};
+use leasehold_server::time::SystemClock;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::future::Future;
@@ -152,9 +153,21 @@ pub fn revocation<E: Engine>(issue: &Issue<E>) -> Revocation<E> {
         lease: issue.lease,
         handle: issue.handle.clone(),
         role: Some(Arc::clone(&issue.role)),
-        unanswered_until: None,
+        unanswered: None,
         answer_by: now().plus(PATIENCE),
     }
+}
+
+/// Says that an issue is not known to have been answered and could land until then.
+#[must_use]
+pub fn until(at: Timestamp) -> Option<Unanswered> {
+    Some(Unanswered { issue_by: at, settles_at: at })
+}
+
+/// Returns the clock that the times above come from.
+#[must_use]
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::start().expect("the system has clocks"))
 }
 
 /// Returns the renewal of an issue.
@@ -251,12 +264,21 @@ pub async fn a_client_that_reconnects_is_cut_off<S: Site>(site: &Arc<S>) {
     }
 }
 
-/// A name that is taken is an error, never taken over; the rest of the batch is issued.
+/// A name that is taken is an error, never taken over. It refuses its whole batch, of which nothing is issued;
+/// sent alone, as such a batch is, the others are.
 pub async fn what_exists_is_never_taken_over<S: Site>(site: &S) {
     let asked = asked(site, 3);
     let taken = site.name(&asked[1].handle);
     site.plant(&taken).await;
-    let answers = site.engine().issue(&asked).await;
+    let before = site.credentials().await;
+    for answer in site.engine().issue(&asked).await {
+        assert!(matches!(answer, Err(EngineError::Refused(_))), "{answer:?}");
+    }
+    assert_eq!(site.credentials().await, before);
+    let mut answers = Vec::new();
+    for one in asked.chunks(1) {
+        answers.append(&mut site.engine().issue(one).await);
+    }
     assert!(answers[0].is_ok() && answers[2].is_ok(), "the others are issued: {answers:?}");
     let refused = answers[1].as_ref().expect_err("the taken name is an error");
     assert!(
@@ -331,14 +353,14 @@ pub async fn a_late_issue_creates_nothing<S: Site>(site: &S) {
 pub async fn an_unanswered_issue_is_not_counted_before_its_time<S: Site>(site: &S) {
     let never = asked(site, 2);
     let mut revocations: Vec<_> = never.iter().map(revocation).collect();
-    revocations[0].unanswered_until = Some(now().plus(TERM));
-    revocations[1].unanswered_until = Some(now().minus(TERM));
+    revocations[0].unanswered = until(now().plus(TERM));
+    revocations[1].unanswered = until(now().minus(TERM));
     let answers = site.engine().revoke(&revocations).await;
     assert_eq!(cause(&answers[0]), Some(Cause::Contended), "{answers:?}");
     assert_eq!(answers[1], Ok(()));
     // One that landed is removed before its time as well: it can land only once.
     let (issue, login) = issued(site, 1).await.pop().expect("one was issued");
-    let landed = Revocation { unanswered_until: Some(now().plus(TERM)), ..revocation(&issue) };
+    let landed = Revocation { unanswered: until(now().plus(TERM)), ..revocation(&issue) };
     assert_eq!(site.engine().revoke(&[landed]).await, [Ok(())]);
     assert!(site.log_in(&login).await.is_err());
 }

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::unreachable,
+    clippy::missing_panics_doc,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     reason = "test support: whatever is not as expected fails the test at once"

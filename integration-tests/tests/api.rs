@@ -1,10 +1,6 @@
 //! The server as its callers meet it: the real binary, asked over HTTP.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on must fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 #[path = "api/init.rs"]
 mod init;

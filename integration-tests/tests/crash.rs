@@ -2,9 +2,10 @@
 //! process removes it.
 
 #![expect(
-    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "a test that overflows or misses its index fails, as it should"
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "whatever is not as expected fails the test at once"
 )]
 
 use leasehold_integration_tests::postgres::{

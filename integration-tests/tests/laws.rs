@@ -1,5 +1,11 @@
 //! The laws, each in a small world that would break it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::unchecked_time_subtraction,
+    reason = "whatever is not as expected fails the test at once"
+)]
+
 use leasehold_core::broker::{IssueError, RenewError, RevokeError, TokenRequest, Until};
 use leasehold_core::ids::LeaseId;
 use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};

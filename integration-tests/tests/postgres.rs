@@ -90,6 +90,7 @@ async fn the_server_says_which_one_it_is() {
         &Postgres::open(
             config(&fields_of(&one.server, (SUPERUSER, SUPERUSER_PASSWORD), &Value::Null)),
             suite::origin(),
+            suite::clock(),
         )
         .expect("the target opens"),
     )

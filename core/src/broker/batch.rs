@@ -184,8 +184,8 @@ impl<E: Engine> OpenTarget for Line<E> {
         // A role that no longer parses leaves the statements in the handle.
         let role = asked.role.and_then(|role| self.0.typed_role(role).ok());
         let (lease, answer_by) = (asked.lease, asked.answer_by);
-        let unanswered_until = asked.unanswered_until;
-        let revocation = Revocation { lease, handle, role, unanswered_until, answer_by };
+        let unanswered = asked.unanswered;
+        let revocation = Revocation { lease, handle, role, unanswered, answer_by };
         self.0.ask(answer_by, |waiting, answer| waiting.revocations.push_back((revocation, answer)))
     }
 

@@ -12,7 +12,6 @@ use crate::lease::{Cause, Lease};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK, RETRY_OPERATOR, REVOKE_CHUNK, REVOKE_WITHIN};
 use crate::store::StoreError;
 use crate::store::records::Found;
-use crate::time::Timestamp;
 use futures_util::StreamExt;
 use std::sync::Arc;
 
@@ -32,8 +31,6 @@ pub enum Revoked {
     Gone,
     /// The lease was not due: it was renewed meanwhile.
     NotDue,
-    /// It is asked again from then on: an issue that was never answered could still land.
-    Waits(Timestamp),
 }
 
 /// The credential may still exist. The lease stays, and the sweep tries again for as long as it takes.
@@ -56,11 +53,6 @@ pub enum RevokeError {
         /// What the target said.
         error: EngineError,
     },
-    /// The lease is marked; the target must not be asked yet.
-    #[error(
-        "`{0}` is being revoked; its issue was never answered and could still land, so it is confirmed at {1}"
-    )]
-    Waits(String, String),
     /// Several could not be revoked.
     #[error(
         "{failed} of {all} leases could not be revoked yet, they are tried again until they are; the first: {first}"
@@ -93,10 +85,7 @@ impl Broker {
     async fn revoke_found(self: &Arc<Self>, id: LeaseId, until: Until) -> Result<(), RevokeError> {
         match until {
             Until::Marked => Ok(self.mark(id, Cause::Asked).await?),
-            Until::Settled => match self.attempt(id, Cause::Asked).await? {
-                Revoked::Gone | Revoked::NotDue => Ok(()),
-                Revoked::Waits(at) => Err(RevokeError::Waits(id.to_string(), at.rfc3339())),
-            },
+            Until::Settled => self.attempt(id, Cause::Asked).await.map(|_| ()),
         }
     }
 
@@ -127,9 +116,7 @@ impl Broker {
                 }
             };
             match outcome {
-                Err(
-                    RevokeError::Target { .. } | RevokeError::Waits(..) | RevokeError::Some { .. },
-                ) if forced => Ok(()),
+                Err(RevokeError::Target { .. } | RevokeError::Some { .. }) if forced => Ok(()),
                 outcome => outcome,
             }
         })
@@ -215,10 +202,6 @@ impl Broker {
             let gone = self.records.lease(id).await?.is_none();
             return Ok(if gone { Revoked::Gone } else { Revoked::NotDue });
         };
-        let asked_at = self.clock.now();
-        if let Some(at) = claimed.record.counts_from(asked_at) {
-            return Ok(Revoked::Waits(at));
-        }
         match self.ask_to_revoke(&claimed.record).await {
             Ok(()) => {
                 self.settle(claimed).await?;
@@ -275,7 +258,7 @@ impl Broker {
             lease: lease.id(),
             handle: lease.handle(),
             role,
-            unanswered_until: lease.unanswered_until(),
+            unanswered: lease.unanswered(),
             answer_by: self.clock.now().plus(REVOKE_WITHIN),
         });
         let answer = answer.await;

@@ -2,7 +2,7 @@
 //!
 //! Written once, here, so that neither the broker nor an engine converts, and nothing is downcast.
 
-use super::{Engine, EngineError, FieldError, Identity, Origin, PrepareError, Renewed};
+use super::{Engine, EngineError, FieldError, Identity, Origin, PrepareError, Renewed, Unanswered};
 use crate::broker::batch::{Line, LinePorts};
 use crate::chance::Chance;
 use crate::engine::naming::Naming;
@@ -72,8 +72,8 @@ pub struct ToRevoke<'a> {
     pub handle: &'a Handle,
     /// The role as it is now, if it is still of this target.
     pub role: Option<RoleRef<'a>>,
-    /// Until when an issue that is not known to be answered was allowed to create.
-    pub unanswered_until: Option<Timestamp>,
+    /// Set while its issue is not known to have been answered.
+    pub unanswered: Option<Unanswered>,
     /// When nobody waits any longer.
     pub answer_by: Timestamp,
 }
@@ -172,7 +172,7 @@ impl<E: Engine> Kind for KindOf<E> {
         origin: Origin,
         ports: LinePorts,
     ) -> Result<Arc<dyn OpenTarget>, FieldError> {
-        let engine = E::open(E::config(fields)?, origin)?;
+        let engine = E::open(E::config(fields)?, origin, Arc::clone(&ports.clock))?;
         Ok(Arc::new(Line::new(engine, ports)))
     }
 }

@@ -74,20 +74,21 @@ fn an_attempt_schedules_the_next_one() {
     assert_eq!(again.due_at(), NOW.plus(RETRY_FIRST * 3));
     match again.state() {
         LeaseState::Revoking(revoking) => {
-            assert_eq!((revoking.cause, revoking.attempts), (Cause::Lapsed, 2))
+            assert_eq!((revoking.cause, revoking.attempts), (Cause::Lapsed, 2));
         }
         LeaseState::Held => panic!("held"),
     }
 }
 
 #[test]
-fn a_confirmation_does_not_count_while_an_unanswered_issue_may_land() {
+fn an_unanswered_issue_is_looked_at_again_as_soon_as_it_can_no_longer_land() {
     let settles_at = lease().issue().settles_at;
     let revoking = lease().attempt(Cause::IssueFailed, false, NOW);
-    assert_eq!(revoking.due_at(), settles_at);
-    assert_eq!(revoking.counts_from(NOW), Some(settles_at));
-    assert_eq!(revoking.counts_from(settles_at), None);
-    assert_eq!(lease().attempt(Cause::Asked, true, NOW).counts_from(NOW), None);
+    assert_eq!(revoking.unanswered().map(|until| until.settles_at), Some(settles_at));
+    assert_eq!(revoking.due_at(), NOW.plus(RETRY_FIRST));
+    let shortly_before = Timestamp(settles_at.0 - 1);
+    assert_eq!(revoking.attempt(Cause::Asked, true, shortly_before).due_at(), settles_at);
+    assert_eq!(lease().attempt(Cause::Asked, true, NOW).unanswered(), None);
 }
 
 #[test]

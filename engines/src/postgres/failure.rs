@@ -87,15 +87,6 @@ impl Failure {
         }
     }
 
-    /// Tells whether the same would be said to every member of a batch, each sent alone.
-    pub(super) fn is_for_all(&self) -> bool {
-        let code = self.code();
-        self.is_late()
-            || matches!(code, "25006" | "42501" | "42601")
-            || code.starts_with("53")
-            || !self.leaves_the_connection()
-    }
-
     /// Returns what kind of failure it was.
     pub(super) fn cause(&self) -> Cause {
         if self.is_late() {
@@ -123,6 +114,15 @@ impl Failure {
                 EngineError::uncertain(self.cause(), text)
             }
         }
+    }
+
+    /// Says it for the answers of several issues in one transaction. A server that still answers has rolled it
+    /// back whole, and a name that is taken there is one member's trouble: sent alone, the others may succeed.
+    pub(super) fn of_batch(&self) -> EngineError {
+        if self.leaves_the_connection() {
+            return EngineError::refused(self.cause(), self.to_string());
+        }
+        self.of_issue()
     }
 
     /// Says it for the answer of a verb of which a part may have happened before.

@@ -13,18 +13,14 @@ use super::{Postgres, owners, quote};
 use leasehold_core::engine::{Cause, EngineError, Issue, Mark};
 use leasehold_core::secret::{Field, Secret, SecretText};
 use std::fmt::Write as _;
-use std::time::Duration;
 
 type Asked<'a> = [&'a Issue<Postgres>];
 type Answers = Vec<Result<Secret, EngineError>>;
 
-/// How often a batch that others were in the way of is tried again.
-const TRIES_MAX: u32 = 20;
-
 pub(super) async fn issue(target: &Postgres, asked: &[Issue<Postgres>]) -> Answers {
     let Some(first) = asked.first() else { return Vec::new() };
     let by = asked.iter().map(|issue| issue.issue_by).min().unwrap_or(first.issue_by);
-    let deadline = Deadline::new(by);
+    let deadline = Deadline::new(by, target.links.now());
     let recipe = match first.role.recipe() {
         Ok(recipe) => recipe,
         Err(refused) => {
@@ -43,67 +39,21 @@ pub(super) async fn issue(target: &Postgres, asked: &[Issue<Postgres>]) -> Answe
     together(target, &all, &recipe, deadline).await
 }
 
-/// Issues a batch as one transaction. Only a batch that was refused as a whole, by a server that still
-/// answers, is tried one by one: anything else may have happened.
+/// Issues a batch as one transaction, sent once. What may be sent again is decided where batches are formed.
 async fn together(
     target: &Postgres,
     asked: &Asked<'_>,
     recipe: &Recipe<'_>,
     deadline: Deadline,
 ) -> Answers {
-    let failure = match try_for_long(target, asked, recipe, deadline).await {
+    let failure = match try_once(target, asked, recipe, deadline).await {
         Ok(()) => return asked.iter().map(|issue| Ok(secret(issue))).collect(),
         Err(failure) => failure,
     };
-    if asked.len() < 2 || failure.is_for_all() {
-        let error = failure.of_issue();
-        return asked.iter().map(|_| Err(error.clone())).collect();
-    }
-    let mut answers = Vec::with_capacity(asked.len());
-    for issue in asked.chunks(1) {
-        let tried = try_for_long(target, issue, recipe, deadline).await;
-        let answer = tried.map(|()| issue.iter().map(|issue| secret(issue)).next());
-        answers.push(match answer {
-            Ok(Some(secret)) => Ok(secret),
-            Ok(None) => Err(EngineError::refused(Cause::Rejected, "nothing was asked")),
-            Err(failure) => Err(failure.of_issue()),
-        });
-    }
-    answers
-}
-
-/// Sends a batch until others are out of its way or time is up.
-async fn try_for_long(
-    target: &Postgres,
-    asked: &Asked<'_>,
-    recipe: &Recipe<'_>,
-    deadline: Deadline,
-) -> Result<(), Failure> {
-    let mut tries = 0_u32;
-    loop {
-        let failure = match try_once(target, asked, recipe, deadline).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        tries = tries.saturating_add(1);
-        let pause = jitter(asked, tries);
-        if !failure.is_contended() || tries >= TRIES_MAX || deadline.left() < pause {
-            let secrets = asked.iter().flat_map(|issue| issue.draft.0.secrets());
-            let secrets = secrets.map(SecretText::reveal);
-            return Err(failure.without(secrets));
-        }
-        tokio::time::sleep(pause).await;
-    }
-}
-
-/// Returns how long to stay away: longer each time, and differently long for each batch, so that two
-/// that met do not meet again. The difference comes from the lease's id, which is chance enough.
-fn jitter(asked: &Asked<'_>, tries: u32) -> Duration {
-    let bits = asked
-        .first()
-        .map_or(0, |issue| issue.lease.bytes().iter().fold(0_u8, |sum, byte| sum ^ byte));
-    let spread = u64::from(bits.rotate_left(tries) & 31);
-    Duration::from_millis(spread.saturating_add(5).saturating_mul(u64::from(tries.min(8))))
+    let secrets = asked.iter().flat_map(|issue| issue.draft.0.secrets());
+    let failure = failure.without(secrets.map(SecretText::reveal));
+    let error = if asked.len() > 1 { failure.of_batch() } else { failure.of_issue() };
+    asked.iter().map(|_| Err(error.clone())).collect()
 }
 
 async fn try_once(

@@ -6,9 +6,9 @@
 //! why: that rule is [`Link::drop`], and there is no other way back.
 
 use super::failure::Failure;
-use super::skew::{self, Skew};
+use super::skew::Skew;
 use futures_util::FutureExt as _;
-use leasehold_core::time::Timestamp;
+use leasehold_core::time::{Clock, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use std::fmt;
@@ -57,6 +57,7 @@ impl Facts {
 /// The connections to one server.
 pub(super) struct Links {
     options: PgConnectOptions,
+    clock: Arc<dyn Clock>,
     lifetime: Option<Duration>,
     max: usize,
     idle_max: usize,
@@ -90,10 +91,12 @@ impl Links {
         max: u32,
         idle: u32,
         lifetime: Option<Duration>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         let max = usize::try_from(max).unwrap_or(1).max(1);
         Self {
             options,
+            clock,
             lifetime,
             max,
             idle_max: usize::try_from(idle).unwrap_or(max),
@@ -105,6 +108,11 @@ impl Links {
     /// Returns where the server is, for people.
     pub(super) fn address(&self) -> String {
         format!("{}:{}", self.options.get_host(), self.options.get_port())
+    }
+
+    /// Returns the time, in Leasehold's terms.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Returns how many connections there may be.
@@ -133,7 +141,7 @@ impl Links {
                 return Ok(link);
             }
         }
-        let (connection, facts) = open(&self.options, until).await?;
+        let (connection, facts) = open(&self.options, &*self.clock, until).await?;
         let facts = Arc::new(facts);
         *self.shared.facts.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::clone(&facts));
@@ -143,7 +151,7 @@ impl Links {
     /// Returns a connection to another database of the same server, used once.
     pub(super) async fn elsewhere(&self, database: &str, until: Instant) -> Result<Link, Failure> {
         let options = self.options.clone().database(database);
-        let (connection, facts) = open(&options, until).await?;
+        let (connection, facts) = open(&options, &*self.clock, until).await?;
         let mut link = self.lend(connection, Arc::new(facts), Instant::now(), None);
         link.pooled = false;
         Ok(link)
@@ -256,14 +264,15 @@ impl Drop for Link {
 
 async fn open(
     options: &PgConnectOptions,
+    clock: &dyn Clock,
     until: Instant,
 ) -> Result<(PgConnection, Facts), Failure> {
     let soon = Instant::now().checked_add(CONNECT_MAX).map_or(until, |soon| soon.min(until));
     let opening = async {
         let mut connection = options.connect().await?;
-        let before = skew::now();
+        let before = clock.now();
         let rows = sqlx::raw_sql(GREETING).fetch_all(&mut connection).await?;
-        let after = skew::now();
+        let after = clock.now();
         Ok((connection, rows, before, after))
     };
     let late = || Failure::Unreached("no connection was opened in time".to_owned());

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::link::{Facts, Link, text};
 use super::message::{self, Deadline};
 use super::role::Role;
-use super::{Handle, Postgres, owners, quote, skew};
+use super::{Handle, Postgres, owners, quote};
 use leasehold_core::engine::{EngineError, Identity, Mark, Marked};
 use leasehold_core::time::Timestamp;
 use std::time::Duration;
@@ -12,8 +12,9 @@ use std::time::Duration;
 /// How long one of these questions may take: reconcile reads every marked role.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-fn deadline() -> Deadline {
-    Deadline::new(skew::now().plus(ANSWER_WITHIN))
+fn deadline(target: &Postgres) -> Deadline {
+    let now = target.links.now();
+    Deadline::new(now.plus(ANSWER_WITHIN), now)
 }
 
 fn refused(failure: &Failure) -> EngineError {
@@ -21,7 +22,7 @@ fn refused(failure: &Failure) -> EngineError {
 }
 
 pub(super) async fn list(target: &Postgres) -> Result<Vec<Marked<Postgres>>, EngineError> {
-    let deadline = deadline();
+    let deadline = deadline(target);
     let mut link = target.links.link(deadline.until).await.map_err(|failure| refused(&failure))?;
     let ours = format!("leasehold:{}:{}:", target.origin.installation, target.origin.target);
     let sql = format!(
@@ -53,7 +54,7 @@ pub(super) async fn list(target: &Postgres) -> Result<Vec<Marked<Postgres>>, Eng
 }
 
 pub(super) async fn identity(target: &Postgres) -> Result<Identity, EngineError> {
-    let deadline = deadline();
+    let deadline = deadline(target);
     let mut link = target.links.link(deadline.until).await.map_err(|failure| refused(&failure))?;
     let system = "SELECT system_identifier::text AS server FROM pg_catalog.pg_control_system()";
     let server = match link.say(system.to_owned(), deadline.until).await {
@@ -81,7 +82,7 @@ pub(super) async fn lacks(
     target: &Postgres,
     role: Option<&Role>,
 ) -> Result<Vec<String>, EngineError> {
-    let deadline = deadline();
+    let deadline = deadline(target);
     let mut link = target.links.link(deadline.until).await.map_err(|failure| refused(&failure))?;
     let facts = link.facts().clone();
     let granted = role.map(Role::granted).unwrap_or_default();

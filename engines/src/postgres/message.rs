@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::failure::TOO_LATE;
-use super::skew::{self, Skew};
+use super::skew::Skew;
 
 /// How long a message may queue behind others' locks. The server goes on waiting after its client is
 /// gone, and everybody else queues behind it; so it is the server that has to give up.
@@ -31,8 +31,8 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    pub(super) fn new(by: Timestamp) -> Self {
-        let until = Instant::now().checked_add(by.since(skew::now()).saturating_add(GRACE));
+    pub(super) fn new(by: Timestamp, now: Timestamp) -> Self {
+        let until = Instant::now().checked_add(by.since(now).saturating_add(GRACE));
         // A time that no clock can show is as good as an hour, which nobody waits for.
         Self { by, until: until.unwrap_or_else(|| in_an_hour(Instant::now())) }
     }

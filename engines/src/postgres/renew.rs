@@ -24,7 +24,8 @@ pub(super) async fn renew(
 ) -> Vec<Result<Renewed, EngineError>> {
     let by = asked.iter().map(|renewal| renewal.answer_by).min().unwrap_or_default();
     let mut answers: Answers = asked.iter().map(|_| None).collect();
-    let stopped = renew_all(target, asked, Deadline::new(by), &mut answers).await.err();
+    let stopped =
+        renew_all(target, asked, Deadline::new(by, target.links.now()), &mut answers).await.err();
     let missed = || match &stopped {
         Some(failure) => failure.of_part("the new end may not be known to the server"),
         None => EngineError::uncertain(Cause::TooLate, "the renewal was not finished in time"),

@@ -71,7 +71,8 @@ pub(super) async fn revoke(
     let numbered: Vec<_> = asked.iter().enumerate().collect();
     for chunk in numbered.chunks(CHUNK) {
         let by = chunk.iter().map(|(_, revocation)| revocation.answer_by).min().unwrap_or_default();
-        if let Err(failure) = revoke_chunk(target, chunk, Deadline::new(by), &mut answers).await {
+        let deadline = Deadline::new(by, target.links.now());
+        if let Err(failure) = revoke_chunk(target, chunk, deadline, &mut answers).await {
             for (at, _) in chunk {
                 if answers.0.get(*at).is_some_and(Option::is_none) {
                     answers.fail(*at, "the revocation was stopped half-way", &failure);

@@ -38,7 +38,7 @@ pub(super) async fn settle(
     answers: &mut Answers,
 ) -> Result<(), Failure> {
     let (unanswered, answered): (Vec<_>, Vec<_>) =
-        absent.into_iter().partition(|(_, asked)| asked.unanswered_until.is_some());
+        absent.into_iter().partition(|(_, asked)| asked.unanswered.is_some());
     for (at, _) in answered {
         answers.set(at, Ok(()));
     }
@@ -48,15 +48,17 @@ pub(super) async fn settle(
     let now = server_time(link, deadline).await?;
     let mut to_try = Vec::new();
     for (at, asked) in unanswered {
-        let until = asked.unanswered_until.unwrap_or_default();
+        let Some(unanswered) = asked.unanswered else { continue };
+        // Where the name proves nothing, time is all there is.
+        let by_name = asked.handle.begins_with_the_name;
+        let until = if by_name { unanswered.issue_by } else { unanswered.settles_at };
         if now <= link.facts().skew.to_target(until).plus(MARGIN) {
             let why =
                 "its issue was not answered and may land until its time is up; ask again then";
             answers.set(at, Err(EngineError::uncertain(Cause::Contended, why)));
-        } else if asked.handle.begins_with_the_name {
+        } else if by_name {
             to_try.push((at, asked));
         } else {
-            // The name proves nothing here; time is all there is, and it is up.
             answers.set(at, Ok(()));
         }
     }

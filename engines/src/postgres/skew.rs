@@ -1,7 +1,6 @@
 //! How far a target's clock is from ours, so that everything told to it is in its own time.
 
 use leasehold_core::time::Timestamp;
-use std::time::Duration;
 
 /// What has to be added to our time to get the target's, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,16 +24,6 @@ impl Skew {
     pub(super) fn to_ours(self, target: Timestamp) -> Timestamp {
         Timestamp(target.0.saturating_add_signed(self.0.saturating_neg()))
     }
-}
-
-/// Returns what our wall clock says.
-///
-/// The port hands an engine terms, but no clock. This one decides no term: with it a skew is measured,
-/// and the time is reckoned for which an answer is waited for.
-#[expect(clippy::disallowed_methods, reason = "the port has no clock; see above")]
-pub(super) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(0).plus(since.unwrap_or(Duration::ZERO))
 }
 
 #[cfg(test)]

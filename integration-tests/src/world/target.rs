@@ -8,8 +8,8 @@ use leasehold_core::engine::{
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::{Field, Secret, SecretText};
-use leasehold_core::time::Timestamp;
-use serde_json::{Map, Value, json};
+use leasehold_core::time::{Clock, Timestamp};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -58,11 +58,10 @@ impl SimulatedTarget {
         let number = u64::try_from(targets.len()).unwrap();
         let target = Arc::new(Self::default());
         targets.insert(number, Arc::clone(&target));
-        let fields = json!({ "number": number, "connection_url": format!("simulated://{number}"), "username": "admin" });
-        match fields {
-            Value::Object(fields) => (target, fields),
-            _ => unreachable!("an object was written"),
-        }
+        let url = Value::from(format!("simulated://{number}"));
+        let fields =
+            [("number", number.into()), ("connection_url", url), ("username", "admin".into())];
+        (target, fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
     }
 
     /// Changes what it does.
@@ -164,6 +163,7 @@ impl SimulatedTarget {
 #[derive(Debug)]
 pub struct SimulatedEngine {
     target: Arc<SimulatedTarget>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Engine for SimulatedEngine {
@@ -189,9 +189,11 @@ impl Engine for SimulatedEngine {
         Map::from_iter([("connection_url".into(), url), ("username".into(), Value::from("admin"))])
     }
 
-    fn open(config: u64, _origin: Origin) -> Result<Self, FieldError> {
+    fn open(config: u64, _origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
         let target = TARGETS.lock().unwrap().get(&config).map(Arc::clone);
-        target.map(|target| Self { target }).ok_or_else(|| FieldError("no such target".into()))
+        target
+            .map(|target| Self { target, clock })
+            .ok_or_else(|| FieldError("no such target".into()))
     }
 
     fn connections(&self) -> usize {
@@ -253,16 +255,22 @@ impl Engine for SimulatedEngine {
     }
 
     async fn revoke(&self, asked: &[Revocation<Self>]) -> Vec<Result<(), EngineError>> {
-        let each: Vec<_> = asked.iter().map(|revocation| revocation.handle).collect();
-        self.target
-            .asked(asked.len(), move |seen| {
-                each.iter()
-                    .map(|lease| {
-                        seen.credentials.remove(lease);
-                    })
-                    .collect()
-            })
-            .await
+        let now = self.clock.now();
+        let may_land = |revocation: &Revocation<Self>| {
+            revocation.unanswered.is_some_and(|unanswered| now < unanswered.settles_at)
+        };
+        let each: Vec<_> = asked.iter().map(|one| (one.handle, may_land(one))).collect();
+        let removed = self.target.asked(asked.len(), move |seen| {
+            // What is there is removed for good; what is not may still land.
+            each.iter()
+                .map(|(lease, may_land)| seen.credentials.remove(lease).is_some() || !may_land)
+                .collect()
+        });
+        let counts = |removed: bool| {
+            let error = || EngineError::uncertain(Cause::Contended, "its issue may still land");
+            removed.then_some(()).ok_or_else(error)
+        };
+        removed.await.into_iter().map(|answer| answer.and_then(counts)).collect()
     }
 
     async fn list(&self) -> Result<Vec<Marked<Self>>, EngineError> {

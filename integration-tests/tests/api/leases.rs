@@ -1,10 +1,10 @@
 //! Credentials from their issue to their end, with a real PostgreSQL behind the server.
 
-use crate::lending::{Lending, Lent, role};
+use crate::lending::{Lending, Lent, role, until};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_credential_works_from_its_issue_to_its_revocation_and_no_longer() {
@@ -20,8 +20,8 @@ async fn a_credential_works_from_its_issue_to_its_revocation_and_no_longer() {
     assert!(lent.lease_id.starts_with("database/creds/app/"), "{}", lent.lease_id);
     let mut session = lending.log_in(&lent).await.unwrap();
 
-    let named = json!({ "lease_id": lent.lease_id });
-    let shown = server.post("sys/leases/lookup", named.clone()).await.expect(200);
+    let by_id = json!({ "lease_id": lent.lease_id });
+    let shown = server.post("sys/leases/lookup", by_id.clone()).await.expect(200);
     assert_eq!(shown.at("/data/path"), "database/creds/app");
     assert_eq!(shown.data()["last_renewal"], Value::Null);
     assert_eq!(shown.data()["renewable"], true);
@@ -35,21 +35,21 @@ async fn a_credential_works_from_its_issue_to_its_revocation_and_no_longer() {
     assert_eq!(renewed.data(), &Value::Null);
     session.execute("SELECT 1").await.unwrap();
 
-    let revoked = server.post("sys/leases/revoke", named.clone()).await.expect(204);
+    let revoked = server.post("sys/leases/revoke", by_id.clone()).await.expect(204);
     assert_eq!(revoked.text, "");
     session.execute("SELECT 1").await.unwrap_err();
     lending.log_in(&lent).await.unwrap_err();
     assert!(lending.users().await.is_empty());
 
     assert_eq!(
-        server.post("sys/leases/lookup", named.clone()).await.expect(400).errors(),
+        server.post("sys/leases/lookup", by_id.clone()).await.expect(400).errors(),
         "invalid lease"
     );
     assert_eq!(
-        server.post("sys/leases/renew", named.clone()).await.expect(400).errors(),
+        server.post("sys/leases/renew", by_id.clone()).await.expect(400).errors(),
         "lease not found"
     );
-    let _ = server.post("sys/leases/revoke", named).await.expect(204);
+    let _ = server.post("sys/leases/revoke", by_id).await.expect(204);
 }
 
 #[tokio::test]
@@ -194,11 +194,8 @@ async fn leases_end_with_the_token_they_were_issued_to() {
     let mine = lending.lend().await;
     let _ =
         lending.server.ask(token, "POST", "auth/token/revoke-self", Value::Null).await.expect(204);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while lending.users().await.contains(&lent.username) {
-        assert!(Instant::now() < deadline, "{}", lending.server.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let gone = async || !lending.users().await.contains(&lent.username);
+    until("the credential of the token is gone", gone).await;
     lending.log_in(&mine).await.unwrap().close().await.unwrap();
 }
 
@@ -214,11 +211,7 @@ async fn an_end_of_the_server_waits_for_what_has_begun() {
     let mut stream = lending.server.connect();
     let request = "GET /v1/database/creds/app HTTP/1.1\r\nHost: x\r\nX-Vault-Token: root\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while leases().await < 2 {
-        assert!(Instant::now() < deadline, "the lease is stored before the target is asked");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the lease is stored, before the target answers", async || leases().await == 2).await;
     lending.server.signal(nix::sys::signal::Signal::SIGTERM);
     lending.target.resume();
     let mut answer = String::new();
@@ -248,13 +241,8 @@ async fn a_caller_who_hangs_up_leaves_no_credential_without_a_lease() {
         listed.data()["keys"].as_array().map_or(0, Vec::len)
     };
     // Whatever was begun ends by itself; then every user is on a lease.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while leases().await < lending.users().await.len()
-        || leases().await > lending.users().await.len()
-    {
-        assert!(Instant::now() < deadline, "{} users", lending.users().await.len());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let each_on_a_lease = async || leases().await == lending.users().await.len();
+    until("every user is on a lease", each_on_a_lease).await;
     let _ = lending.server.post("sys/leases/revoke-prefix/database", json!({})).await.expect(204);
     assert!(lending.users().await.is_empty());
 }

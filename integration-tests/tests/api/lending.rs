@@ -4,7 +4,7 @@ use leasehold_integration_tests::postgres::{self, SUPERUSER, SUPERUSER_PASSWORD,
 use leasehold_integration_tests::server::{Answer, Server};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, Row};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A server that lends from a PostgreSQL of its own.
 pub(crate) struct Lending {
@@ -87,17 +87,20 @@ impl Lending {
         found.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Waits until no user is left at the target that this server made. An issue whose answer nobody knows of
-    /// takes a minute to be settled.
+    /// Waits until no user is left at the target that this server made.
     pub(crate) async fn until_no_users(&self) {
-        let deadline = Instant::now() + Duration::from_secs(120);
-        loop {
-            let users = self.users().await;
-            if users.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{users:?} are left: {}", self.server.log());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until("no user is left", async || self.users().await.is_empty()).await;
     }
+}
+
+/// Waits until something is so. An issue whose answer nobody knows of takes a minute to be settled; nothing
+/// takes longer.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_mins(2), waiting).await;
+    assert!(waited.is_ok(), "in vain until {what}");
 }

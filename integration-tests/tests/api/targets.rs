@@ -1,9 +1,8 @@
 //! Targets that are wrong, down, moved or deleted, with a real PostgreSQL behind the server.
 
-use crate::lending::{Lending, config, role};
+use crate::lending::{Lending, config, role, until};
 use leasehold_integration_tests::postgres::{self, Version};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn a_target_and_a_role_are_shown_without_a_secret() {
@@ -130,11 +129,9 @@ async fn while_a_target_is_down_nothing_is_lent_and_nothing_forgotten() {
     let _ = lending.server.post("sys/leases/lookup", named.clone()).await.expect(200);
 
     lending.target.restart();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while lending.server.post("sys/leases/revoke", named.clone()).await.status != 204 {
-        assert!(Instant::now() < deadline, "{}", lending.server.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let revoked =
+        async || lending.server.post("sys/leases/revoke", named.clone()).await.status == 204;
+    until("the target confirms", revoked).await;
     lending.log_in(&lent).await.unwrap_err();
     lending.lend().await;
 }

@@ -84,7 +84,7 @@ impl Place {
 
     pub(crate) fn open(&self, more: &Value) -> Postgres {
         let fields = fields_of(&self.server, (SUPERUSER, SUPERUSER_PASSWORD), more);
-        Postgres::open(config(&fields), self.origin).expect("the target opens")
+        Postgres::open(config(&fields), self.origin, suite::clock()).expect("the target opens")
     }
 }
 
@@ -130,7 +130,9 @@ pub(crate) async fn place_of(server: Server, login: (&str, &str), more: &Value) 
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut superuser).await.expect("an administrator");
     }
     let fields = fields_of(&server, login, more);
-    let engine = Arc::new(Postgres::open(config(&fields), origin).expect("the target opens"));
+    let engine = Arc::new(
+        Postgres::open(config(&fields), origin, suite::clock()).expect("the target opens"),
+    );
     // One round keeps the tests fast; what a password is worth is tested elsewhere.
     let role = role(&json!({"grant_roles": ["readonly"], "scram_iterations": 1}));
     Arc::new(Place { server, engine, origin, role })

@@ -99,7 +99,8 @@ async fn the_administrator_is_told_what_it_lacks() {
     );
     place.run("app", "CREATE ROLE poor LOGIN PASSWORD 'poor'; CREATE ROLE writers; REVOKE CONNECT ON DATABASE postgres FROM PUBLIC").await;
     let fields = fields_of(&place.server, ("poor", "poor"), &Value::Null);
-    let poor = Postgres::open(config(&fields), place.origin).expect("the target opens");
+    let poor =
+        Postgres::open(config(&fields), place.origin, suite::clock()).expect("the target opens");
     let wanted = role(&json!({"grant_roles": ["writers", "no one"]}));
     let lacks = poor.lacks(Some(&wanted)).await.expect("it answers");
     for (lack, statement) in lacks.iter().zip([

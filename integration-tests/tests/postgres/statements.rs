@@ -1,12 +1,21 @@
 //! Statements that operators write.
 
-use crate::place::{granting_directly, place, role};
+use crate::place::{Place, fields_of, granting_directly, object, place, role};
+use leasehold_core::broker::batch::LinePorts;
+use leasehold_core::engine::erased::{KindOf, RoleRef};
+use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{Engine as _, EngineError, Mark, Renewed, Revocation, Sharing};
-use leasehold_integration_tests::engine_suite::{self as suite, Site as _, revocation};
-use leasehold_integration_tests::postgres::Version;
-use serde_json::json;
+use leasehold_core::store::Revision;
+use leasehold_engines::postgres::Postgres;
+use leasehold_integration_tests::engine_suite::{self as suite, PATIENCE, Site as _, revocation};
+use leasehold_integration_tests::postgres::{SUPERUSER, SUPERUSER_PASSWORD, Version};
+use leasehold_server::chance::SystemChance;
+use leasehold_server::tasks::TokioTasks;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
+
 async fn statements_are_run_as_written(version: Version) {
     let place = place(version).await;
     let role = granting_directly();
@@ -118,21 +127,57 @@ async fn statements_that_make_their_own_transactions_run_step_by_step() {
     assert_eq!(place.engine.revoke(&[revocation(&issue)]).await, [Ok(())]);
 }
 
-/// Grants on shared objects from several connections at once fail with "tuple concurrently updated"; they
-/// are tried again.
+/// Grants on shared objects from several connections at once fail with "tuple concurrently updated". In its line
+/// they go one after the other; what others run meanwhile is in the way all the same, and then they are tried again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_that_meet_at_a_shared_object_are_tried_again() {
+async fn statements_that_meet_at_a_shared_object_are_issued_in_the_end() {
     let place = place(Version::Distribution).await;
-    let role = granting_directly();
+    let clock = suite::clock();
+    let ports = LinePorts {
+        clock: Arc::clone(&clock),
+        chance: Arc::new(SystemChance),
+        tasks: Arc::new(TokioTasks::new(Handle::current(), clock)),
+    };
+    let fields = fields_of(&place.server, (SUPERUSER, SUPERUSER_PASSWORD), &Value::Null);
+    let line = KindOf::<Postgres>::new()
+        .open(object(&fields), place.origin, ports)
+        .expect("the target opens");
+    let fields = serde_json::to_value(&*granting_directly()).expect("a role is an object");
+    let role = RoleRef { name: "direct", revision: Revision(1), fields: object(&fields) };
+    let recipe = line.bind(role).expect("the role binds");
+    let interfering = interfere(Arc::clone(&place));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..4 {
-        let (place, role) = (Arc::clone(&place), Arc::clone(&role));
+        let recipe = Arc::clone(&recipe);
         tasks.spawn(async move {
             for _ in 0..15 {
-                let (_, login) = place.issue_by(&role).await;
-                login.expect("it is issued in the end");
+                let naming = Naming {
+                    lease: suite::lease(),
+                    display_name: "tester",
+                    role_name: "direct",
+                    now: suite::now(),
+                };
+                let mut drafted = recipe.prepare(&naming, &SystemChance).expect("it is prepared");
+                drafted.derive();
+                let (now, hour) = (suite::now(), Duration::from_hours(1));
+                let answer = drafted.issue(now.plus(hour), now.plus(PATIENCE)).await;
+                answer.expect("it is issued in the end");
             }
         });
     }
     tasks.join_all().await;
+    interfering.abort();
+}
+
+/// Somebody else who grants on the same tables, again and again.
+fn interfere(place: Arc<Place>) -> tokio::task::AbortHandle {
+    let granting = tokio::spawn(async move {
+        let mut superuser = place.server.superuser("app").await;
+        loop {
+            // It may fail as well; it is only there to be in the way.
+            let grant = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO readonly";
+            let _ = sqlx::raw_sql(grant).execute(&mut superuser).await;
+        }
+    });
+    granting.abort_handle()
 }

@@ -19,7 +19,8 @@ async fn an_issue_at_a_suspended_server_creates_nothing_later() {
     let answer = place.engine.issue(std::slice::from_ref(&issue)).await.remove(0);
     place.server.resume();
     assert!(matches!(&answer, Err(EngineError::Uncertain(_))), "{answer:?}");
-    let unanswered = || Revocation { unanswered_until: Some(issue.issue_by), ..revocation(&issue) };
+    let unanswered =
+        || Revocation { unanswered: suite::until(issue.issue_by), ..revocation(&issue) };
     // Asked as the sweep asks: until it counts.
     let deadline = suite::now().plus(PATIENCE);
     loop {
@@ -49,7 +50,7 @@ async fn a_stuck_commit_does_not_count(version: Version) {
     );
     sqlx::raw_sql(AssertSqlSafe(begun)).execute(&mut session).await.expect("it begins");
     let unanswered =
-        |issue| Revocation { unanswered_until: Some(Timestamp(1)), ..revocation(issue) };
+        |issue| Revocation { unanswered: suite::until(Timestamp(1)), ..revocation(issue) };
     let revocations: Vec<_> = issues.iter().map(unanswered).collect();
     let answers = place.engine.revoke(&revocations).await;
     assert_eq!((&answers[0], &answers[2]), (&Ok(()), &Ok(())), "others are not held up");

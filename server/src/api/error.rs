@@ -158,7 +158,6 @@ impl From<RevokeError> for Refusal {
             RevokeError::Store(error) => error.into(),
             RevokeError::NoSuchPrefix(_) => Self::told(StatusCode::NOT_FOUND, message),
             RevokeError::Target { error, .. } => of_target(&error, message),
-            RevokeError::Waits(..) => Self::told(StatusCode::BAD_GATEWAY, message),
             RevokeError::Some { first, .. } => match Self::from(*first) {
                 Self::Unasked { status, .. } | Self::Told { status, .. } => {
                     Self::told(status, message)

@@ -45,7 +45,7 @@ impl<E: Engine> Inner<E> {
         let issue_by = asked.iter().map(|issue| issue.issue_by).min().unwrap_or(now);
         let outcome = self.issue_uncontended(asked, issue_by).await;
         match common_refusal(&outcome) {
-            Some(Cause::Rejected | Cause::Contended | Cause::NeedsOperator) if asked.len() > 1 => {
+            Some(Cause::Rejected) if asked.len() > 1 => {
                 let mut outcome = Vec::with_capacity(asked.len());
                 for one in asked.chunks(1) {
                     outcome.append(&mut self.issue_uncontended(one, issue_by).await);
@@ -75,7 +75,7 @@ impl<E: Engine> Inner<E> {
             if common_refusal(&outcome) != Some(Cause::Contended) || attempt >= CONTENDED_TRIES {
                 return outcome;
             }
-            let wait_ms = self.ports.chance.below(CONTENDED_WAIT.saturating_mul(attempt));
+            let wait_ms = self.ports.chance.below(CONTENDED_WAIT.saturating_mul(attempt.min(8)));
             let now = self.ports.clock.now();
             self.ports.tasks.sleep_until(now.plus(Duration::from_millis(wait_ms.into()))).await;
         }
