@@ -71,6 +71,9 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     /// Does the part of an issue that only computes, while the lease is being committed.
     fn derive(&self, role: &Self::Role, draft: &mut Self::Draft);
 
+    /// Whether [`Engine::derive`] takes so long (over 0.1 ms) that it is to be done beside the commit.
+    fn derives_for_long(&self, role: &Self::Role) -> bool;
+
     /// Says with whom an issue may share a batch.
     fn sharing(&self, role: &Self::Role, handle: &Self::Handle) -> Sharing;
 

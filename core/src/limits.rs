@@ -38,6 +38,9 @@ pub const SWEEP_MAX: usize = 4096;
 pub const ISSUE_BATCH_MAX: usize = 64;
 /// Members of one batch of revocations at a target.
 pub const REVOKE_BATCH_MAX: usize = 1024;
+/// A batch this short is not divided over free connections: the round trips and commits of its parts would cost
+/// the target more than their members.
+pub const UNDIVIDED_TIME: Duration = Duration::from_millis(2);
 /// How long a batch should keep one connection of the target: callers behind it wait that long.
 pub const BATCH_TIME: Duration = Duration::from_millis(20);
 /// The same for revocations, for which nobody waits.

@@ -30,39 +30,51 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const CALLERS: usize = 64;
-const CONNECTIONS: usize = 8;
-const ROUNDS: usize = 3;
+/// What a target gets unless its configuration says otherwise.
+const CONNECTIONS: usize = 4;
+/// The bare loop is fastest with two for each core.
+const BARE_CONNECTIONS: usize = 4;
 
 fn main() {
-    let asked = std::env::var("LEASEHOLD_BENCH_LEASES").ok().and_then(|leases| leases.parse().ok());
-    let leases: usize = asked.unwrap_or(10_000);
+    let leases = setting("LEASEHOLD_BENCH_LEASES").unwrap_or(10_000);
+    let rounds = setting("LEASEHOLD_BENCH_ROUNDS").unwrap_or(3);
+    let only = setting("LEASEHOLD_BENCH_ITERATIONS");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     println!(
         "{leases} leases, {CALLERS} callers, {CONNECTIONS} connections to PostgreSQL, audit to a file"
     );
     println!(
-        "medians of {ROUNDS} rounds; `bare` is the same SQL in a loop, one transaction each, verifier included\n"
+        "medians of {rounds} rounds; `bare` is the same SQL in a loop, one transaction each, verifier included\n"
     );
     println!(
         "{:>12} {:>10} {:>10} {:>10} {:>14} {:>12}",
         "iterations", "bare/s", "issue/s", "ratio", "revoke/s", "left behind"
     );
     for iterations in [4096, 1] {
-        let rounds: Vec<_> =
-            (0..ROUNDS).map(|_| runtime.block_on(round(iterations, leases))).collect();
+        if only.is_some_and(|only| only != iterations) {
+            continue;
+        }
+        let iterations = u32::try_from(iterations).unwrap();
+        let measured: Vec<_> =
+            (0..rounds).map(|_| runtime.block_on(round(iterations, leases))).collect();
         let median = |of: fn(&Round) -> f64| {
-            let mut values: Vec<f64> = rounds.iter().map(of).collect();
+            let mut values: Vec<f64> = measured.iter().map(of).collect();
             values.sort_by(f64::total_cmp);
             values[values.len() / 2]
         };
         let (bare, issue, revoke) = (median(|r| r.bare), median(|r| r.issue), median(|r| r.revoke));
-        let left: usize = rounds.iter().map(|round| round.left).sum();
+        let left: usize = measured.iter().map(|round| round.left).sum();
         println!(
             "{iterations:>12} {bare:>10.0} {issue:>10.0} {:>10.2} {revoke:>14.0} {left:>12}",
             issue / bare
         );
     }
     println!("\nagainst the loop at 4096 iterations, see the first line's `bare/s`");
+}
+
+/// Reads a number from the environment: how many leases, how many rounds, which iterations only.
+fn setting(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// Rates per second, and what was left at the target and in the store.
@@ -103,7 +115,7 @@ async fn leased_roles(admin: &mut sqlx::PgConnection) -> usize {
 async fn bare_loop(postgres: &Server, iterations: u32, logins: usize) -> f64 {
     let next = Arc::new(AtomicUsize::new(0));
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..BARE_CONNECTIONS {
         connections.push(postgres.superuser("postgres").await);
     }
     let began = Instant::now();

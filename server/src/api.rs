@@ -22,6 +22,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use caller::Call;
 use envelope::Reply;
 use error::Refusal;
+use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
 use routes::Open;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use tokio::runtime::Handle;
 pub(crate) struct Front {
     /// What the requests meet.
     pub(crate) server: Arc<Server>,
-    /// Where the broker's work runs: on threads that a slow client cannot keep.
+    /// Where long work runs, so that it keeps no other request waiting.
     pub(crate) runtime: Handle,
     /// The requests that are being served.
     pub(crate) serving: Count,
@@ -92,6 +93,10 @@ async fn answer(
     };
     let found = routes::find(&broker, path, operation);
     let call = caller::call(request, front, broker, found, query, body)?;
+    if operation == Operation::Read {
+        // Reads are short, and asking another thread for each would cost as much again.
+        return run(&Handle::current(), async move { call.served().await }).await;
+    }
     run(&front.runtime, async move { call.served().await }).await
 }
 

@@ -8,6 +8,7 @@
     reason = "these are commands for people; printing is what they are for"
 )]
 
+mod bench;
 mod commands;
 mod demo;
 mod failure;
@@ -35,6 +36,8 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure issues and revocations through the release binary, beside the same SQL in a bare loop.
+    Bench,
     /// Install what the tests need and run all of them; with CI=true the checks of CI as well.
     Test,
 }
@@ -42,6 +45,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Demo { keep } => demo::run(keep),
+        Task::Bench => bench::run(),
         Task::Test => test::run(),
     };
     match outcome {

@@ -5,7 +5,6 @@ use crate::secret::{Field, Secret};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use serde_json::{Map, Value, json};
-use std::fmt::Write;
 
 /// What was asked, as the audit sees it.
 #[derive(Clone, Debug, Default)]
@@ -194,8 +193,9 @@ fn hidden(key: &hmac::Key, text: &str) -> String {
     let mut hidden = String::with_capacity(76);
     hidden.push_str("hmac-sha256:");
     for byte in hmac::sign(key, text.as_bytes()).as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(hidden, "{byte:02x}");
+        for digit in [byte >> 4, byte & 15] {
+            hidden.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
     }
     hidden
 }

@@ -254,6 +254,10 @@ impl<E: Engine> Drafted for OneDraft<E> {
         &self.handle
     }
 
+    fn derives_for_long(&self) -> bool {
+        self.line.engine.derives_for_long(&self.role)
+    }
+
     fn derive(&mut self) {
         self.line.engine.derive(&self.role, &mut self.draft);
     }

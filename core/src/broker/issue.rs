@@ -273,6 +273,12 @@ impl Broker {
     /// Computes what the target will be sent while the lease is being committed.
     fn derive(&self, mut drafted: Box<dyn Drafted>) -> oneshot::Receiver<Box<dyn Drafted>> {
         let (done, derived) = oneshot::channel();
+        if !drafted.derives_for_long() {
+            drafted.derive();
+            // It waits in the channel until the commit is done.
+            let _ = done.send(drafted);
+            return derived;
+        }
         self.tasks.compute(Box::new(move || {
             drafted.derive();
             // Nobody waits if the commit failed.

@@ -122,6 +122,8 @@ pub trait Recipe: fmt::Debug + Send + Sync {
 pub trait Drafted: Send {
     /// What the credential will be called.
     fn handle(&self) -> &Handle;
+    /// See [`Engine::derives_for_long`].
+    fn derives_for_long(&self) -> bool;
     /// See [`Engine::derive`].
     fn derive(&mut self);
     /// Asks the target.

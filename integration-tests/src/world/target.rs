@@ -211,6 +211,10 @@ impl Engine for SimulatedEngine {
 
     fn derive(&self, _role: &Self::Role, _draft: &mut String) {}
 
+    fn derives_for_long(&self, _role: &Self::Role) -> bool {
+        true
+    }
+
     fn sharing(&self, role: &Self::Role, _handle: &LeaseId) -> Sharing {
         Sharing { group: Some(0), one_lane: role.contains_key("one_lane") }
     }

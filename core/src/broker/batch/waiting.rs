@@ -3,7 +3,9 @@
 use super::Asked;
 use super::cost::Cost;
 use crate::engine::{Engine, Issue, Renewal, Renewed, Revocation, Sharing};
-use crate::limits::{BATCH_TIME, ISSUE_BATCH_MAX, REVOKE_BATCH_MAX, REVOKE_BATCH_TIME};
+use crate::limits::{
+    BATCH_TIME, ISSUE_BATCH_MAX, REVOKE_BATCH_MAX, REVOKE_BATCH_TIME, UNDIVIDED_TIME,
+};
 use crate::secret::Secret;
 use futures_channel::oneshot;
 use std::collections::VecDeque;
@@ -176,9 +178,10 @@ impl<E: Engine> Waiting<E> {
         let mut group = self.groups.remove(at)?;
         let (first, _) = group.members.front()?;
         let cost = self.costs.iter().find(|(role, _)| Arc::ptr_eq(role, &first.role));
-        let most =
-            cost.map(|(_, cost)| *cost).unwrap_or_default().members(BATCH_TIME, ISSUE_BATCH_MAX);
-        let share = group.members.len().div_ceil(free);
+        let cost = cost.map(|(_, cost)| *cost).unwrap_or_default();
+        let most = cost.members(BATCH_TIME, ISSUE_BATCH_MAX);
+        let undivided = cost.members(UNDIVIDED_TIME, ISSUE_BATCH_MAX);
+        let share = group.members.len().div_ceil(free).max(undivided).min(group.members.len());
         let members: Vec<_> = group.members.drain(..share.min(most)).collect();
         let one_lane = group.sharing.one_lane;
         self.lane_taken |= one_lane;
