@@ -4,7 +4,7 @@
 
 mod entry;
 
-pub use entry::{Answer, Asked, Operation, Who};
+pub use entry::{Answer, Asked, AskedMount, Operation, Who};
 
 use crate::tasks::Pending;
 use aws_lc_rs::hmac;
@@ -51,7 +51,22 @@ impl Trail {
         if self.devices.is_empty() {
             return Ok(());
         }
-        self.record(entry::asked(asked, who, now, &self.key)).await
+        self.record(entry::asked(asked, who, None, now, &self.key)).await
+    }
+
+    /// Records what is asked and that it is refused, before the caller is told. Nothing was done.
+    pub async fn refused(
+        &self,
+        asked: &Asked,
+        who: &Who,
+        why: String,
+        now: crate::time::Timestamp,
+    ) -> Result<(), AuditError> {
+        if self.devices.is_empty() {
+            return Ok(());
+        }
+        self.record(entry::asked(asked, Some(who), Some(&why), now, &self.key)).await?;
+        self.record(entry::answered(asked, Some(who), &Answer::error(why), now, &self.key)).await
     }
 
     /// Records what was answered, before the caller is told.
@@ -69,7 +84,11 @@ impl Trail {
     }
 
     /// Recorded means: at least one device has acknowledged the line.
-    async fn record(&self, line: String) -> Result<(), AuditError> {
+    async fn record(&self, line: Result<String, serde_json::Error>) -> Result<(), AuditError> {
+        let line = line.map_err(|error| AuditError {
+            device: "any".into(),
+            reason: format!("the line could not be written: {error}"),
+        })?;
         let mut recorded =
             Err(AuditError { device: "none".into(), reason: "there is no device".into() });
         let lines = self.devices.iter().map(|device| device.record(line.clone()));

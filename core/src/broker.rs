@@ -31,21 +31,24 @@ pub use sweep::Swept;
 pub use target::{TargetError, TargetView, TargetWrite};
 pub use token::{TokenError, TokenMade, TokenRequest, found};
 
-use crate::audit::{Asked, Audit, Trail};
+use crate::access::token::Token;
+use crate::audit::{Asked, Audit, AuditError, Trail};
 use crate::chance::Chance;
 use crate::engine::erased::Kind;
 use crate::ids::{BootId, InstallationId, LeaseId, TokenAccessor};
+use crate::lease::Lease;
 use crate::lease::queue::Queue;
-use crate::limits::Limits;
+use crate::limits::{AUDIT_WITHIN, Limits};
 use crate::mount::Catalog;
 use crate::seal::Unsealed;
 use crate::secret::SecretText;
-use crate::store::records::Records;
-use crate::store::{Store, StoreError};
+use crate::store::records::{Found, Records};
+use crate::store::{Revision, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 use aws_lc_rs::hmac;
 use futures_channel::mpsc;
+use futures_util::future::{Either, select};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashSet;
 use std::fmt;
@@ -82,14 +85,15 @@ pub struct Broker {
     kinds: Vec<Arc<dyn Kind>>,
     catalog: RwLock<Arc<Catalog>>,
     reloading: futures_util::lock::Mutex<()>,
+    mounting: futures_util::lock::Mutex<()>,
     open_targets: open_targets::OpenTargets,
     /// Issues that callers wait for.
     issuing: flights::Flights,
     /// Issues of this process that were never answered, or not for sure. An issue of another process is
     /// taken for unanswered until it settles.
     unanswered: Mutex<HashSet<LeaseId>>,
-    /// Revocations that are being attempted.
-    revoking: flights::Flights,
+    /// Leases of which a renewal or an attempt to revoke goes on.
+    turns: flights::Flights,
     leases_due: Mutex<Queue>,
     tokens_due: Mutex<Queue>,
     lanes: lanes::Lanes,
@@ -132,10 +136,11 @@ impl Broker {
             kinds,
             catalog: RwLock::new(Arc::new(catalog)),
             reloading: futures_util::lock::Mutex::default(),
+            mounting: futures_util::lock::Mutex::default(),
             open_targets: open_targets::OpenTargets::default(),
             issuing: flights::Flights::default(),
             unanswered: Mutex::default(),
-            revoking: flights::Flights::default(),
+            turns: flights::Flights::default(),
             leases_due: Mutex::default(),
             tokens_due: Mutex::default(),
             lanes: lanes::Lanes::default(),
@@ -181,6 +186,40 @@ impl Broker {
     fn due(&self, id: LeaseId, at: Timestamp) {
         self.leases_due.lock().push(at, *id.bytes());
         self.wake_sweep_by(at);
+    }
+
+    /// Keeps what became of a lease, and sees that the sweep looks at it in time: also where nobody knows whether it
+    /// was kept.
+    async fn keep_lease(&self, was: &Found<Lease>, lease: &Lease) -> Result<Revision, StoreError> {
+        let outcome = self.records.replace_lease(was, lease).await;
+        if matches!(outcome, Ok(_) | Err(StoreError::Uncertain(_))) {
+            self.due(lease.id(), lease.due_at());
+        }
+        outcome
+    }
+
+    /// The same for a token.
+    async fn keep_token(&self, was: &Found<Token>, token: &Token) -> Result<Revision, StoreError> {
+        let outcome = self.records.replace_token(was, token).await;
+        if let (Ok(_) | Err(StoreError::Uncertain(_)), Some(at)) = (&outcome, token.due_at()) {
+            self.token_due(token.accessor, at);
+        }
+        outcome
+    }
+
+    /// Waits for an audit record, but not for ever: a device that hangs has not recorded.
+    async fn recorded(
+        &self,
+        record: impl Future<Output = Result<(), AuditError>>,
+    ) -> Result<(), AuditError> {
+        let deadline = self.tasks.sleep_until(self.clock.now().plus(AUDIT_WITHIN));
+        match select(std::pin::pin!(record), deadline).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Err(AuditError {
+                device: "any".into(),
+                reason: format!("none answered within {} s", AUDIT_WITHIN.as_secs()),
+            }),
+        }
     }
 
     /// Notes that a token needs a look at `at`.

@@ -78,7 +78,8 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     fn sharing(&self, role: &Self::Role, handle: &Self::Handle) -> Sharing;
 
     /// Creates credentials of one role, one answer for each, in the order asked. Takes over nothing
-    /// that exists, and creates nothing after the smallest `issue_by`.
+    /// that exists, and creates nothing after the smallest `issue_by`. A member whose own is over already is refused,
+    /// and the others go on without it.
     fn issue(
         &self,
         asked: &[Issue<Self>],
@@ -241,8 +242,8 @@ pub struct Marked<E: Engine> {
 /// Which server a target is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// What no other server has, and this one keeps.
-    pub server: String,
+    /// What no other server has, and this one keeps; `None` if it does not tell.
+    pub server: Option<String>,
     /// What it takes the time to be.
     pub clock: Timestamp,
     /// Its version, for people.

@@ -191,6 +191,12 @@ impl Lease {
                 });
                 Self { state, ..self }
             }
+            // What is found out later may only make it more careful.
+            LeaseState::Revoking(before) if !answered && before.settles_at.is_none() => {
+                let settles_at = Some(self.issue.settles_at);
+                let state = LeaseState::Revoking(Revoking { settles_at, ..before });
+                Self { state, ..self }
+            }
             LeaseState::Revoking(_) => self,
         }
     }
@@ -205,24 +211,27 @@ impl Lease {
         let state = match marked.state {
             LeaseState::Held => LeaseState::Held,
             LeaseState::Revoking(before) => {
-                let attempts = before.attempts.saturating_add(1);
+                // Only the sweep's own attempts make it slower: who asks brings the next one forward, if anything.
+                let asked = cause == Cause::Asked && before.attempts > 0;
+                let attempts = before.attempts.saturating_add(u32::from(!asked));
+                let by_backoff = now.plus(backoff::after(attempts));
+                let sooner =
+                    if asked && before.retry_at > now { before.retry_at } else { by_backoff };
                 // An issue that may still land is looked at again as soon as it no longer may.
-                let settles_at =
-                    before.settles_at.filter(|at| *at > now).unwrap_or(Timestamp(u64::MAX));
-                let retry_at = now.plus(backoff::after(attempts)).min(settles_at);
+                let settles_at = before.settles_at.filter(|at| *at > now).unwrap_or(by_backoff);
+                let retry_at = by_backoff.min(sooner).min(settles_at);
                 LeaseState::Revoking(Revoking { attempts, retry_at, ..before })
             }
         };
         Self { state, ..marked }
     }
 
-    /// The attempt failed, and this is why; the next one waits at least `no_earlier`.
+    /// The attempt failed, and this is why; the next one starts at `retry_at`.
     #[must_use]
-    pub fn failed(self, error: String, no_earlier: Option<Timestamp>) -> Self {
+    pub fn failed(self, error: String, retry_at: Timestamp) -> Self {
         let state = match self.state {
             LeaseState::Held => LeaseState::Held,
             LeaseState::Revoking(before) => {
-                let retry_at = no_earlier.map_or(before.retry_at, |at| before.retry_at.max(at));
                 LeaseState::Revoking(Revoking { error: Some(error), retry_at, ..before })
             }
         };

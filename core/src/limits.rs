@@ -21,6 +21,9 @@ pub const RENEW_WITHIN: Duration = Duration::from_secs(20);
 /// How long one attempt to revoke may take: ending sessions and reassigning objects is slower than creating.
 pub const REVOKE_WITHIN: Duration = Duration::from_mins(1);
 
+/// How long a record may take at all audit devices together; Vault's socket device gives up after 2 s.
+pub const AUDIT_WITHIN: Duration = Duration::from_secs(10);
+
 /// How far ahead the queue of what is due reaches. At 24 bytes an entry, an hour at 1,000 leases/s is 86 MB.
 pub const QUEUE_HORIZON: Duration = Duration::from_hours(1);
 /// How long before its end the horizon is moved on.
@@ -30,6 +33,9 @@ pub const READ_CHUNK: usize = 1024;
 /// Leases marked or swept at a time for one target. Larger groups gain nothing at the target, and each
 /// holds its leases in memory.
 pub const REVOKE_CHUNK: usize = 2048;
+
+/// What is due for longer than this is put into the queue again by housekeeping.
+pub const OVERDUE: Duration = Duration::from_mins(2);
 
 /// Leases and tokens one sweep takes up: bounds the time until it looks at the clock again.
 pub const SWEEP_MAX: usize = 4096;

@@ -26,6 +26,7 @@ mod revoke;
 mod role;
 mod scram;
 mod settle;
+mod shown;
 mod skew;
 mod statement;
 

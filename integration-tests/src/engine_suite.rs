@@ -341,12 +341,45 @@ pub async fn sixty_four_at_once<S: Site>(site: &Arc<S>) {
 pub async fn a_late_issue_creates_nothing<S: Site>(site: &S) {
     let before = site.credentials().await;
     let mut late = asked(site, 2);
-    late[1].issue_by = now().minus(Duration::from_secs(1));
+    for issue in &mut late {
+        issue.issue_by = now().minus(Duration::from_secs(1));
+    }
     let answers = site.engine().issue(&late).await;
     for answer in &answers {
         assert!(matches!(answer, Err(EngineError::Refused(_))), "{answer:?}");
+        assert_eq!(cause(answer), Some(Cause::TooLate), "{answer:?}");
     }
     assert_eq!(site.credentials().await, before);
+}
+
+/// One whose time is up is answered so at once; those that share its batch have their own time.
+pub async fn an_expired_member_leaves_its_batch_alone<S: Site>(site: &S) {
+    let past = now().minus(Duration::from_secs(1));
+    let mut issues = asked(site, 3);
+    issues[1].issue_by = past;
+    let answers = site.engine().issue(&issues).await;
+    assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
+    assert!(matches!(answers[1], Err(EngineError::Refused(_))), "{answers:?}");
+    assert_eq!(cause(&answers[1]), Some(Cause::TooLate), "{answers:?}");
+    let logins = [&answers[0], &answers[2]].map(|answer| Login::of(answer.as_ref().expect("Ok")));
+    assert_eq!(logins[0].username, site.name(&issues[0].handle), "each has its own answer");
+    assert_eq!(logins[1].username, site.name(&issues[2].handle), "each has its own answer");
+    assert!(!site.credentials().await.contains(&site.name(&issues[1].handle)));
+
+    let end = now().plus(2 * TERM);
+    let mut renewals: Vec<_> = issues.iter().map(|issue| renewal(issue, end)).collect();
+    renewals[0].answer_by = past;
+    let answers = site.engine().renew(&renewals).await;
+    assert_eq!(cause(&answers[0]), Some(Cause::TooLate), "{answers:?}");
+    assert_eq!(answers[1..], [Ok(Renewed::Gone), Ok(Renewed::Extended)]);
+
+    let mut revocations: Vec<_> = issues.iter().map(revocation).collect();
+    revocations[0].answer_by = past;
+    let answers = site.engine().revoke(&revocations).await;
+    assert_eq!(cause(&answers[0]), Some(Cause::TooLate), "{answers:?}");
+    assert_eq!(answers[1..], [Ok(()), Ok(())]);
+    assert!(site.log_in(&logins[0]).await.is_ok() && site.log_in(&logins[1]).await.is_err());
+    assert_eq!(site.engine().revoke(&[revocation(&issues[0])]).await, [Ok(())]);
 }
 
 /// An absence proves nothing while an unanswered issue may still land.

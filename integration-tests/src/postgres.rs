@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -98,6 +98,13 @@ impl Server {
     /// Starts a server with settings of its own.
     #[must_use]
     pub fn start_with(version: Version, settings: &[&str]) -> Self {
+        Self::start_with_files(version, settings, &[])
+    }
+
+    /// Starts a server with settings and files of its own: names in its data folder, and texts. They
+    /// belong to it, and nobody else may read them; it takes no private key otherwise.
+    #[must_use]
+    pub fn start_with_files(version: Version, settings: &[&str], files: &[(&str, &str)]) -> Self {
         let programs = version.programs();
         let template = template(&programs);
         let folder =
@@ -109,6 +116,12 @@ impl Server {
             as_nobody(&mut copy).status().expect("cp runs").success(),
             "the template could not be copied"
         );
+        for (name, text) in files {
+            let path = folder.path().join("data").join(name);
+            fs::write(&path, text).expect("the server's file is written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+            hand_over(&path);
+        }
         let folder = Arc::new(folder);
         // A port that was free a moment ago may be taken; then another one is.
         for _ in 0..5 {

@@ -51,6 +51,7 @@ pub struct MemoryAudit {
     lines: Mutex<Vec<String>>,
     refusing: AtomicBool,
     refusing_answers: AtomicBool,
+    hanging: AtomicBool,
 }
 
 /// A small generator with a fixed seed (xorshift64*).
@@ -73,6 +74,9 @@ impl Chance for Dice {
 
 impl Audit for MemoryAudit {
     fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
+        if self.hanging.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
         let is_answer = line.contains(r#""type":"response""#);
         let refuses = self.refusing.load(Ordering::Relaxed)
             || (is_answer && self.refusing_answers.load(Ordering::Relaxed));
@@ -93,6 +97,11 @@ impl MemoryAudit {
     /// Refuses answers, or not.
     pub fn refuse_answers(&self, refusing: bool) {
         self.refusing_answers.store(refusing, Ordering::Relaxed);
+    }
+
+    /// Never answers again, or does.
+    pub fn hang(&self, hanging: bool) {
+        self.hanging.store(hanging, Ordering::Relaxed);
     }
 
     /// What was recorded.

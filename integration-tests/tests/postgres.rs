@@ -7,6 +7,8 @@
     reason = "helpers of tests may fail a test"
 )]
 
+#[path = "postgres/owners.rs"]
+mod owners;
 #[path = "postgres/place.rs"]
 mod place;
 #[path = "postgres/removal.rs"]
@@ -15,6 +17,8 @@ mod removal;
 mod secrets;
 #[path = "postgres/statements.rs"]
 mod statements;
+#[path = "postgres/tls.rs"]
+mod tls;
 #[path = "postgres/trouble.rs"]
 mod trouble;
 
@@ -35,6 +39,7 @@ async fn suite_on(place: &Arc<Place>) {
     suite::a_client_that_reconnects_is_cut_off(place).await;
     suite::sixty_four_at_once(place).await;
     suite::a_late_issue_creates_nothing(&**place).await;
+    suite::an_expired_member_leaves_its_batch_alone(&**place).await;
     suite::an_unanswered_issue_is_not_counted_before_its_time(&**place).await;
     suite::hostile_names_are_names(&**place).await;
     suite::a_poisoned_revocation_harms_nobody_else(&**place).await;
@@ -73,7 +78,7 @@ async fn the_server_says_which_one_it_is() {
     let first = one.engine.identity().await.expect("it says");
     assert_eq!(
         first.server,
-        one.ask("app", "SELECT system_identifier::text FROM pg_control_system()").await
+        Some(one.ask("app", "SELECT system_identifier::text FROM pg_control_system()").await)
     );
     assert!(
         first.clock.since(suite::now()).max(suite::now().since(first.clock))
@@ -82,7 +87,7 @@ async fn the_server_says_which_one_it_is() {
     let second = other.engine.identity().await.expect("it says");
     assert_eq!(
         second.server,
-        other.ask("app", "SELECT system_identifier::text FROM pg_control_system()").await
+        Some(other.ask("app", "SELECT system_identifier::text FROM pg_control_system()").await)
     );
     assert!(second.version.starts_with("18"), "{}", second.version);
     suite::only_our_own_is_listed(
@@ -95,6 +100,16 @@ async fn the_server_says_which_one_it_is() {
         .expect("the target opens"),
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_server_that_may_not_say_which_one_it_is_says_nothing() {
+    let place = place_without_superuser(Version::Distribution).await;
+    let withheld = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_control_system() FROM PUBLIC";
+    place.run("app", withheld).await;
+    let identity = place.engine.identity().await.expect("it answers all the same");
+    assert_eq!(identity.server, None);
+    assert!(!identity.version.is_empty());
 }
 
 #[tokio::test]

@@ -1,10 +1,9 @@
-//! The one timer: looks for what is due when something is, and keeps house.
+//! The one timer: looks for what is due when something is. Beside it the house is kept.
 
 use futures_util::future::{Either, select};
 use futures_util::{FutureExt, Stream, StreamExt};
 use leasehold_core::broker::Broker;
 use leasehold_core::tasks::Tasks;
-use leasehold_core::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,18 +16,42 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The longest such wait: a store that is back is swept within it.
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
-/// Sweeps for as long as the process lives. `woken` says that something may be due earlier than was known.
+/// Sweeps and keeps house for as long as the process lives. `woken` says that something may be due earlier than was
+/// known.
 pub(crate) async fn run(
     broker: Arc<Broker>,
     tasks: Arc<dyn Tasks>,
-    mut woken: impl Stream<Item = ()> + Unpin,
+    woken: impl Stream<Item = ()> + Unpin,
 ) {
-    let mut failures = 0_u32;
-    let mut housekeep_at = broker.now();
+    // Beside each other: keeping house reads much, and what lapses meanwhile does not wait for it.
+    let house = keep_house(&broker, &*tasks);
+    let sweeping = sweep(&broker, &*tasks, woken);
+    futures_util::future::join(house, sweeping).await;
+}
+
+async fn keep_house(broker: &Arc<Broker>, tasks: &dyn Tasks) {
     loop {
-        let outcome = pass(&broker, &mut housekeep_at).await;
-        failures = if outcome.is_ok() { 0 } else { failures.saturating_add(1) };
-        let until = outcome.unwrap_or_else(|at| at.plus(after(failures))).min(housekeep_at);
+        if let Err(error) = broker.housekeep().await {
+            tracing::error!(%error, "housekeeping failed and will be tried again");
+        }
+        tasks.sleep_until(broker.now().plus(HOUSEKEEP_EVERY)).await;
+    }
+}
+
+async fn sweep(broker: &Arc<Broker>, tasks: &dyn Tasks, mut woken: impl Stream<Item = ()> + Unpin) {
+    let mut failures = 0_u32;
+    loop {
+        let until = match broker.sweep().await {
+            Ok(swept) => {
+                failures = 0;
+                swept.next.min(broker.now().plus(SLEEP_MAX))
+            }
+            Err(error) => {
+                tracing::error!(%error, "a sweep failed and will be tried again");
+                failures = failures.saturating_add(1);
+                broker.now().plus(after(failures))
+            }
+        };
         if failures > 0 {
             // Nobody wakes this one: what woke it is what failed.
             tasks.sleep_until(until).await;
@@ -41,25 +64,6 @@ pub(crate) async fn run(
         // One look serves all who asked for it so far.
         while let Some(Some(())) = woken.next().now_or_never() {}
     }
-}
-
-/// Returns when to look again, or when a look failed.
-async fn pass(broker: &Arc<Broker>, housekeep_at: &mut Timestamp) -> Result<Timestamp, Timestamp> {
-    let swept = match broker.sweep().await {
-        Ok(swept) => swept,
-        Err(error) => {
-            tracing::error!(%error, "a sweep failed and will be tried again");
-            *housekeep_at = broker.now().plus(HOUSEKEEP_EVERY);
-            return Err(broker.now());
-        }
-    };
-    if broker.now() >= *housekeep_at {
-        if let Err(error) = broker.housekeep().await {
-            tracing::error!(%error, "housekeeping failed and will be tried again");
-        }
-        *housekeep_at = broker.now().plus(HOUSEKEEP_EVERY);
-    }
-    Ok(swept.next.min(broker.now().plus(SLEEP_MAX)))
 }
 
 fn after(failures: u32) -> Duration {

@@ -97,6 +97,13 @@ impl Token {
         self
     }
 
+    /// The token ends because another did, unless it has ended already; the sweep is to look at it at once.
+    #[must_use]
+    pub fn end_soon(mut self, now: Timestamp) -> Self {
+        self.ended.get_or_insert(Ended { since: now, attempts: 0, retry_at: now });
+        self
+    }
+
     /// Its term starts again. A `ttl_max` of zero sets no bound of the system's.
     pub fn renew(
         mut self,

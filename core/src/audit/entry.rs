@@ -1,13 +1,20 @@
-//! One line of the audit: Vault's JSON, every secret leaf replaced by its keyed hash.
+//! What the audit sees of a request, of who sent it, and of its answer.
+
+mod line;
+
+pub(super) use line::{answered, asked};
 
 use crate::access::token::Token;
-use crate::secret::{Field, Secret};
+use crate::secret::{Field, Secret, SecretText};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
-use serde_json::{Map, Value, json};
+use line::hidden;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
 
 /// What was asked, as the audit sees it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Asked {
     /// Names the request.
     pub id: String,
@@ -15,12 +22,25 @@ pub struct Asked {
     pub operation: Operation,
     /// The path, without `/v1/`.
     pub path: String,
+    /// The mount that the path goes to, where that is known.
+    pub mount: Option<AskedMount>,
     /// The body, parsed.
     pub data: Option<Value>,
     /// From where it came.
     pub remote_address: String,
     /// And which port.
     pub remote_port: u16,
+}
+
+/// The mount that a request goes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AskedMount {
+    /// Where it is; ends in `/`.
+    pub point: String,
+    /// Vault's word for its family.
+    pub kind: String,
+    /// Names it through remounts.
+    pub accessor: String,
 }
 
 /// What kind of request it is; Vault's words.
@@ -39,14 +59,28 @@ pub enum Operation {
     Revoke,
 }
 
-/// Who asked, as the audit sees them.
+/// Who asked, as the audit sees them: what would let somebody act in their name is a keyed hash.
 #[derive(Clone, Debug)]
 pub struct Who {
-    token: Value,
+    /// The text of the token; of one that nobody knows as well, so that those who guess can be told apart.
+    client_token: Option<String>,
+    holder: Option<Holder>,
+    allowed: bool,
+}
+
+/// What is known of who holds a token.
+#[derive(Clone, Debug)]
+struct Holder {
+    accessor: String,
+    display_name: String,
+    policies: Vec<String>,
+    metadata: BTreeMap<String, String>,
+    ttl: u64,
+    issued_at: String,
 }
 
 /// What was answered, as the audit sees it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Answer {
     /// What the caller is told, string leaves not yet hidden.
     pub data: Option<Value>,
@@ -54,6 +88,8 @@ pub struct Answer {
     pub lease_id: Option<String>,
     /// Why nothing was done.
     pub error: Option<String>,
+    /// The token that the caller is told of, its texts not yet hidden.
+    auth: Option<Map<String, Value>>,
     hidden: Option<Value>,
 }
 
@@ -70,10 +106,22 @@ impl Operation {
 }
 
 impl Answer {
-    /// Something was answered.
+    /// Something was answered. A token is told as `auth`, beside the data, and recorded there as well.
     #[must_use]
     pub fn data(data: Option<Value>) -> Self {
-        Self { data, ..Self::default() }
+        match data {
+            Some(Value::Object(mut fields)) => match fields.remove("auth") {
+                Some(Value::Object(auth)) if auth.contains_key("client_token") => {
+                    let data = (!fields.is_empty()).then_some(Value::Object(fields));
+                    Self { data, auth: Some(auth), ..Self::default() }
+                }
+                other => {
+                    fields.extend(other.map(|other| ("auth".to_owned(), other)));
+                    Self { data: Some(Value::Object(fields)), ..Self::default() }
+                }
+            },
+            data => Self { data, ..Self::default() },
+        }
     }
 
     /// A lease was changed.
@@ -104,125 +152,54 @@ impl Answer {
 }
 
 impl Who {
-    /// The holder of a token.
+    /// The holder of a token, who is served.
     #[must_use]
-    pub fn holder(token: &Token, now: Timestamp, key: &hmac::Key) -> Self {
-        let accessor = hidden(key, &token.accessor.to_string());
-        Self {
-            token: json!({
-                "accessor": accessor,
-                "display_name": token.display_name,
-                "policies": token.policies,
-                "token_policies": token.policies,
-                "policy_results": { "allowed": true },
-                "metadata": token.meta,
-                "token_type": "service",
-                "token_ttl": token.seconds_left(now),
-                "token_issue_time": token.issued_at.rfc3339(),
-            }),
-        }
+    pub fn holder(token: &Token, text: &SecretText, now: Timestamp, key: &hmac::Key) -> Self {
+        let holder = Holder {
+            accessor: hidden(key, &token.accessor.to_string()),
+            display_name: token.display_name.clone(),
+            policies: token.policies.clone(),
+            metadata: token.meta.clone(),
+            ttl: token.seconds_left(now),
+            issued_at: token.issued_at.rfc3339(),
+        };
+        let client_token = Some(hidden(key, text.reveal()));
+        Self { client_token, holder: Some(holder), allowed: true }
+    }
+
+    /// Somebody without a token that is good.
+    #[must_use]
+    pub fn stranger(text: Option<&SecretText>, key: &hmac::Key) -> Self {
+        let client_token = text.map(|text| hidden(key, text.reveal()));
+        Self { client_token, holder: None, allowed: false }
+    }
+
+    /// The same, who may not do what they ask.
+    #[must_use]
+    pub fn denied(&self) -> Self {
+        Self { allowed: false, ..self.clone() }
     }
 }
 
-/// Returns the line for what is asked.
-pub(super) fn asked(asked: &Asked, who: Option<&Who>, now: Timestamp, key: &hmac::Key) -> String {
-    let line = Map::from_iter([
-        ("time".to_owned(), Value::String(now.rfc3339())),
-        ("type".to_owned(), Value::from("request")),
-        ("auth".to_owned(), who.map_or(Value::Null, |who| who.token.clone())),
-        ("request".to_owned(), request(asked, who, key)),
-    ]);
-    Value::Object(line).to_string()
-}
-
-/// Returns the line for what is answered.
-pub(super) fn answered(
-    asked: &Asked,
-    who: Option<&Who>,
-    answer: &Answer,
-    now: Timestamp,
-    key: &hmac::Key,
-) -> String {
-    let mut response = Map::new();
-    if let Some(lease_id) = &answer.lease_id {
-        response.insert("secret".to_owned(), json!({ "lease_id": lease_id }));
-    }
-    let data = answer.hidden.clone().or_else(|| answer.data.as_ref().map(|data| hide(data, key)));
-    response.extend(data.map(|data| ("data".to_owned(), data)));
-    let mut line = Map::from_iter([
-        ("time".to_owned(), Value::String(now.rfc3339())),
-        ("type".to_owned(), Value::from("response")),
-        ("auth".to_owned(), who.map_or(Value::Null, |who| who.token.clone())),
-        ("request".to_owned(), request(asked, who, key)),
-        ("response".to_owned(), Value::Object(response)),
-    ]);
-    line.extend(
-        answer.error.as_ref().map(|error| ("error".to_owned(), Value::from(error.as_str()))),
-    );
-    Value::Object(line).to_string()
-}
-
-fn request(asked: &Asked, who: Option<&Who>, key: &hmac::Key) -> Value {
-    let mut request = Map::from_iter([
-        ("id".to_owned(), Value::from(asked.id.as_str())),
-        ("operation".to_owned(), Value::from(asked.operation.word())),
-        ("path".to_owned(), Value::from(asked.path.as_str())),
-        ("remote_address".to_owned(), Value::from(asked.remote_address.as_str())),
-        ("remote_port".to_owned(), Value::from(asked.remote_port)),
-    ]);
-    let accessor = who.and_then(|who| who.token.get("accessor"));
-    request.extend(accessor.map(|accessor| ("client_token_accessor".to_owned(), accessor.clone())));
-    request.extend(asked.data.as_ref().map(|data| ("data".to_owned(), hide(data, key))));
-    Value::Object(request)
-}
-
-/// Replaces every string in a value by its keyed hash; numbers, booleans and the names of fields stay.
-fn hide(value: &Value, key: &hmac::Key) -> Value {
-    match value {
-        Value::String(text) => Value::String(hidden(key, text)),
-        Value::Array(items) => items.iter().map(|item| hide(item, key)).collect(),
-        Value::Object(fields) => Value::Object(
-            fields.iter().map(|(name, field)| (name.clone(), hide(field, key))).collect(),
-        ),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked")
+            .field("id", &self.id)
+            .field("operation", &self.operation)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
-/// Returns the keyed hash that stands for a text, as Vault writes it.
-fn hidden(key: &hmac::Key, text: &str) -> String {
-    let mut hidden = String::with_capacity(76);
-    hidden.push_str("hmac-sha256:");
-    for byte in hmac::sign(key, text.as_bytes()).as_ref() {
-        for digit in [byte >> 4, byte & 15] {
-            hidden.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("lease_id", &self.lease_id)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
     }
-    hidden
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::SecretText;
-
-    #[test]
-    fn no_string_of_a_body_or_secret_is_in_the_line() {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, b"k");
-        let asked_for = Asked {
-            path: "database/config/pg".into(),
-            data: Some(
-                json!({ "password": "canary-1", "list": ["canary-2", { "deep": "canary-3" }], "n": 7 }),
-            ),
-            ..Asked::default()
-        };
-        let secret =
-            Secret::new(vec![("password", Field::Hidden(SecretText::new("canary-4".into())))]);
-        let answer = Answer::secret("database/creds/app/x".into(), &secret, &key);
-        let line = answered(&asked_for, None, &answer, Timestamp(0), &key);
-        assert!(!line.contains("canary"), "{line}");
-        assert!(line.contains("hmac-sha256:"));
-        assert!(line.contains(r#""n":7"#));
-        assert!(line.contains(r#""path":"database/config/pg""#));
-        assert!(!asked(&asked_for, None, Timestamp(0), &key).contains("canary"));
-    }
-}
+#[path = "entry/tests.rs"]
+mod tests;

@@ -51,16 +51,17 @@ impl Broker {
     /// Admits a request: its token is good, its policies allow it, and it is recorded.
     pub(super) async fn admit(&self, request: &Request, need: Need) -> Result<Caller, AdmitError> {
         let now = self.clock.now();
-        match self.authenticate(request, need).await {
-            Ok(caller) => {
-                self.trail.asked(&request.asked, Some(&caller.who), now).await?;
-                Ok(caller)
+        let (who, refused) = match self.authenticate(request).await {
+            Ok(caller) if allows(&caller.token.record, need) => {
+                self.recorded(self.trail.asked(&request.asked, Some(&caller.who), now)).await?;
+                return Ok(caller);
             }
-            Err(refused) => {
-                self.trail.answered(&request.asked, None, &Answer::error(&refused), now).await?;
-                Err(refused)
-            }
-        }
+            Ok(caller) => (caller.who.denied(), AdmitError::Denied),
+            Err(refused) => (Who::stranger(request.token.as_ref(), &self.audit_key), refused),
+        };
+        let record = self.trail.refused(&request.asked, &who, refused.to_string(), now);
+        self.recorded(record).await?;
+        Err(refused)
     }
 
     /// Turns a request away for `why`, on record. Only who could have been served learns that it failed for that.
@@ -74,7 +75,7 @@ impl Broker {
         self.conclude(request, &caller, &Answer::error(why)).await
     }
 
-    async fn authenticate(&self, request: &Request, need: Need) -> Result<Caller, AdmitError> {
+    async fn authenticate(&self, request: &Request) -> Result<Caller, AdmitError> {
         let text = request.token.as_ref().ok_or(AdmitError::BadToken)?;
         let key = key_of(&self.token_key, text);
         let token = self.records.token(&key).await?.ok_or(AdmitError::BadToken)?;
@@ -83,10 +84,7 @@ impl Broker {
             return Err(AdmitError::BadToken);
         }
         let spent = token.record.num_uses > 0 && self.spend_use(&key).await? == 0;
-        if !allows(&token.record, need) {
-            return Err(AdmitError::Denied);
-        }
-        let who = Arc::new(Who::holder(&token.record, now, &self.audit_key));
+        let who = Arc::new(Who::holder(&token.record, text, now, &self.audit_key));
         Ok(Caller { token: Arc::new(token), who, spent })
     }
 
@@ -141,6 +139,8 @@ impl Broker {
         if caller.spent {
             self.end_token_soon(caller.token.record.key);
         }
-        Ok(self.trail.answered(&request.asked, Some(&caller.who), answer, self.clock.now()).await?)
+        let now = self.clock.now();
+        let record = self.trail.answered(&request.asked, Some(&caller.who), answer, now);
+        Ok(self.recorded(record).await?)
     }
 }

@@ -1,17 +1,16 @@
 //! Removes what is kept only until something else is gone.
 
 use super::Broker;
-use crate::limits::{HISTORY_KEPT, ISSUE_WITHIN, READ_CHUNK, SETTLE};
+use crate::limits::{HISTORY_KEPT, READ_CHUNK};
+use crate::store::StoreError;
 use crate::store::mounts::retired_at;
-use crate::store::{Key, StoreError};
 use std::sync::Arc;
 
 impl Broker {
     /// Removes retired targets and closed mounts whose last lease is gone, goes on revoking the leases of closed
     /// mounts, and forgets history that is old enough. Called every minute or so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
-        let settled_before = self.clock.now().minus(ISSUE_WITHIN.saturating_add(SETTLE));
-        self.unanswered.lock().retain(|lease| lease.made_at() > settled_before);
+        self.requeue_overdue().await?;
         let retired = self.drop_retired().await?;
         let closed = self.drop_closed().await?;
         if retired || closed {
@@ -53,6 +52,9 @@ impl Broker {
             let id = entry.mount.record.id;
             if self.records.leases_of_role(id, None, None, 1).await?.is_empty() {
                 self.records.remove_mount(&entry.mount).await?;
+                for target in entry.targets.values() {
+                    self.close_target(target.record.id, target.record.generation);
+                }
                 dropped = true;
             } else {
                 // The process may have died before all of them were marked.
@@ -64,10 +66,7 @@ impl Broker {
 
     async fn forget_history(&self) -> Result<(), StoreError> {
         let before = self.clock.now().minus(HISTORY_KEPT);
-        let mut from = Some(Key::default());
-        while let Some(start) = from {
-            from = self.records.forget_history(&start, before, READ_CHUNK).await?;
-        }
+        while self.records.forget_history(before, READ_CHUNK).await? {}
         Ok(())
     }
 }

@@ -146,13 +146,14 @@ impl Broker {
             self.commit_lease(request, caller, mount, role).await?;
 
         let record = &lease.record;
+        self.unanswered.lock().insert(record.id());
         let answer = drafted.issue(record.term().lapses_at(), record.issue().issue_by).await;
         if !matches!(answer, Err(EngineError::Uncertain(_))) {
             self.unanswered.lock().remove(&record.id());
         }
         match answer {
             // Whoever waits to revoke it goes on once the flight is dropped, below.
-            Ok(_) if flight.is_awaited() => Err(IssueError::Revoked),
+            Ok(_) if flight.is_unwanted() => Err(IssueError::Revoked),
             Ok(secret) => {
                 let lease_id = self.catalog().wire_id(record.place(), record.id());
                 let ttl = record.term().lapses_at().since(record.issued_at());
@@ -254,10 +255,12 @@ impl Broker {
 
         // Ids are not reused, so nobody else can be in this flight.
         let flight = self.issuing.begin(id).ok_or(StoreError::Conflict)?;
-        self.unanswered.lock().insert(id);
         let derived = self.derive(drafted);
-        let revision = self.records.commit(batch).await?;
-        self.due(id, lease.due_at());
+        let committed = self.records.commit(batch).await;
+        if matches!(committed, Ok(_) | Err(StoreError::Uncertain(_))) {
+            self.due(id, lease.due_at());
+        }
+        let revision = committed?;
         let drafted = derived.await.map_err(|oneshot::Canceled| {
             IssueError::Unusable(FieldError("the credential could not be prepared".into()))
         })?;
@@ -287,17 +290,14 @@ impl Broker {
         derived
     }
 
-    /// The secret goes to nobody: the lease is to be revoked, at once if the target has answered.
-    async fn give_up(&self, lease: &Found<Lease>, answered: bool) {
-        let revoking =
-            lease.record.clone().to_revoke(Cause::IssueFailed, answered, self.clock.now());
-        match self.records.replace_lease(lease, &revoking).await {
-            Ok(_) => self.due(revoking.id(), revoking.due_at()),
-            // Somebody revokes it already.
-            Err(StoreError::Conflict) => {}
-            Err(error) => {
-                tracing::error!(lease = %revoking.id(), %error, "a lease that failed waits for its term");
-            }
+    /// The secret goes to nobody: the lease is to be revoked, whatever else became of it meanwhile.
+    async fn give_up(self: &Arc<Self>, lease: &Found<Lease>, answered: bool) {
+        let id = lease.record.id();
+        if !answered {
+            self.unanswered.lock().insert(id);
+        }
+        if let Err(error) = self.mark(id, Cause::IssueFailed).await {
+            tracing::error!(lease = %id, %error, "a lease that failed waits for its term");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::limits::REVOKE_CHUNK;
 use crate::pace::Pace;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// One lane for each target and generation: a slow target slows itself (law 7).
 #[derive(Debug, Default)]
@@ -20,14 +20,20 @@ pub(super) type Lane = (TargetId, Generation);
 struct InLane {
     pace: Pace,
     in_hand: usize,
-    /// Due leases that wait, 16 bytes each.
+    /// Due leases that wait.
     parked: VecDeque<LeaseId>,
+    /// Those that wait and those in hand: a lease is in a lane once, however often it is found to be due.
+    known: HashSet<LeaseId>,
 }
 
 impl Lanes {
     /// Puts a due lease into its target's lane.
     pub(super) fn park(&self, lane: Lane, lease: LeaseId) {
-        self.0.lock().entry(lane).or_default().parked.push_back(lease);
+        let mut lanes = self.0.lock();
+        let state = lanes.entry(lane).or_default();
+        if state.known.insert(lease) {
+            state.parked.push_back(lease);
+        }
     }
 
     /// Takes the leases that may be attempted now.
@@ -43,10 +49,11 @@ impl Lanes {
     }
 
     /// An attempt is over, however it went. Tells whether anything waits in the lane.
-    pub(super) fn done(&self, lane: Lane) -> bool {
+    pub(super) fn done(&self, lane: Lane, lease: LeaseId) -> bool {
         let mut lanes = self.0.lock();
         let Some(state) = lanes.get_mut(&lane) else { return false };
         state.in_hand = state.in_hand.saturating_sub(1);
+        state.known.remove(&lease);
         let waits = !state.parked.is_empty();
         if !waits && state.in_hand == 0 && state.pace == Pace::default() {
             lanes.remove(&lane);

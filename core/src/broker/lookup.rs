@@ -4,9 +4,9 @@ use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
-use crate::ids::LeaseId;
+use crate::ids::{LeaseId, MountId};
 use crate::lease::{Lease, LeaseState};
-use crate::mount::{Catalog, MountEntry};
+use crate::mount::Catalog;
 use crate::store::StoreError;
 use crate::store::records::Found;
 use crate::time::Timestamp;
@@ -54,14 +54,10 @@ pub enum LookupError {
 /// What a prefix of lease ids means.
 #[derive(Clone, Debug)]
 pub(super) enum Prefix {
-    /// All leases of a mount.
-    Mount(Arc<MountEntry>),
-    /// All leases of a role.
-    Role(Arc<MountEntry>, String),
     /// One lease.
     Lease(LeaseId),
-    /// The mounts whose paths begin so.
-    Above(Vec<Arc<MountEntry>>),
+    /// Mounts, or roles of mounts; none if nothing has leases under it.
+    Places(Vec<(MountId, Option<String>)>),
 }
 
 impl Recorded for LeaseView {
@@ -77,24 +73,32 @@ impl Recorded for Vec<String> {
 }
 
 impl Prefix {
-    /// Reads a prefix by whole segments: `app` is never a beginning of `app2`.
-    pub(super) fn parse(catalog: &Catalog, text: &str) -> Option<Self> {
-        let text = text.trim_matches('/');
-        let with_slash = format!("{text}/");
-        let Some((entry, rest)) = catalog.route(&with_slash) else {
-            let above =
-                catalog.mounts().filter(|entry| entry.mount.record.path.starts_with(&with_slash));
-            let above: Vec<_> = above.map(Arc::clone).collect();
-            return (!above.is_empty()).then_some(Self::Above(above));
-        };
-        let entry = Arc::clone(entry);
-        let mut segments = rest.split('/').filter(|segment| !segment.is_empty());
-        match (segments.next(), segments.next(), segments.next(), segments.next()) {
-            (None | Some("creds"), None, ..) => Some(Self::Mount(entry)),
-            (Some("creds"), Some(role), None, _) => Some(Self::Role(entry, role.to_owned())),
-            (Some("creds"), Some(_), Some(id), None) => id.parse().ok().map(Self::Lease),
-            _ => None,
+    /// Reads a prefix by whole segments: `app` is never a beginning of `app2`. Mounts that are disabled and still
+    /// have leases are meant as well.
+    pub(super) fn parse(catalog: &Catalog, text: &str) -> Self {
+        let text = format!("{}/", text.trim_matches('/'));
+        let mut places = Vec::new();
+        for entry in catalog.all_mounts() {
+            let mount = &entry.mount.record;
+            if text != "/" && mount.path.starts_with(&text) {
+                places.push((mount.id, None));
+            }
+            let Some(rest) = text.strip_prefix(&mount.path) else { continue };
+            let mut segments = rest.split_terminator('/');
+            match (segments.next(), segments.next(), segments.next(), segments.next()) {
+                (Some("creds"), None, ..) => places.push((mount.id, None)),
+                (Some("creds"), Some(role), None, _) => {
+                    places.push((mount.id, Some(role.to_owned())));
+                }
+                (Some("creds"), Some(_), Some(id), None) => {
+                    if let Ok(id) = id.parse() {
+                        return Self::Lease(id);
+                    }
+                }
+                _ => {}
+            }
         }
+        Self::Places(places)
     }
 }
 
@@ -128,13 +132,17 @@ impl Broker {
     async fn under(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {
         let catalog = self.catalog();
         let text = prefix.trim_matches('/');
-        if let Some(Prefix::Role(entry, role)) = Prefix::parse(&catalog, text) {
-            return self.ids_of_role(&entry, &role).await;
+        let mut keys = BTreeSet::new();
+        if let Prefix::Places(places) = Prefix::parse(&catalog, text) {
+            for (mount, role) in places {
+                if let Some(role) = role {
+                    keys.append(&mut self.ids_of_role(mount, &role).await?);
+                }
+            }
         }
         // Above a role the levels are those of the mounts' paths and their roles.
-        let mut keys = BTreeSet::new();
         let above = if text.is_empty() { String::new() } else { format!("{text}/") };
-        for entry in catalog.mounts() {
+        for entry in catalog.all_mounts() {
             for role in self.records.roles_with_leases(entry.mount.record.id).await? {
                 let path = format!("{}creds/{role}/", entry.mount.record.path);
                 let level =
@@ -147,17 +155,15 @@ impl Broker {
 
     async fn ids_of_role(
         &self,
-        entry: &MountEntry,
+        mount: MountId,
         role: &str,
     ) -> Result<BTreeSet<String>, StoreError> {
         let mut ids = BTreeSet::new();
         let mut after = None;
         loop {
             let chunk = crate::limits::READ_CHUNK;
-            let found = self
-                .records
-                .leases_of_role(entry.mount.record.id, Some(role), after.as_ref(), chunk)
-                .await?;
+            let found =
+                self.records.leases_of_role(mount, Some(role), after.as_ref(), chunk).await?;
             let Some((last, _)) = found.last() else { return Ok(ids) };
             after = Some(last.clone());
             ids.extend(found.iter().map(|(_, placed)| placed.lease.to_string()));

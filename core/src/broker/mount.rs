@@ -71,6 +71,8 @@ impl Broker {
     }
 
     async fn put_mount(&self, wanted: MountWrite) -> Result<(), MountError> {
+        // Two at once could each see that nothing is in the way, and then be in each other's.
+        let _mounting = self.mounting.lock().await;
         let path = checked_path(&wanted.path)?;
         if wanted.kind.is_empty() {
             return Err(MountError::Bad("backend type must be specified as a string".into()));
@@ -120,6 +122,7 @@ impl Broker {
     ) -> Result<(), MountError> {
         self.served(request, Need::Policy, async |_| {
             let path = format!("{}/", path.trim_matches('/'));
+            let _mounting = self.mounting.lock().await;
             let catalog = self.catalog();
             // As in Vault, a mount that is not there is disabled already.
             let Some(entry) = catalog.at(&path) else { return Ok(()) };

@@ -58,6 +58,11 @@ impl Broker {
         })
     }
 
+    /// Returns the kind of engine that every target is of, if there is only one.
+    pub(super) fn only_kind(&self) -> Option<&Arc<dyn Kind>> {
+        self.kinds.first().filter(|_| self.kinds.len() == 1)
+    }
+
     /// Forgets the engine of a target that is gone; its connections close once nobody uses them.
     pub(super) fn close_target(&self, id: TargetId, generation: Generation) {
         self.open_targets.0.lock().remove(&(id, generation));

@@ -4,11 +4,13 @@ use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
-use crate::engine::erased::{RoleRef, ToRenew};
+use crate::engine::erased::{OpenTarget, RoleRef, ToRenew};
 use crate::engine::{EngineError, Renewed};
+use crate::ids::LeaseId;
 use crate::lease::{Cause, Lease, LeaseError};
 use crate::limits::{CONFLICT_TRIES, RENEW_WITHIN};
 use crate::store::StoreError;
+use crate::store::mounts::Role;
 use crate::store::records::Found;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,11 @@ pub enum RenewError {
     /// The role it was made by is gone, so nothing says how long it may live.
     #[error("the role `{0}` no longer exists; the lease ends at its term")]
     NoRole(String),
+    /// The target its role is for is not configured any more, or is another one now.
+    #[error(
+        "the target `{0}` of the lease's role is not the one it was issued at; the lease ends at its term"
+    )]
+    NoTarget(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -56,10 +63,12 @@ impl Recorded for RenewedLease {
     }
 }
 
-/// A renewal that is stored and not yet told to the target.
-struct Stored {
-    lease: Found<Lease>,
-    renewed: RenewedLease,
+/// What a renewal goes by: the lease's role and target as they are now.
+struct Basis {
+    role: Arc<Found<Role>>,
+    target: Arc<dyn OpenTarget>,
+    ttl: Duration,
+    ttl_max: Duration,
 }
 
 impl Broker {
@@ -71,8 +80,16 @@ impl Broker {
         increment: Option<Duration>,
     ) -> Result<RenewedLease, RenewError> {
         self.served(request, Need::Policy, async |_| {
-            let Stored { lease, renewed } = self.store_renewal(lease_id, increment).await?;
-            self.tell_target(&lease).await?;
+            let found = self.find_lease(lease_id).await?.ok_or(RenewError::NoLease)?;
+            let id = found.record.id();
+            // Nobody has been told of a lease that is being issued.
+            if self.issuing.is_flying(id) {
+                return Err(RenewError::NoLease);
+            }
+            // One at a time for each lease, revocations included: what the target is told last is what is stored.
+            let _turn = self.turns.begin_next(id).await;
+            let (lease, renewed, basis) = self.store_renewal(id, increment).await?;
+            self.tell_target(&lease, &basis).await?;
             Ok(renewed)
         })
         .await
@@ -80,25 +97,30 @@ impl Broker {
 
     async fn store_renewal(
         &self,
-        lease_id: &str,
+        id: LeaseId,
         increment: Option<Duration>,
-    ) -> Result<Stored, RenewError> {
+    ) -> Result<(Found<Lease>, RenewedLease, Basis), RenewError> {
         for _ in 0..CONFLICT_TRIES {
-            let was = self.find_lease(lease_id).await?.ok_or(RenewError::NoLease)?;
-            let (ttl, ttl_max) = self.ttls_of(&was.record)?;
-            let asked = increment.filter(|increment| !increment.is_zero()).unwrap_or(ttl);
+            let was = self.records.lease(id).await?.ok_or(RenewError::NoLease)?;
             let now = self.clock.now();
-            let lease = was.record.clone().renew(asked, ttl_max, now)?;
-            match self.records.replace_lease(&was, &lease).await {
+            if !was.record.is_held(now) {
+                return Err(LeaseError::Lapsed.into());
+            }
+            // A lease that cannot be told to its target keeps the term it has.
+            let basis = self.basis(&was.record)?;
+            let increment = increment.filter(|increment| !increment.is_zero());
+            let asked = increment.unwrap_or(basis.ttl);
+            let lease = was.record.clone().renew(asked, basis.ttl_max, now)?;
+            match self.keep_lease(&was, &lease).await {
                 Ok(revision) => {
-                    self.due(lease.id(), lease.due_at());
                     let ttl = lease.term().lapses_at().since(now);
+                    let capped = increment.filter(|increment| ttl < *increment);
                     let renewed = RenewedLease {
                         lease_id: self.catalog().wire_id(lease.place(), lease.id()),
                         ttl,
-                        capped: (ttl < asked).then_some((asked, ttl_max)),
+                        capped: capped.map(|increment| (increment, basis.ttl_max)),
                     };
-                    return Ok(Stored { lease: Found { record: lease, revision }, renewed });
+                    return Ok((Found { record: lease, revision }, renewed, basis));
                 }
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -107,22 +129,26 @@ impl Broker {
         Err(StoreError::Conflict.into())
     }
 
-    fn ttls_of(&self, lease: &Lease) -> Result<(Duration, Duration), RenewError> {
+    fn basis(&self, lease: &Lease) -> Result<Basis, RenewError> {
         let catalog = self.catalog();
         let place = lease.place();
         let no_role = || RenewError::NoRole(place.role.clone());
         let entry = catalog.mount(place.mount).ok_or_else(no_role)?;
         let role = entry.roles.get(&place.role).ok_or_else(no_role)?;
-        Ok(entry.ttls(&role.record, &self.limits))
+        let no_target = || RenewError::NoTarget(role.record.target.clone());
+        catalog.role_of(place).ok_or_else(no_target)?;
+        let target = catalog.target(place.target, place.generation).ok_or_else(no_target)?;
+        let target = self.open_target(target).map_err(|_| no_target())?;
+        let (ttl, ttl_max) = entry.ttls(&role.record, &self.limits);
+        Ok(Basis { role: Arc::clone(role), target, ttl, ttl_max })
     }
 
-    async fn tell_target(self: &Arc<Self>, lease: &Found<Lease>) -> Result<(), RenewError> {
-        let catalog = self.catalog();
-        let place = lease.record.place();
-        let no_role = || RenewError::NoRole(place.role.clone());
-        let role = catalog.role_of(place).ok_or_else(no_role)?;
-        let target = catalog.target(place.target, place.generation).ok_or_else(no_role)?;
-        let open = self.open_target(target).map_err(|_| no_role())?;
+    async fn tell_target(
+        self: &Arc<Self>,
+        lease: &Found<Lease>,
+        basis: &Basis,
+    ) -> Result<(), RenewError> {
+        let role = &basis.role;
         let asked = ToRenew {
             lease: lease.record.id(),
             handle: lease.record.handle(),
@@ -134,15 +160,10 @@ impl Broker {
             lapses_at: lease.record.term().lapses_at(),
             answer_by: self.clock.now().plus(RENEW_WITHIN),
         };
-        match open.renew(asked).await {
+        match basis.target.renew(asked).await {
             Ok(Renewed::Extended) => Ok(()),
             Ok(Renewed::Gone) => {
-                let gone = lease.record.clone().to_revoke(Cause::Missing, true, self.clock.now());
-                match self.records.replace_lease(lease, &gone).await {
-                    Ok(_) => self.due(gone.id(), gone.due_at()),
-                    Err(StoreError::Conflict) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                self.mark(lease.record.id(), Cause::Missing).await?;
                 Err(RenewError::Gone)
             }
             Err(error) => Err(RenewError::Target(error)),

@@ -9,7 +9,9 @@ use crate::engine::erased::{RoleRef, ToRevoke};
 use crate::engine::{Cause as Failure, EngineError};
 use crate::ids::{LeaseId, MountId};
 use crate::lease::{Cause, Lease};
-use crate::limits::{CONFLICT_TRIES, READ_CHUNK, RETRY_OPERATOR, REVOKE_CHUNK, REVOKE_WITHIN};
+use crate::limits::{
+    CONFLICT_TRIES, READ_CHUNK, RETRY_FIRST, RETRY_OPERATOR, REVOKE_CHUNK, REVOKE_WITHIN,
+};
 use crate::store::StoreError;
 use crate::store::records::Found;
 use futures_util::StreamExt;
@@ -99,21 +101,12 @@ impl Broker {
         forced: bool,
     ) -> Result<(), RevokeError> {
         self.served(request, Need::Policy, async |_| {
-            let parsed = Prefix::parse(&self.catalog(), prefix);
-            let parsed = parsed.ok_or_else(|| RevokeError::NoSuchPrefix(prefix.to_owned()))?;
-            let outcome = match parsed {
+            let outcome = match Prefix::parse(&self.catalog(), prefix) {
                 Prefix::Lease(id) => self.revoke_found(id, until).await,
-                Prefix::Mount(entry) => {
-                    self.revoke_all(&[(entry.mount.record.id, None)], until).await
+                Prefix::Places(places) if places.is_empty() => {
+                    return Err(RevokeError::NoSuchPrefix(prefix.to_owned()));
                 }
-                Prefix::Role(entry, role) => {
-                    self.revoke_all(&[(entry.mount.record.id, Some(role))], until).await
-                }
-                Prefix::Above(entries) => {
-                    let places: Vec<_> =
-                        entries.iter().map(|e| (e.mount.record.id, None)).collect();
-                    self.revoke_all(&places, until).await
-                }
+                Prefix::Places(places) => self.revoke_all(&places, until).await,
             };
             match outcome {
                 Err(RevokeError::Target { .. } | RevokeError::Some { .. }) if forced => Ok(()),
@@ -123,12 +116,14 @@ impl Broker {
         .await
     }
 
-    /// Revokes all leases of mounts or roles, as many at a time as one target takes well.
+    /// Revokes all leases of mounts or roles that there are now, as many at a time as one target takes well.
+    /// What is issued meanwhile is not meant, or this need never end.
     pub(super) async fn revoke_all(
         self: &Arc<Self>,
         places: &[(MountId, Option<String>)],
         until: Until,
     ) -> Result<(), RevokeError> {
+        let now = self.clock.now();
         let mut all = 0_usize;
         let mut failed = 0_usize;
         let mut first = None;
@@ -141,9 +136,13 @@ impl Broker {
                     .await?;
                 let Some((last, _)) = found.last() else { break };
                 after = Some(last.clone());
-                all = all.saturating_add(found.len());
-                let each =
-                    found.into_iter().map(|(_, placed)| self.revoke_found(placed.lease, until));
+                let meant: Vec<_> =
+                    found.into_iter().filter(|(_, placed)| placed.lease.made_at() <= now).collect();
+                all = all.saturating_add(meant.len());
+                let each = meant.into_iter().map(async |(key, placed)| {
+                    self.records.drop_dangling(&key, placed.lease).await?;
+                    self.revoke_found(placed.lease, until).await
+                });
                 let mut outcomes = futures_util::stream::iter(each).buffer_unordered(REVOKE_CHUNK);
                 while let Some(outcome) = outcomes.next().await {
                     if let Err(error) = outcome {
@@ -170,11 +169,13 @@ impl Broker {
             let answered = self.is_answered(&lease.record);
             let marked = lease.record.clone().to_revoke(cause, answered, self.clock.now());
             if marked.state() == lease.record.state() {
+                // Whoever marked it may have died, or not known that it was kept, before the sweep was told.
+                self.due(id, marked.due_at());
                 return Ok(());
             }
-            match self.records.replace_lease(&lease, &marked).await {
+            match self.keep_lease(&lease, &marked).await {
                 Ok(_) => {
-                    self.due(id, marked.due_at());
+                    self.issuing.disown(id);
                     return Ok(());
                 }
                 Err(StoreError::Conflict) => {}
@@ -191,13 +192,9 @@ impl Broker {
         id: LeaseId,
         cause: Cause,
     ) -> Result<Revoked, RevokeError> {
+        self.issuing.disown(id);
         self.issuing.landed(id).await;
-        let _flight = loop {
-            match self.revoking.begin(id) {
-                Some(flight) => break flight,
-                None => self.revoking.landed(id).await,
-            };
-        };
+        let _turn = self.turns.begin_next(id).await;
         let Some(claimed) = self.claim(id, cause).await? else {
             let gone = self.records.lease(id).await?.is_none();
             return Ok(if gone { Revoked::Gone } else { Revoked::NotDue });
@@ -222,11 +219,8 @@ impl Broker {
             }
             let answered = self.is_answered(&was.record);
             let lease = was.record.clone().attempt(cause, answered, now);
-            match self.records.replace_lease(&was, &lease).await {
-                Ok(revision) => {
-                    self.due(id, lease.due_at());
-                    return Ok(Some(Found { record: lease, revision }));
-                }
+            match self.keep_lease(&was, &lease).await {
+                Ok(revision) => return Ok(Some(Found { record: lease, revision })),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),
             }
@@ -234,11 +228,10 @@ impl Broker {
         Err(StoreError::Conflict)
     }
 
-    /// Whether the issue of a lease is known to have been answered, or can no longer land.
+    /// Whether the issue of a lease is known to have been answered. Time alone never says so: an engine that can
+    /// prove that nothing lands any more is asked to, however late it is.
     fn is_answered(&self, lease: &Lease) -> bool {
-        let issue = lease.issue();
-        let by_us = issue.boot == self.boot && !self.unanswered.lock().contains(&lease.id());
-        by_us || self.clock.now() >= issue.settles_at
+        lease.issue().boot == self.boot && !self.unanswered.lock().contains(&lease.id())
     }
 
     async fn ask_to_revoke(&self, lease: &Lease) -> Result<(), EngineError> {
@@ -272,10 +265,9 @@ impl Broker {
         let id = claimed.record.id();
         let now = self.clock.now();
         let answer = Answer::lease(id.to_string());
-        self.trail
-            .answered(&self.revocation_asked(&claimed.record), None, &answer, now)
-            .await
-            .map_err(AdmitError::Audit)?;
+        let asked = self.revocation_asked(&claimed.record);
+        let record = self.trail.answered(&asked, None, &answer, now);
+        self.recorded(record).await.map_err(AdmitError::Audit)?;
         for _ in 0..CONFLICT_TRIES {
             match self.records.settle_lease(&claimed, now).await {
                 Ok(_) => {
@@ -304,15 +296,21 @@ impl Broker {
 
     /// Stores why an attempt failed, where operators see it. The next attempt is stored already.
     async fn note_failure(&self, claimed: Found<Lease>, error: EngineError) -> RevokeError {
-        let needs_operator = error.reason().cause == Failure::NeedsOperator;
-        let no_earlier = needs_operator.then(|| self.clock.now().plus(RETRY_OPERATOR));
-        let failed = claimed.record.clone().failed(error.to_string(), no_earlier);
+        let now = self.clock.now();
+        let retry_at = match error.reason().cause {
+            Failure::NeedsOperator => now.plus(RETRY_OPERATOR),
+            // The whole target rests; its leases are asked for again as soon as it does not.
+            Failure::Unreachable | Failure::TooLate => now.plus(RETRY_FIRST),
+            Failure::Contended | Failure::Rejected => {
+                claimed.record.due_at().max(now.plus(RETRY_FIRST))
+            }
+        };
+        let failed = claimed.record.clone().failed(error.to_string(), retry_at);
         let lease_id = self.catalog().wire_id(failed.place(), failed.id());
         tracing::warn!(lease = %lease_id, %error, next = %failed.due_at().rfc3339(), "a revocation failed and will be tried again");
-        if let Err(error) = self.records.replace_lease(&claimed, &failed).await {
+        if let Err(error) = self.keep_lease(&claimed, &failed).await {
             tracing::warn!(lease = %lease_id, %error, "why a revocation failed could not be stored");
         }
-        self.due(failed.id(), failed.due_at());
         RevokeError::Target { lease_id, error }
     }
 }

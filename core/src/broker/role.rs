@@ -1,6 +1,7 @@
 //! Writes, shows and deletes roles.
 
 use super::authenticate::{AdmitError, Recorded};
+use super::revoke::{RevokeError, Until};
 use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
@@ -118,9 +119,14 @@ impl Broker {
         if !role.max_ttl.is_zero() && role.default_ttl > role.max_ttl {
             return Err(RoleError::Bad("default_ttl exceeds max_ttl".into()));
         }
-        if let Some(target) = entry.targets.get(&role.target) {
-            self.kind(&target.record.plugin_name)?.role(&role.fields)?;
-            self.check_needs(target, &role).await?;
+        match entry.targets.get(&role.target) {
+            Some(target) => {
+                self.kind(&target.record.plugin_name)?.role(&role.fields)?;
+                self.check_needs(target, &role).await?;
+            }
+            None => {
+                self.only_kind().map(|kind| kind.role(&role.fields)).transpose()?;
+            }
         }
         let at = role_at(entry.mount.record.id, &role.name);
         self.records.replace(at, was.map(|was| was.revision), &role).await?;
@@ -165,6 +171,7 @@ impl Broker {
             let role = entry.roles.get(name).ok_or_else(|| RoleError::NoRole(name.to_owned()))?;
             let target = entry.targets.get(&role.record.target);
             let kind = target.and_then(|target| self.kind(&target.record.plugin_name).ok());
+            let kind = kind.or_else(|| self.only_kind());
             let recipe = kind.and_then(|kind| kind.role(&role.record.fields).ok());
             let recipe = recipe.unwrap_or_else(|| role.record.fields.clone());
             Ok(RoleView { role: role.record.clone(), recipe })
@@ -204,7 +211,14 @@ impl Broker {
                 self.reload().await?;
             }
             if revoke {
-                self.revoke_role_soon(id, name.to_owned());
+                let place = [(id, Some(name.to_owned()))];
+                self.revoke_all(&place, Until::Marked).await.map_err(|error| match error {
+                    RevokeError::Store(error) => RoleError::Store(error),
+                    RevokeError::Admit(_)
+                    | RevokeError::NoSuchPrefix(_)
+                    | RevokeError::Target { .. }
+                    | RevokeError::Some { .. } => RoleError::Bad(error.to_string()),
+                })?;
             }
             Ok(())
         })

@@ -4,7 +4,7 @@ use super::Broker;
 use super::revoke::RevokeError;
 use crate::ids::{LeaseId, TokenAccessor};
 use crate::lease::Cause;
-use crate::limits::{QUEUE_AHEAD, QUEUE_HORIZON, READ_CHUNK, SWEEP_MAX};
+use crate::limits::{OVERDUE, QUEUE_AHEAD, QUEUE_HORIZON, READ_CHUNK, RETRY_FIRST, SWEEP_MAX};
 use crate::store::StoreError;
 use crate::store::leases::due_from;
 use crate::store::tokens::tokens_due_from;
@@ -38,7 +38,12 @@ impl Broker {
         }
         let leases = self.leases_due.lock().pop_due(now, SWEEP_MAX);
         for id in &leases {
-            self.park_if_due(LeaseId::from_bytes(*id), now).await?;
+            let id = LeaseId::from_bytes(*id);
+            // One that cannot be read now stays due, and keeps none of the others.
+            if let Err(error) = self.park_if_due(id, now).await {
+                tracing::error!(lease = %id, %error, "a lease that is due could not be read");
+                self.leases_due.lock().push(now.plus(RETRY_FIRST), *id.bytes());
+            }
         }
         self.start_attempts(now);
 
@@ -70,7 +75,7 @@ impl Broker {
             let broker = Arc::clone(self);
             self.tasks.spawn(Box::pin(async move {
                 let outcome = broker.attempt(id, Cause::Lapsed).await;
-                if broker.lanes.done(lane) {
+                if broker.lanes.done(lane, id) {
                     broker.wake_sweep();
                 }
                 match outcome {
@@ -79,10 +84,35 @@ impl Broker {
                     Err(error) => {
                         // The lease could not be read or kept: its stored `due_at` brings it back.
                         tracing::error!(lease = %id, %error, "an attempt to revoke broke off");
-                        broker.due(id, broker.clock.now().plus(crate::limits::RETRY_FIRST));
+                        broker.due(id, broker.clock.now().plus(RETRY_FIRST));
                     }
                 }
             }));
+        }
+    }
+
+    /// Puts what is long overdue into the queue again, from the store: whatever a process may have lost of its
+    /// memory, it finds within minutes.
+    pub(super) async fn requeue_overdue(&self) -> Result<(), StoreError> {
+        let before = self.clock.now().minus(OVERDUE);
+        let mut from = due_from(Timestamp(0));
+        loop {
+            let found = self.records.leases_due(&from, before, READ_CHUNK).await?;
+            let Some((.., last)) = found.last() else { break };
+            from = last.next();
+            for (at, id, key) in found {
+                self.records.drop_dangling(&key, id).await?;
+                self.due(id, at);
+            }
+        }
+        let mut from = tokens_due_from(Timestamp(0));
+        loop {
+            let found = self.records.tokens_due(&from, before, READ_CHUNK).await?;
+            let Some((.., last)) = found.last() else { return Ok(()) };
+            from = last.next();
+            for (at, accessor, _) in found {
+                self.token_due(accessor, at);
+            }
         }
     }
 

@@ -1,23 +1,23 @@
 //! Writes, shows and deletes targets, and tells one identity of a target from the next.
 
 use super::authenticate::{AdmitError, Recorded};
-use super::revoke::Until;
 use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::engine::erased::Fields;
-use crate::engine::{Cause, EngineError, FieldError};
+use crate::engine::{Cause as Failure, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
-use crate::lease::Generation;
+use crate::lease::{Cause, Generation};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
 use crate::mount::MountEntry;
 use crate::store::StoreError;
 use crate::store::mounts::{Hidden, Target, target_at};
 use crate::store::records::Found;
+use std::fmt;
 use std::sync::Arc;
 
 /// What a target is to be; what is `None` stays as it was.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct TargetWrite {
     /// The mount it belongs to, by path.
     pub mount: String,
@@ -37,6 +37,13 @@ pub struct TargetWrite {
     pub moved: Option<bool>,
     /// What is for the engine.
     pub fields: Fields,
+}
+
+impl fmt::Debug for TargetWrite {
+    /// Shows which target, and nothing of what is for its engine: there are secrets in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TargetWrite").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A target as operators see it.
@@ -120,7 +127,7 @@ impl Broker {
         let mut target = self.merged(mount, was.map(|was| &was.record), wanted)?;
         self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
         if target.verify_connection {
-            target.server = Some(self.verify(&target).await?);
+            target.server = self.verify(&target).await?;
         }
         let Some(was) = was else {
             self.records.replace(target_at(mount, &target.name), None, &target).await?;
@@ -178,13 +185,13 @@ impl Broker {
     }
 
     /// Asks the target who it is, and whether the administrator may do what is needed.
-    async fn verify(&self, target: &Target) -> Result<String, TargetError> {
+    async fn verify(&self, target: &Target) -> Result<Option<String>, TargetError> {
         let open = self.open_afresh(target)?;
         let identity = open.identity().await.map_err(TargetError::Verify)?;
         let lacks = open.lacks(None).await.map_err(TargetError::Verify)?;
         if !lacks.is_empty() {
             let message = lacks.join("; ");
-            return Err(TargetError::Verify(EngineError::refused(Cause::NeedsOperator, message)));
+            return Err(TargetError::Verify(EngineError::refused(Failure::NeedsOperator, message)));
         }
         Ok(identity.server)
     }
@@ -292,27 +299,22 @@ impl Broker {
 
     /// Takes all leases of a target from their holders.
     async fn mark_target(self: &Arc<Self>, target: &Target) -> Result<(), StoreError> {
+        let now = self.clock.now();
         let mut after = None;
         loop {
             let found =
                 self.records.leases_of_role(target.mount, None, after.as_ref(), READ_CHUNK).await?;
             let Some((last, _)) = found.last() else { return Ok(()) };
             after = Some(last.clone());
-            let of_target = found.iter().filter(|(_, placed)| placed.target == target.id);
-            let marks =
-                of_target.map(|(_, placed)| self.mark(placed.lease, crate::lease::Cause::Asked));
-            futures_util::future::try_join_all(marks).await?;
-        }
-    }
-
-    /// Revokes the leases of a role, beside the caller.
-    pub(super) fn revoke_role_soon(self: &Arc<Self>, mount: MountId, role: String) {
-        let broker = Arc::clone(self);
-        self.tasks.spawn(Box::pin(async move {
-            if let Err(error) = broker.revoke_all(&[(mount, Some(role))], Until::Marked).await {
-                tracing::error!(%error, "the leases of a deleted role are not all marked; they end with their term");
+            let of_target = found
+                .iter()
+                .filter(|(_, placed)| placed.target == target.id && placed.lease.made_at() <= now);
+            let marks = of_target.map(|(_, placed)| self.mark(placed.lease, Cause::Asked));
+            // All of them, whatever becomes of one.
+            for outcome in futures_util::future::join_all(marks).await {
+                outcome?;
             }
-        }));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::lease::{Cause, LeaseError};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK, TTL_MAX};
 use crate::seal::{self, RootKey, SealError, Unsealed};
 use crate::secret::SecretText;
+use crate::store::leases::of_token_lease;
 use crate::store::records::{Found, Records};
 use crate::store::tokens::{TokenKey, token_at};
 use crate::store::{Batch, StoreError};
@@ -116,7 +117,13 @@ pub async fn found(
         let records = Records::new(Arc::clone(&ports.store), barrier, Arc::clone(&ports.chance));
         records.put_new_token(batch, &token)
     };
-    let unsealed = seal::initialize(&*ports.store, root, now, chance, first).await?;
+    let unsealed = match seal::initialize(&*ports.store, root, now, chance, first).await {
+        // Whether it was kept is seen by looking: nobody else has this root key.
+        Err(SealError::Store(StoreError::Uncertain(why))) => seal::unseal(&*ports.store, root)
+            .await
+            .map_err(|_| SealError::Store(StoreError::Uncertain(why)))?,
+        outcome => outcome?,
+    };
     Ok((unsealed, text))
 }
 
@@ -159,6 +166,8 @@ impl Broker {
         caller: &Caller,
         mut wanted: TokenRequest,
     ) -> Result<TokenMade, TokenError> {
+        // Read once: its term and its age are counted from the same moment.
+        let now = self.clock.now();
         let parent = &caller.token;
         if caller.spent {
             return Err(TokenError::Bad(
@@ -169,7 +178,7 @@ impl Broker {
         let key = key_of(&self.token_key, &text);
         let mut warnings = Vec::new();
         let policies = chosen_policies(&wanted, &parent.record);
-        let (term, creation_ttl) = self.term_of_new(&wanted, &policies, &mut warnings)?;
+        let (term, creation_ttl) = self.term_of_new(&wanted, &policies, now, &mut warnings)?;
         if parent.record.term.is_some() && term.is_none() {
             return Err(TokenError::Bad(
                 "expiring root tokens cannot create non-expiring root tokens".into(),
@@ -188,7 +197,7 @@ impl Broker {
             num_uses: wanted.num_uses,
             renewable: !wanted.not_renewable && term.is_some(),
             parent: (!wanted.no_parent).then_some(parent.record.key),
-            ..blank_token(key, self.clock.now(), &*self.chance)
+            ..blank_token(key, now, &*self.chance)
         };
         // A token whose maker has ended meanwhile is not made.
         let batch = Batch::default().expect(token_at(&parent.record.key), Some(parent.revision));
@@ -211,9 +220,9 @@ impl Broker {
         &self,
         wanted: &TokenRequest,
         policies: &[String],
+        now: Timestamp,
         warnings: &mut Vec<String>,
     ) -> Result<(Option<Term>, Duration), TokenError> {
-        let now = self.clock.now();
         if [wanted.ttl.unwrap_or_default(), wanted.explicit_max_ttl, wanted.period]
             .iter()
             .any(|ttl| *ttl > TTL_MAX)
@@ -277,13 +286,8 @@ impl Broker {
             let asked = increment.filter(|increment| !increment.is_zero());
             let renewed =
                 was.record.clone().renew(asked, self.limits.max_lease_ttl, self.clock.now())?;
-            match self.records.replace_token(&was, &renewed).await {
-                Ok(_) => {
-                    if let Some(at) = renewed.due_at() {
-                        self.token_due(renewed.accessor, at);
-                    }
-                    return Ok(renewed);
-                }
+            match self.keep_token(&was, &renewed).await {
+                Ok(_) => return Ok(renewed),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -331,33 +335,44 @@ impl Broker {
 
     /// Ends a token: one write, then what lives under it, then its own record. The sweep goes on with it after a crash.
     async fn end_token(self: &Arc<Self>, key: &TokenKey) -> Result<(), StoreError> {
-        let Some(ended) = self.store_end(key, self.clock.now()).await? else { return Ok(()) };
-        let children = self.end_children(key).await?;
-        let leases = self.mark_leases(key).await?;
-        if children || leases {
-            return Ok(());
+        let mut key = *key;
+        while let Some(ended) = self.store_end(&key, Token::end).await? {
+            let children = self.end_children(&key).await?;
+            let leases = self.mark_leases(&key).await?;
+            if children || leases {
+                return Ok(());
+            }
+            match self.records.remove_token(&ended).await {
+                Ok(_) => {}
+                Err(StoreError::Conflict) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            // The last one under a parent that has ended lets the parent go as well.
+            match ended.record.parent {
+                Some(parent) if self.waits_for_children(&parent).await? => key = parent,
+                Some(_) | None => return Ok(()),
+            }
         }
-        match self.records.remove_token(&ended).await {
-            Ok(_) | Err(StoreError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
+        Ok(())
+    }
+
+    /// Whether a token has ended and nothing but the look of the sweep keeps its record.
+    async fn waits_for_children(&self, key: &TokenKey) -> Result<bool, StoreError> {
+        let parent = self.records.token(key).await?;
+        let ended = parent.is_some_and(|parent| parent.record.ended.is_some());
+        Ok(ended && self.records.children(key, None, 1).await?.is_empty())
     }
 
     async fn store_end(
         &self,
         key: &TokenKey,
-        now: Timestamp,
+        end: fn(Token, Timestamp) -> Token,
     ) -> Result<Option<Found<Token>>, StoreError> {
         for _ in 0..CONFLICT_TRIES {
             let Some(was) = self.records.token(key).await? else { return Ok(None) };
-            let ended = was.record.clone().end(now);
-            match self.records.replace_token(&was, &ended).await {
-                Ok(revision) => {
-                    if let Some(at) = ended.due_at() {
-                        self.token_due(ended.accessor, at);
-                    }
-                    return Ok(Some(Found { record: ended, revision }));
-                }
+            let ended = end(was.record.clone(), self.clock.now());
+            match self.keep_token(&was, &ended).await {
+                Ok(revision) => return Ok(Some(Found { record: ended, revision })),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),
             }
@@ -365,13 +380,25 @@ impl Broker {
         Err(StoreError::Conflict)
     }
 
-    /// Ends the tokens that a token made; tells whether there are any left.
+    /// Ends the tokens that a token made, and tells whether there are any. What lives under them is the sweep's, so
+    /// that a long chain of tokens costs no more at once than a short one.
     async fn end_children(self: &Arc<Self>, key: &TokenKey) -> Result<bool, StoreError> {
-        let children = self.records.children(key, READ_CHUNK).await?;
-        for child in &children {
-            Box::pin(self.end_token(child)).await?;
+        let mut after = None;
+        loop {
+            let children = self.records.children(key, after, READ_CHUNK).await?;
+            let Some(last) = children.last() else { return Ok(after.is_some()) };
+            after = Some(*last);
+            let ends = children.iter().map(async |child| match self.records.token(child).await? {
+                Some(found) if found.record.ended.is_none() => {
+                    self.store_end(child, Token::end_soon).await.map(|_| ())
+                }
+                Some(_) | None => Ok(()),
+            });
+            // All of them, whatever becomes of one.
+            for outcome in futures_util::future::join_all(ends).await {
+                outcome?;
+            }
         }
-        Ok(!self.records.children(key, 1).await?.is_empty())
     }
 
     /// Takes the leases of a token from it; tells whether there are any left.
@@ -381,8 +408,13 @@ impl Broker {
             let leases = self.records.leases_of_token(key, after, READ_CHUNK).await?;
             let Some(last) = leases.last() else { return Ok(after.is_some()) };
             after = Some(*last);
-            let marks = leases.iter().map(|id| self.mark(*id, Cause::TokenEnded));
-            futures_util::future::try_join_all(marks).await?;
+            let marks = leases.iter().map(async |id| {
+                self.records.drop_dangling(&of_token_lease(key, *id), *id).await?;
+                self.mark(*id, Cause::TokenEnded).await
+            });
+            for outcome in futures_util::future::join_all(marks).await {
+                outcome?;
+            }
         }
     }
 }

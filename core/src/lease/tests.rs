@@ -70,13 +70,26 @@ fn a_lease_being_revoked_cannot_be_renewed() {
 fn an_attempt_schedules_the_next_one() {
     let revoking = lease().attempt(Cause::Lapsed, true, NOW);
     assert_eq!(revoking.due_at(), NOW.plus(RETRY_FIRST));
-    let again = revoking.attempt(Cause::Asked, true, NOW.plus(RETRY_FIRST));
+    let again = revoking.attempt(Cause::Lapsed, true, NOW.plus(RETRY_FIRST));
     assert_eq!(again.due_at(), NOW.plus(RETRY_FIRST * 3));
     match again.state() {
         LeaseState::Revoking(revoking) => {
             assert_eq!((revoking.cause, revoking.attempts), (Cause::Lapsed, 2));
         }
         LeaseState::Held => panic!("held"),
+    }
+}
+
+#[test]
+fn whoever_asks_never_makes_the_next_attempt_later() {
+    let mut revoking = lease();
+    for _ in 0..12 {
+        revoking = revoking.attempt(Cause::Lapsed, true, NOW);
+    }
+    let due_at = revoking.due_at();
+    for _ in 0..12 {
+        revoking = revoking.attempt(Cause::Asked, true, NOW.plus(RETRY_FIRST));
+        assert_eq!(revoking.due_at(), due_at);
     }
 }
 
@@ -93,7 +106,7 @@ fn an_unanswered_issue_is_looked_at_again_as_soon_as_it_can_no_longer_land() {
 
 #[test]
 fn a_lease_reads_back_as_it_was_stored() {
-    let stored = lease().attempt(Cause::Lapsed, false, NOW).failed("down".into(), None);
+    let stored = lease().attempt(Cause::Lapsed, false, NOW).failed("down".into(), NOW);
     let text = serde_json::to_string(&stored).unwrap();
     let read: Lease = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), text);

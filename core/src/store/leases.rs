@@ -7,12 +7,13 @@
 //! | `of-token/<token><id>` | the token it was issued to |
 //! | `of-role/<mount><role>\0<id>` | mount and role; its value tells target and generation |
 //! | `history/<id>` | what remains of a lease that is gone |
+//! | `history-at/<settled_at><id>` | time, for forgetting it |
 
 use super::records::{Found, Records};
 use super::tokens::TokenKey;
 use super::{Batch, Key, Revision, StoreError, Value};
 use crate::ids::{LeaseId, MountId, TargetId};
-use crate::lease::{Generation, Lease, Place};
+use crate::lease::{Generation, Lease, LeaseState, Place};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +105,8 @@ impl Records {
                 .delete(due_at(was.record.due_at(), lease.id()))
                 .put(due_at(lease.due_at(), lease.id()), Value::default());
         }
-        batch.spends_reserve = true;
+        // A renewal waits for space like an issue; only what ends leases goes on without.
+        batch.spends_reserve = matches!(lease.state(), LeaseState::Revoking(_));
         self.commit(batch).await
     }
 
@@ -124,7 +126,8 @@ impl Records {
             .delete(due_at(lease.due_at(), lease.id()))
             .delete(of_token(&lease.owner().token, lease.id()))
             .delete(of_role_lease(lease.place(), lease.id()))
-            .put(history, sealed);
+            .put(history, sealed)
+            .put(history_from(settled_at, Some(lease.id())), Value::default());
         batch.spends_reserve = true;
         self.commit(batch).await
     }
@@ -197,24 +200,52 @@ impl Records {
         Ok(roles)
     }
 
-    /// Drops up to `limit` records of leases that are gone for longer than `before`, and tells how many.
+    /// Drops up to `limit` records of leases that were settled before `before`, and tells whether there may be more.
     pub async fn forget_history(
         &self,
-        from: &Key,
         before: Timestamp,
         limit: usize,
-    ) -> Result<Option<Key>, StoreError> {
-        let start = if from.0.is_empty() { joined(&[b"history/"]) } else { from.clone() };
-        let (found, next) =
-            self.scan::<History>(&start, &joined(&[b"history/"]).after_prefix(), limit).await?;
-        let old = found.into_iter().filter(|(_, found)| found.record.settled_at < before);
-        let mut batch = Batch { spends_reserve: true, ..Batch::default() };
-        batch.deletes = old.map(|(key, _)| key).collect();
-        if !batch.deletes.is_empty() {
-            self.commit(batch).await?;
+    ) -> Result<bool, StoreError> {
+        let (from, to) = (history_from(Timestamp(0), None), history_from(before, None));
+        let old = self.index(&from, &to, limit).await?;
+        if old.is_empty() {
+            return Ok(false);
         }
-        Ok(next)
+        let more = old.len() >= limit;
+        let mut batch = Batch { spends_reserve: true, ..Batch::default() };
+        for (key, _) in old {
+            batch.deletes.extend(tail(&key).map(|id| history_at(LeaseId::from_bytes(id))));
+            batch.deletes.push(key);
+        }
+        self.commit(batch).await?;
+        Ok(more)
     }
+
+    /// Drops a key that leads to a lease which is not there: its record was unreadable and put aside.
+    pub async fn drop_dangling(&self, index: &Key, id: LeaseId) -> Result<(), StoreError> {
+        if self.store_has(&lease_at(id)).await? {
+            return Ok(());
+        }
+        let mut batch = Batch::default().expect(lease_at(id), None).delete(index.clone());
+        batch.spends_reserve = true;
+        match self.commit(batch).await {
+            // It is there after all.
+            Ok(_) | Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The first key of the index of history by time, or the key of one lease in it.
+fn history_from(settled_at: Timestamp, id: Option<LeaseId>) -> Key {
+    let id = id.map(|id| *id.bytes());
+    joined(&[b"history-at/", &settled_at.0.to_be_bytes(), id.as_ref().map_or(&[], |id| id)])
+}
+
+/// Where the token's key leads to one of its leases.
+#[must_use]
+pub fn of_token_lease(token: &TokenKey, id: LeaseId) -> Key {
+    of_token(token, id)
 }
 
 /// The first key of the index by time at or after `at`.

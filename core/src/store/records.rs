@@ -97,6 +97,11 @@ impl Records {
         Ok(entries.into_iter().map(|(key, value, _)| (key, value)).collect())
     }
 
+    /// Whether anything is kept at `at`, readable or not.
+    pub async fn store_has(&self, at: &Key) -> Result<bool, StoreError> {
+        Ok(self.store.get(at).await?.is_some())
+    }
+
     /// Commits a batch.
     pub async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
         self.store.commit(batch).await
@@ -108,29 +113,35 @@ impl Records {
         value: Value,
         revision: Revision,
     ) -> Result<Option<Found<T>>, StoreError> {
-        let record = self.barrier.open(at, &value).ok();
-        match record.and_then(|plain| serde_json::from_slice(&plain).ok()) {
-            Some(record) => Ok(Some(Found { record, revision })),
-            None => self.quarantine(at, value, revision).await.map(|()| None),
+        let Ok(plain) = self.barrier.open(at, &value) else {
+            self.quarantine(at, value, revision).await;
+            return Ok(None);
+        };
+        match serde_json::from_slice(&plain) {
+            Ok(record) => Ok(Some(Found { record, revision })),
+            Err(error) => {
+                // Another version may have written it, and may be the next to read it.
+                let (line, column) = (error.line(), error.column());
+                tracing::error!(key = %at.readable(), line, column, "a record is of an unknown shape; it is left as it is");
+                Ok(None)
+            }
         }
     }
 
     /// Puts a record aside that nobody can read, so that it is met once and not on every sweep.
-    async fn quarantine(
-        &self,
-        at: &Key,
-        value: Value,
-        revision: Revision,
-    ) -> Result<(), StoreError> {
+    async fn quarantine(&self, at: &Key, value: Value, revision: Revision) {
         tracing::error!(key = %at.readable(), "a record cannot be read; it is kept under `quarantine/`");
         let aside = Key([b"quarantine/".as_slice(), &at.0].concat());
         let batch = Batch::default()
             .expect(at.clone(), Some(revision))
             .put(aside, value)
             .delete(at.clone());
-        match self.store.commit(batch).await {
-            Ok(_) | Err(StoreError::Conflict) => Ok(()),
-            Err(error) => Err(error),
+        let batch = Batch { spends_reserve: true, ..batch };
+        // What cannot be put aside now is met again, and harms nobody but itself.
+        if let Err(error) = self.store.commit(batch).await
+            && error != StoreError::Conflict
+        {
+            tracing::warn!(key = %at.readable(), %error, "an unreadable record could not be put aside");
         }
     }
 

@@ -118,14 +118,16 @@ impl Records {
         }
     }
 
-    /// Returns up to `limit` tokens that this one made.
+    /// Returns up to `limit` tokens that this one made, after the token `after`.
     pub async fn children(
         &self,
         parent: &TokenKey,
+        after: Option<TokenKey>,
         limit: usize,
     ) -> Result<Vec<TokenKey>, StoreError> {
         let prefix = joined(&[b"child/", &parent.0]);
-        let found = self.index(&prefix, &prefix.after_prefix(), limit).await?;
+        let from = after.map_or_else(|| prefix.clone(), |after| child_at(parent, &after).next());
+        let found = self.index(&from, &prefix.after_prefix(), limit).await?;
         Ok(found.iter().filter_map(|(key, _)| tail(key)).map(TokenKey).collect())
     }
 

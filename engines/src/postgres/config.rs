@@ -2,6 +2,7 @@
 
 use super::address::{self, Address};
 use super::fields::Fields;
+use super::shown;
 use leasehold_core::engine::FieldError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -113,7 +114,8 @@ impl Config {
     pub(super) fn shown(&self) -> Map<String, Value> {
         let mut shown = Map::new();
         let mut show = |name: &str, value: Value| shown.insert(name.to_owned(), value);
-        show("connection_url", json!(address::redacted(&self.connection_url.0)));
+        let template = self.filled("{{username}}", "{{password}}", str::to_owned);
+        show("connection_url", json!(shown::shown(&template)));
         show("max_open_connections", json!(self.max_open_connections));
         show("max_idle_connections", json!(self.max_idle_connections));
         show(
@@ -160,28 +162,37 @@ impl Config {
 
     /// Returns the `connection_url` with user name and password in place.
     fn filled_url(&self) -> Zeroizing<String> {
-        let url = self.connection_url.0.as_str();
-        let is_url = url.trim().contains("://");
-        let escaped = |text: &str| match (self.disable_escaping, is_url) {
-            (true, _) => text.to_owned(),
-            (false, true) => address::path_escaped(text),
-            (false, false) => address::dsn_escaped(text),
-        };
+        let is_url = self.connection_url.0.contains("://");
+        self.filled(&self.username, &self.password.0, |text| {
+            match (self.disable_escaping, is_url) {
+                (true, _) => text.to_owned(),
+                (false, true) => address::url_escaped(text),
+                (false, false) => address::dsn_escaped(text),
+            }
+        })
+    }
+
+    fn filled(
+        &self,
+        username: &str,
+        password: &str,
+        escaped: impl Fn(&str) -> String,
+    ) -> Zeroizing<String> {
         // One pass: a user name that holds `{{password}}` must not be filled in again.
-        let mut filled = String::new();
-        let mut rest = url;
+        let mut filled = Zeroizing::new(String::new());
+        let mut rest = self.connection_url.0.as_str();
         while let Some((before, after)) = rest.split_once("{{") {
             let Some((name, tail)) = after.split_once("}}") else { break };
             filled.push_str(before);
             match name.trim() {
-                "username" => filled.push_str(&escaped(&self.username)),
-                "password" => filled.push_str(&escaped(&self.password.0)),
+                "username" => filled.push_str(&escaped(username)),
+                "password" => filled.push_str(&escaped(password)),
                 other => filled.extend(["{{", other, "}}"]),
             }
             rest = tail;
         }
         filled.push_str(rest);
-        Zeroizing::new(filled)
+        filled
     }
 
     /// Returns how the driver connects.
@@ -258,11 +269,11 @@ mod tests {
     fn user_name_and_password_are_escaped_into_the_url() {
         let config = parsed(&json!({
             "connection_url": "postgresql://{{username}}:{{password}}@h:1/db?sslmode=disable",
-            "username": "ad min/{{password}}", "password": "p@ss:w/o?rd%",
+            "username": "ad: min/{{password}}", "password": "p@ss:w/o?rd%",
         }))
         .unwrap();
         let address = Address::parse(&config.filled_url()).unwrap();
-        assert_eq!(address.user(), Some("ad min/{{password}}"));
+        assert_eq!(address.user(), Some("ad: min/{{password}}"));
         assert_eq!(address.password(), Some("p@ss:w/o?rd%"));
         assert_eq!(config.connect_options().unwrap().get_host(), "h");
     }
@@ -287,6 +298,17 @@ mod tests {
         let shown = Value::Object(config.shown()).to_string();
         assert!(!shown.contains("geheim") && !format!("{config:?}").contains("geheim"), "{shown}");
         assert_eq!(config.shown()["max_open_connections"], 4);
+    }
+
+    #[test]
+    fn a_template_is_shown_as_a_template() {
+        let config = parsed(&json!({
+            "connection_url": "host=h user={{ username }} password={{ password }}",
+            "username": "admin", "password": "geheim",
+        }))
+        .unwrap();
+        let shown = &config.shown()["connection_url"];
+        assert_eq!(shown, "host=h user={{username}} password={{password}}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) enum Failure {
     Unreached(String),
     /// Time was up before anything was sent.
     Expired,
+    /// The owner roles are not as they were left, so everything was rolled back; they are set up again.
+    Unready,
     /// The server said no and rolled back the transaction the message was.
     Denied { code: String, message: String },
     /// The message was sent, and no answer tells what became of it.
@@ -47,7 +49,9 @@ impl Failure {
     pub(super) fn code(&self) -> &str {
         match self {
             Self::Denied { code, .. } => code,
-            Self::Unreached(_) | Self::Expired | Self::Lost(_) | Self::TimedOut => "",
+            Self::Unreached(_) | Self::Expired | Self::Unready | Self::Lost(_) | Self::TimedOut => {
+                ""
+            }
         }
     }
 
@@ -74,6 +78,7 @@ impl Failure {
                 matches!(code.as_str(), "40001" | "40P01" | "55P03" | "55006")
                     || (code == "XX000" && message.contains("concurrently"))
             }
+            Self::Unready => true,
             Self::Unreached(_) | Self::Expired | Self::Lost(_) | Self::TimedOut => false,
         }
     }
@@ -83,7 +88,7 @@ impl Failure {
         match self {
             Self::Denied { code, message } => code == "57014" || message.contains(TOO_LATE),
             Self::Expired | Self::TimedOut => true,
-            Self::Unreached(_) | Self::Lost(_) => false,
+            Self::Unreached(_) | Self::Unready | Self::Lost(_) => false,
         }
     }
 
@@ -93,10 +98,10 @@ impl Failure {
             return Cause::TooLate;
         }
         let code = self.code();
-        if !self.leaves_the_connection() {
-            Cause::Unreachable
-        } else if self.is_contended() || code.starts_with("53") || code.starts_with("57") {
+        if self.is_contended() || code.starts_with("53") || code.starts_with("57") {
             Cause::Contended
+        } else if !self.leaves_the_connection() {
+            Cause::Unreachable
         } else if code == "42501" {
             Cause::NeedsOperator
         } else {
@@ -108,7 +113,9 @@ impl Failure {
     pub(super) fn of_issue(&self) -> EngineError {
         let text = self.to_string();
         match self {
-            Self::Unreached(_) | Self::Expired => EngineError::refused(self.cause(), text),
+            Self::Unreached(_) | Self::Expired | Self::Unready => {
+                EngineError::refused(self.cause(), text)
+            }
             Self::Denied { .. } if !self.is_taken() => EngineError::refused(self.cause(), text),
             Self::Denied { .. } | Self::Lost(_) | Self::TimedOut => {
                 EngineError::uncertain(self.cause(), text)
@@ -145,11 +152,22 @@ impl fmt::Display for Failure {
         match self {
             Self::Unreached(why) => write!(f, "the server cannot be reached: {why}"),
             Self::Expired => f.write_str("time was up before the server could be asked"),
+            Self::Unready => f.write_str(
+                "the owner roles are not as they were set up; they are set up again with the next try",
+            ),
             Self::Denied { code, message } => write!(f, "the server refused: {message} ({code})"),
             Self::Lost(why) => write!(f, "the connection was lost before the answer: {why}"),
             Self::TimedOut => f.write_str("the server did not answer in time"),
         }
     }
+}
+
+/// Says what to do about a certificate that nobody vouches for.
+fn with_remedy(mut error: String) -> String {
+    if error.contains("UnknownIssuer") {
+        error.push_str(". put the authority that signed the server's certificate into `tls_ca`");
+    }
+    error
 }
 
 /// Says what a driver's error is without the details it may carry.
@@ -158,10 +176,10 @@ fn describe(error: &sqlx::Error) -> String {
         return format!("{} ({})", said.message(), said.code().unwrap_or_default());
     }
     if let sqlx::Error::Io(error) = error {
-        return error.to_string();
+        return with_remedy(error.to_string());
     }
     if let sqlx::Error::Tls(error) = error {
-        return format!("tls: {error}");
+        return with_remedy(format!("tls: {error}"));
     }
     if let sqlx::Error::Protocol(what) = error {
         return format!("protocol: {what}");

@@ -12,15 +12,27 @@ use super::statement::{Reach, Statement, Values};
 use super::{Postgres, owners, quote};
 use leasehold_core::engine::{Cause, EngineError, Issue, Mark};
 use leasehold_core::secret::{Field, Secret, SecretText};
+use leasehold_core::time::Timestamp;
 use std::fmt::Write as _;
 
 type Asked<'a> = [&'a Issue<Postgres>];
 type Answers = Vec<Result<Secret, EngineError>>;
 
 pub(super) async fn issue(target: &Postgres, asked: &[Issue<Postgres>]) -> Answers {
+    // Those whose time is up are left out: they would take the others' time with them.
+    let now = target.links.now();
+    let in_time = |issue: &&Issue<Postgres>| issue.issue_by > now;
+    let fresh: Vec<_> = asked.iter().filter(in_time).collect();
+    let mut answers = issue_in_time(target, &fresh, now).await.into_iter();
+    let late = || Err(Failure::Expired.of_issue());
+    let own = |issue| if in_time(&issue) { answers.next() } else { None };
+    asked.iter().map(own).map(|answer| answer.unwrap_or_else(late)).collect()
+}
+
+async fn issue_in_time(target: &Postgres, asked: &Asked<'_>, now: Timestamp) -> Answers {
     let Some(first) = asked.first() else { return Vec::new() };
     let by = asked.iter().map(|issue| issue.issue_by).min().unwrap_or(first.issue_by);
-    let deadline = Deadline::new(by, target.links.now());
+    let deadline = Deadline::new(by, now);
     let recipe = match first.role.recipe() {
         Ok(recipe) => recipe,
         Err(refused) => {
@@ -28,15 +40,14 @@ pub(super) async fn issue(target: &Postgres, asked: &[Issue<Postgres>]) -> Answe
             return asked.iter().map(|_| Err(error.clone())).collect();
         }
     };
-    let all: Vec<_> = asked.iter().collect();
     if let (Recipe::Own(statements), Reach::Transactions) = (&recipe, recipe.reach()) {
-        let mut answers = Vec::with_capacity(all.len());
-        for issue in all {
+        let mut answers = Vec::with_capacity(asked.len());
+        for issue in asked {
             answers.push(step_by_step(target, issue, statements, deadline).await);
         }
         return answers;
     }
-    together(target, &all, &recipe, deadline).await
+    together(target, asked, &recipe, deadline).await
 }
 
 /// Issues a batch as one transaction, sent once. What may be sent again is decided where batches are formed.
@@ -66,11 +77,12 @@ async fn try_once(
         return Err(Failure::Expired);
     }
     let mut link = target.links.link(deadline.until).await?;
+    let mut owners_known = None;
     let sql = match recipe {
         Recipe::Granting(granted) => {
             let joins = link.facts().joins_what_it_creates();
             if joins {
-                owners::ready(target, &mut link, granted, deadline).await?;
+                owners_known = Some(owners::ready(target, &mut link, granted, deadline).await?);
             }
             granting(target, &link, asked, granted, joins)
         }
@@ -88,7 +100,11 @@ async fn try_once(
     let skew = link.facts().skew;
     let lateness = deadline.check(skew);
     let sql = format!("{}{sql}; {lateness}", deadline.limits(message::LOCK_WAIT));
-    link.say(sql, deadline.until).await.map(|_| ())
+    let said = link.say(sql, deadline.until).await.map(|_| ());
+    said.map_err(|failure| match owners_known {
+        Some(known) => owners::blamed(target, known, failure),
+        None => failure,
+    })
 }
 
 /// Returns the recipe without SQL: a role that may log in until its end, and its memberships, which

@@ -105,11 +105,6 @@ impl Links {
         }
     }
 
-    /// Returns where the server is, for people.
-    pub(super) fn address(&self) -> String {
-        format!("{}:{}", self.options.get_host(), self.options.get_port())
-    }
-
     /// Returns the time, in Leasehold's terms.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()

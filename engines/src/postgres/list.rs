@@ -59,8 +59,8 @@ pub(super) async fn identity(target: &Postgres) -> Result<Identity, EngineError>
     let system = "SELECT system_identifier::text AS server FROM pg_catalog.pg_control_system()";
     let server = match link.say(system.to_owned(), deadline.until).await {
         Ok(rows) => rows.first().and_then(|row| text(row, "server")),
-        // Everybody may call it unless an operator took that away. Then its address stands in, which says
-        // nothing of a server that was replaced behind it.
+        // Everybody may call it unless an operator took that away. Its address is no answer: a server that
+        // was replaced behind it would pass for the same one.
         Err(failure) if failure.leaves_the_connection() => None,
         Err(failure) => return Err(refused(&failure)),
     };
@@ -70,10 +70,9 @@ pub(super) async fn identity(target: &Postgres) -> Result<Identity, EngineError>
         link.say(sql.to_owned(), deadline.until).await.map_err(|failure| refused(&failure))?;
     let row = rows.first();
     let clock = row.and_then(|row| text(row, "clock")?.parse().ok()).map(Timestamp);
-    let fallback = || Some(format!("unidentified, at {}", target.links.address()));
-    match (server.or_else(fallback), clock, row.and_then(|row| text(row, "version"))) {
-        (Some(server), Some(clock), Some(version)) => Ok(Identity { server, clock, version }),
-        _ => Err(refused(&Failure::Lost("it does not say which server it is".to_owned()))),
+    match (clock, row.and_then(|row| text(row, "version"))) {
+        (Some(clock), Some(version)) => Ok(Identity { server, clock, version }),
+        _ => Err(refused(&Failure::Lost("it does not tell its time and version".to_owned()))),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn look(
         format!(
             "(SELECT o.rolname::text FROM pg_catalog.pg_auth_members m \
              JOIN pg_catalog.pg_roles o ON o.oid = m.member WHERE m.roleid = r.oid AND m.admin_option \
-             AND pg_catalog.starts_with(o.rolname::text, {}) LIMIT 1)",
+             AND pg_catalog.starts_with(o.rolname::text, {}) AND pg_catalog.pg_has_role(o.oid, 'SET') LIMIT 1)",
             quote::literal(&owners::prefix(&target.origin))
         )
     } else {

@@ -11,7 +11,7 @@ use super::message::{self, Deadline};
 use super::{Postgres, quote};
 use leasehold_core::engine::Origin;
 use leasehold_core::ids::LeaseId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
@@ -33,6 +33,11 @@ impl Owners {
     fn learn(&self, granted: Vec<String>) {
         self.may_grant.lock().unwrap_or_else(PoisonError::into_inner).extend(granted);
     }
+
+    /// Sets them up anew before the next use: somebody changed them at the server.
+    fn forget(&self) {
+        self.may_grant.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 /// Picks the owner of a lease by the bits of its id that change every 32 ms: what is issued together
@@ -52,16 +57,25 @@ pub(super) fn prefix(origin: &Origin) -> String {
     format!("leasehold-owner-{}-", origin.target)
 }
 
+/// Whether what is known of the owner roles was seen just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// They were set up, or found as they should be, a moment ago.
+    Afresh,
+    /// They were so once.
+    FromBefore,
+}
+
 /// Makes sure that the owner roles are there and may grant these roles.
 pub(super) async fn ready(
     target: &Postgres,
     link: &mut Link,
     granted: &[String],
     deadline: Deadline,
-) -> Result<(), Failure> {
+) -> Result<Known, Failure> {
     let lacking = target.owners.lacking(granted);
     if lacking.is_empty() {
-        return Ok(());
+        return Ok(Known::FromBefore);
     }
     let names: Vec<_> = (0..OWNERS).map(|slot| name(&target.origin, slot)).collect();
     let names = quote::identifiers(names.iter().map(String::as_str));
@@ -82,38 +96,58 @@ pub(super) async fn ready(
         }
     }
     target.owners.learn(lacking);
-    Ok(())
+    Ok(Known::Afresh)
 }
 
+/// Sees whether a failure may come from owner roles that are not as they were: dropped, or without what
+/// was granted. Then they are set up anew, and where that was not done a moment ago, another try is
+/// worth while.
+pub(super) fn blamed(target: &Postgres, known: Known, failure: Failure) -> Failure {
+    // SET ROLE says 22023 of a role that is not there, and GRANT 42704; the rest lacks permission.
+    if !matches!(failure.code(), "22023" | "42704" | "42501") {
+        return failure;
+    }
+    target.owners.forget();
+    match known {
+        Known::Afresh => failure,
+        Known::FromBefore => Failure::Unready,
+    }
+}
+
+/// Returns the owner roles that are there, and of each whether the administrator may step into it.
 async fn existing(
     target: &Postgres,
     link: &mut Link,
     deadline: Deadline,
-) -> Result<BTreeSet<String>, Failure> {
+) -> Result<BTreeMap<String, bool>, Failure> {
     let sql = format!(
-        "{}SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE pg_catalog.starts_with(rolname::text, {})",
+        "{}SELECT rolname::text AS name, pg_catalog.pg_has_role(oid, 'SET')::text AS ours \
+         FROM pg_catalog.pg_roles WHERE pg_catalog.starts_with(rolname::text, {})",
         deadline.limits(message::LOCK_WAIT),
         quote::literal(&prefix(&target.origin))
     );
     let rows = link.say(sql, deadline.until).await?;
-    Ok(rows.iter().filter_map(|row| text(row, "name")).collect())
+    let ours = |row| text(row, "ours").is_some_and(|said| said == "true");
+    Ok(rows.iter().filter_map(|row| Some((text(row, "name")?, ours(row)))).collect())
 }
 
-fn create_missing(target: &Postgres, facts: &Facts, there: &BTreeSet<String>) -> String {
+fn create_missing(target: &Postgres, facts: &Facts, there: &BTreeMap<String, bool>) -> String {
     let administrator = quote::identifier(&facts.administrator);
     let mark = format!("leasehold-owner:{}:{}", target.origin.installation, target.origin.target);
     let mut sql = String::new();
     for owner in (0..OWNERS).map(|slot| name(&target.origin, slot)) {
-        if there.contains(&owner) {
-            continue;
-        }
+        let found = there.get(&owner);
         let owner = quote::identifier(&owner);
-        let _ = write!(
-            sql,
-            "CREATE ROLE {owner} CREATEROLE NOLOGIN; COMMENT ON ROLE {owner} IS {}; \
-             GRANT {owner} TO {administrator} WITH SET TRUE, INHERIT FALSE; ",
-            quote::literal(&mark)
-        );
+        if found.is_none() {
+            let _ = write!(
+                sql,
+                "CREATE ROLE {owner} CREATEROLE NOLOGIN; COMMENT ON ROLE {owner} IS {}; ",
+                quote::literal(&mark)
+            );
+        }
+        if found != Some(&true) {
+            let _ = write!(sql, "GRANT {owner} TO {administrator} WITH SET TRUE, INHERIT FALSE; ");
+        }
     }
     sql
 }

@@ -22,10 +22,18 @@ pub(super) async fn renew(
     target: &Postgres,
     asked: &[Renewal<Postgres>],
 ) -> Vec<Result<Renewed, EngineError>> {
-    let by = asked.iter().map(|renewal| renewal.answer_by).min().unwrap_or_default();
-    let mut answers: Answers = asked.iter().map(|_| None).collect();
-    let stopped =
-        renew_all(target, asked, Deadline::new(by, target.links.now()), &mut answers).await.err();
+    let now = target.links.now();
+    // Those whose time is up are answered at once: they would take the others' time with them.
+    let late = || Err(EngineError::refused(Cause::TooLate, Failure::Expired.to_string()));
+    let mut answers: Answers =
+        asked.iter().map(|renewal| (renewal.answer_by <= now).then(late)).collect();
+    let in_time = asked.iter().enumerate().filter(|(_, renewal)| renewal.answer_by > now);
+    let in_time: Vec<_> = in_time.collect();
+    let by = in_time.iter().map(|(_, renewal)| renewal.answer_by).min();
+    let stopped = match by {
+        Some(by) => renew_all(target, &in_time, Deadline::new(by, now), &mut answers).await.err(),
+        None => None,
+    };
     let missed = || match &stopped {
         Some(failure) => failure.of_part("the new end may not be known to the server"),
         None => EngineError::uncertain(Cause::TooLate, "the renewal was not finished in time"),
@@ -35,15 +43,15 @@ pub(super) async fn renew(
 
 async fn renew_all(
     target: &Postgres,
-    asked: &[Renewal<Postgres>],
+    asked: &[(usize, &Renewal<Postgres>)],
     deadline: Deadline,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
     let mut link = target.links.link(deadline.until).await?;
-    let names: Vec<_> = asked.iter().map(|renewal| renewal.handle.name.as_str()).collect();
+    let names: Vec<_> = asked.iter().map(|(_, renewal)| renewal.handle.name.as_str()).collect();
     let mut there = look::look(target, &mut link, &names, deadline).await?;
     let mut members = Vec::new();
-    for (at, asked) in asked.iter().enumerate() {
+    for &(at, asked) in asked {
         let name = asked.handle.name.as_str();
         let allowed = look::bears_its_bits(name, asked.lease).and_then(|()| {
             let found = there.remove(name);
@@ -95,7 +103,7 @@ fn gone_or(failure: &Failure) -> Result<Renewed, EngineError> {
         return Ok(Renewed::Gone);
     }
     Err(match failure {
-        Failure::Denied { .. } | Failure::Unreached(_) | Failure::Expired => {
+        Failure::Denied { .. } | Failure::Unreached(_) | Failure::Expired | Failure::Unready => {
             EngineError::refused(failure.cause(), failure.to_string())
         }
         Failure::Lost(_) | Failure::TimedOut => {

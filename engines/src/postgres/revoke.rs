@@ -70,10 +70,19 @@ pub(super) async fn revoke(
     let mut answers = Answers(asked.iter().map(|_| None).collect());
     let numbered: Vec<_> = asked.iter().enumerate().collect();
     for chunk in numbered.chunks(CHUNK) {
-        let by = chunk.iter().map(|(_, revocation)| revocation.answer_by).min().unwrap_or_default();
-        let deadline = Deadline::new(by, target.links.now());
-        if let Err(failure) = revoke_chunk(target, chunk, deadline, &mut answers).await {
-            for (at, _) in chunk {
+        let now = target.links.now();
+        // Those whose time is up are answered at once: they would take the others' time with them.
+        let (in_time, late): (Vec<_>, Vec<_>) =
+            chunk.iter().copied().partition(|(_, revocation)| revocation.answer_by > now);
+        for (at, _) in late {
+            let why = Failure::Expired.to_string();
+            answers.set(at, Err(EngineError::refused(Cause::TooLate, why)));
+        }
+        let by = in_time.iter().map(|(_, revocation)| revocation.answer_by).min();
+        let Some(by) = by else { continue };
+        let deadline = Deadline::new(by, now);
+        if let Err(failure) = revoke_chunk(target, &in_time, deadline, &mut answers).await {
+            for (at, _) in &in_time {
                 if answers.0.get(*at).is_some_and(Option::is_none) {
                     answers.fail(*at, "the revocation was stopped half-way", &failure);
                 }

@@ -4,17 +4,22 @@ use futures_util::stream::{BoxStream, StreamExt};
 use leasehold_core::store::{Batch, Entry, Key, Revision, Store, StoreError, Value};
 use leasehold_core::tasks::Pending;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Keeps everything in a map.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<Kept>);
+pub struct MemoryStore(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
     records: BTreeMap<Key, (Value, Revision)>,
     commits: u64,
     failing: Option<StoreError>,
+    unreadable: bool,
+    /// Which of the next commits is refused.
+    refusing_at: Option<u64>,
+    ranged: usize,
+    keeping_reserve: bool,
 }
 
 impl MemoryStore {
@@ -32,6 +37,26 @@ impl MemoryStore {
     /// Answers every commit with this error from now on; a commit that is uncertain takes effect all the same.
     pub fn fail(&self, failing: Option<StoreError>) {
         self.0.lock().unwrap().failing = failing;
+    }
+
+    /// Refuses every read from now on, or not, as a store does that is being opened again.
+    pub fn refuse_reads(&self, unreadable: bool) {
+        self.0.lock().unwrap().unreadable = unreadable;
+    }
+
+    /// Refuses one commit: the next one but `after`.
+    pub fn refuse_one(&self, after: u64) {
+        self.0.lock().unwrap().refusing_at = Some(after);
+    }
+
+    /// Takes only what may use the space that is kept for revocations, or everything.
+    pub fn keep_reserve(&self, keeping: bool) {
+        self.0.lock().unwrap().keeping_reserve = keeping;
+    }
+
+    /// How many records were read by ranges since the beginning.
+    pub fn ranged(&self) -> usize {
+        self.0.lock().unwrap().ranged
     }
 
     /// Everything that is stored, keys and values.
@@ -56,11 +81,28 @@ impl MemoryStore {
 }
 
 impl Kept {
+    fn readable(&self) -> Result<(), StoreError> {
+        if self.unreadable {
+            Err(StoreError::Refused("told to refuse reads".into()))
+        } else {
+            Ok(())
+        }
+    }
+
     fn commit(&mut self, batch: Batch) -> Result<Revision, StoreError> {
         let as_expected = batch
             .expected
             .iter()
             .all(|(key, revision)| self.records.get(key).map(|(_, at)| *at) == *revision);
+        if let Some(after) = self.refusing_at.take() {
+            match after.checked_sub(1) {
+                Some(after) => self.refusing_at = Some(after),
+                None => return Err(StoreError::Refused("this one".into())),
+            }
+        }
+        if self.keeping_reserve && !batch.spends_reserve {
+            return Err(StoreError::Refused("the disk is nearly full".into()));
+        }
         if let Some(StoreError::Refused(why)) = &self.failing {
             return Err(StoreError::Refused(why.clone()));
         }
@@ -81,8 +123,9 @@ impl Kept {
 
 impl Store for MemoryStore {
     fn get(&self, key: &Key) -> Pending<'_, Result<Option<(Value, Revision)>, StoreError>> {
-        let found = self.0.lock().unwrap().records.get(key).cloned();
-        Box::pin(async move { Ok(found) })
+        let kept = self.0.lock().unwrap();
+        let found = kept.readable().map(|()| kept.records.get(key).cloned());
+        Box::pin(async move { found })
     }
 
     fn range(
@@ -91,21 +134,25 @@ impl Store for MemoryStore {
         to: &Key,
         limit: usize,
     ) -> Pending<'_, Result<Vec<Entry>, StoreError>> {
-        let kept = self.0.lock().unwrap();
-        let found = if from < to {
+        let mut kept = self.0.lock().unwrap();
+        let readable = kept.readable();
+        let found: Vec<_> = if from < to {
             let range = kept.records.range(from.clone()..to.clone()).take(limit);
             range.map(|(key, (value, at))| (key.clone(), value.clone(), *at)).collect()
         } else {
             Vec::new()
         };
-        Box::pin(async move { Ok(found) })
+        kept.ranged += found.len();
+        Box::pin(async move { readable.map(|()| found) })
     }
 
     fn commit(&self, batch: Batch) -> Pending<'_, Result<Revision, StoreError>> {
         Box::pin(async move {
             // Others may run between the decision to commit and the commit.
             tokio::task::yield_now().await;
-            self.0.lock().unwrap().commit(batch)
+            // As in a real store, what was asked is done whether or not anybody still waits for the answer.
+            let kept = Arc::clone(&self.0);
+            tokio::spawn(async move { kept.lock().unwrap().commit(batch) }).await.unwrap()
         })
     }
 

@@ -285,7 +285,7 @@ impl Engine for SimulatedEngine {
     }
 
     async fn identity(&self) -> Result<Identity, EngineError> {
-        let server = format!("{:p}", Arc::as_ptr(&self.target));
+        let server = Some(format!("{:p}", Arc::as_ptr(&self.target)));
         Ok(Identity { server, clock: Timestamp(0), version: "simulated".into() })
     }
 

@@ -19,17 +19,43 @@ async fn before_it_is_initialized_a_server_does_nothing_else() {
     for path in ["sys/mounts", "database/creds/app", "auth/token/lookup-self", "nope"] {
         assert_eq!(server.get(path).await.expect(503).errors(), "Vault is sealed");
     }
-    let pgp = server.post("sys/init", json!({ "pgp_keys": ["x"] })).await.expect(400);
-    assert!(pgp.errors().contains("`pgp_keys` is not supported"));
+    for (body, error) in [
+        (json!({ "pgp_keys": ["x"] }), "`pgp_keys` is not supported"),
+        (json!({ "root_token_pgp_key": "x" }), "`root_token_pgp_key` is not supported"),
+        (json!({ "recovery_pgp_keys": ["x"] }), "`recovery_pgp_keys` is not supported"),
+        (
+            json!({ "secret_shares": 7, "secret_threshold": 4 }),
+            "parameters secret_shares,secret_threshold not applicable to seal type file",
+        ),
+        (
+            json!({ "secret_shares": 5, "secret_threshold": 1 }),
+            "parameters secret_shares,secret_threshold not applicable",
+        ),
+        (
+            json!({ "recovery_shares": 2, "recovery_threshold": 2 }),
+            "parameters recovery_shares,recovery_threshold not applicable to seal type file",
+        ),
+        (json!({ "stored_shares": 3 }), "parameters stored_shares not applicable"),
+    ] {
+        let refused = server.post("sys/init", body).await.expect(400);
+        assert!(refused.errors().starts_with(error), "{}", refused.text);
+    }
     assert!(!place.path("root.key").exists());
 
-    let made = server
-        .ask("", "PUT", "sys/init", json!({ "secret_shares": 5, "secret_threshold": 3 }))
-        .await;
-    let made = made.expect(200);
+    // As Vault's own command line sends it, whoever types it.
+    let sent = json!({
+        "secret_shares": 5, "secret_threshold": 3, "stored_shares": 0, "pgp_keys": null,
+        "recovery_shares": 0, "recovery_threshold": 0, "recovery_pgp_keys": null, "root_token_pgp_key": "",
+    });
+    let made = server.ask("", "PUT", "sys/init", sent).await.expect(200);
     let root = made.at("/root_token");
     assert!(root.starts_with("hvs."));
-    assert_eq!(made.body, json!({ "keys": [], "keys_base64": [], "root_token": root }));
+    let warning = "`secret_shares` and `secret_threshold` do nothing with a seal of type `file`: there are no key \
+                   shares, the root key is kept whole";
+    assert_eq!(
+        made.body,
+        json!({ "keys": [], "keys_base64": [], "root_token": root, "warnings": [warning] })
+    );
     let key = fs::metadata(place.path("root.key")).unwrap();
     assert_eq!((key.mode() & 0o777, key.len()), (0o600, 32));
 
@@ -182,15 +208,32 @@ async fn what_is_asked_is_recorded_and_no_secret_is() {
     let of = |path: &str| lines.iter().filter(|line| line["request"]["path"] == path).count();
     assert_eq!(of("database/creds/app"), 2);
     assert_eq!(of("database/config/pg"), 2);
-    // A refused token is recorded once, when it is refused; a bad field as asked and as answered.
-    assert_eq!((of("sys/mounts"), of("sys/mounts/canary")), (1, 2));
+    // What is refused is recorded as asked and as answered, as is what is served.
+    assert_eq!((of("sys/mounts"), of("sys/mounts/canary")), (2, 2));
+    let denied: Vec<_> =
+        lines.iter().filter(|line| line["request"]["path"] == "sys/mounts").collect();
+    for (line, kind) in denied.iter().zip(["request", "response"]) {
+        assert_eq!((&line["type"], &line["error"]), (&json!(kind), &json!("permission denied")));
+        assert_eq!(line["auth"]["policy_results"]["allowed"], false);
+    }
+    let guess = denied[0]["request"]["client_token"].as_str().unwrap();
+    assert!(guess.starts_with("hmac-sha256:"), "{guess}");
     let shown = lines.iter().find(|line| line["response"]["secret"]["lease_id"] == lent.lease_id);
-    assert!(
-        shown.unwrap()["response"]["data"]["password"]
-            .as_str()
-            .unwrap()
-            .starts_with("hmac-sha256:")
-    );
+    let shown = shown.unwrap();
+    let password = shown["response"]["data"]["password"].as_str().unwrap();
+    assert!(password.starts_with("hmac-sha256:"), "{password}");
+    assert_eq!(shown["auth"]["client_token"], shown["request"]["client_token"]);
+    assert_eq!(shown["auth"]["accessor"], shown["request"]["client_token_accessor"]);
+    assert_ne!(shown["request"]["client_token"], guess);
+    assert_eq!(shown["request"]["namespace"], json!({ "id": "root" }));
+    let mounts = lending.server.get("sys/mounts").await.expect(200);
+    for (path, mount) in [("database/creds/app", "database/"), ("sys/mounts/canary", "sys/")] {
+        let line = lines.iter().find(|line| line["request"]["path"] == path).unwrap();
+        let request = &line["request"];
+        assert_eq!(request["mount_point"], mount);
+        assert_eq!(request["mount_type"], mounts.data()[mount]["type"]);
+        assert_eq!(request["mount_accessor"], mounts.data()[mount]["accessor"]);
+    }
 
     // The file is moved away, and the next line goes into a new one.
     fs::rename(place.path("audit"), place.path("audit.1")).unwrap();
@@ -198,4 +241,28 @@ async fn what_is_asked_is_recorded_and_no_secret_is() {
     until("there is a new file", async || place.path("audit").exists()).await;
     let _ = lending.server.get("sys/mounts").await.expect(200);
     assert_eq!(fs::read_to_string(place.path("audit")).unwrap().lines().count(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_is_made_is_recorded_without_its_text() {
+    let place = Place::new();
+    let server = place.found().await;
+    let made = server.post("auth/token/create", json!({ "policies": ["p"] })).await.expect(200);
+    let (token, accessor) = (made.at("/auth/client_token"), made.at("/auth/accessor"));
+    let _ = server.ask(token, "GET", "sys/mounts", Value::Null).await.expect(403);
+    let audit = fs::read_to_string(place.path("audit")).unwrap();
+    assert!(!audit.contains(token) && !audit.contains(accessor), "{audit}");
+    let lines: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |path: &'static str| lines.iter().filter(move |line| line["request"]["path"] == path);
+    let told = of("auth/token/create").find(|line| line["type"] == "response").unwrap();
+    let told = &told["response"]["auth"];
+    // It is asked for with the same hash afterwards, so that what it does can be found; and denied, on record.
+    for line in of("sys/mounts") {
+        assert_eq!(line["request"]["client_token"], told["client_token"]);
+        assert_eq!(line["auth"]["accessor"], told["accessor"]);
+        assert_eq!(line["auth"]["policy_results"], json!({ "allowed": false }));
+        assert_eq!(line["error"], "permission denied");
+    }
+    let kinds: Vec<_> = of("sys/mounts").map(|line| line["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["request", "response"]);
 }

@@ -104,3 +104,31 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(Duration::from_mins(2), waiting).await;
     assert!(waited.is_ok(), "in vain until {what}");
 }
+
+/// Returns the commands of the tour in README.md, as they are typed.
+fn tour() -> String {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let (_, tour) = readme.split_once("\n## A tour\n").unwrap();
+    let (tour, _) = tour.split_once("\n## ").unwrap();
+    tour.lines().filter_map(|line| line.strip_prefix("$ ")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn the_tour_of_the_readme_works_as_it_is_written() {
+    let lending = Lending::start().await;
+    let tour = tour();
+    assert!(tour.starts_with("leasehold read database/creds/app\n"), "{tour}");
+    let binary = std::fs::read_link(format!("/proc/{}/exe", lending.server.pid())).unwrap();
+    let folder = binary.parent().unwrap().display();
+    let home = tempfile::tempdir().unwrap();
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-e", "-x", "-c", &tour]).current_dir(home.path());
+    shell.env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()));
+    shell.env("HOME", home.path()).env("VAULT_TOKEN", &lending.server.token);
+    shell.env("VAULT_ADDR", format!("http://{}", lending.server.address()));
+    let done = shell.output().await.unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stdout));
+    assert_eq!(lending.users().await, [""; 0]);
+}

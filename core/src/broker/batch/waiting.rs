@@ -152,7 +152,18 @@ impl<E: Engine> Waiting<E> {
         self.revoke_cost.note(members, took);
     }
 
+    /// Forgets questions whose askers have given up: what was not sent is not sent any more.
+    fn forget_abandoned(&mut self) {
+        for group in &mut self.groups {
+            group.members.retain(|(_, answer)| !answer.is_canceled());
+        }
+        self.groups.retain(|group| !group.members.is_empty());
+        self.renewals.retain(|(_, answer)| !answer.is_canceled());
+        self.revocations.retain(|(_, answer)| !answer.is_canceled());
+    }
+
     fn take(&mut self, connections: usize) -> Option<Job<E>> {
+        self.forget_abandoned();
         let free = connections.max(1).saturating_sub(self.at_work).max(1);
         for _ in 0..3 {
             let job = match self.turn {
