@@ -4,6 +4,7 @@
 //! meaning. What nobody knows is an error that names it, so that a slip of the pen never goes unnoticed.
 
 mod fields;
+mod oneline;
 mod tree;
 
 use fields::Fields;

@@ -41,13 +41,16 @@ fn hand_over(scratch: Scratch, database: &Database, lender: &Lender) -> Result<(
     let stop = scratch.keep()?;
     let folder = target().join("debug");
     println!(
-        "\nBoth servers are left running. To talk to Leasehold:\n\n    \
-         export PATH={folder}:$PATH\n    export VAULT_ADDR={address} VAULT_TOKEN={token}\n    \
+        "\nBoth servers are left running. To talk to Leasehold, in the shell where you type the tour of README.md:\n\n    \
+         export PATH={folder}:{programs}:$PATH\n    \
+         export VAULT_ADDR={address} VAULT_TOKEN={token}\n    \
+         export PGHOST=127.0.0.1 PGPORT={port} PGDATABASE=shop\n    \
          leasehold read database/creds/app\n\n\
          and to the database, with the user name and password of a credential:\n\n    \
-         psql postgresql://USERNAME@127.0.0.1:{port}/shop\n\n\
+         psql -U USERNAME\n\n\
          To stop and remove everything:\n\n    {stop}",
         folder = quoted(&folder.display().to_string()),
+        programs = quoted(&database.programs.display().to_string()),
         address = lender.address,
         token = lender.root_token,
         port = database.port,

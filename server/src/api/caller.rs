@@ -8,7 +8,7 @@ use super::{Broker, Front};
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
 use leasehold_core::access::policy::Need;
-use leasehold_core::audit::{Asked, Operation};
+use leasehold_core::audit::{Asked, AskedMount, Operation};
 use leasehold_core::broker::Request;
 use leasehold_core::secret::SecretText;
 use serde_json::{Map, Value};
@@ -91,6 +91,7 @@ pub(super) fn call(
     let asked = Asked {
         id: request_id(front.server.chance()),
         operation,
+        mount: asked_mount(&broker, &path, &mount),
         path,
         data: (!query.is_empty()).then_some(Value::Object(query)),
         remote_address: peer.map(|peer| peer.ip().to_string()).unwrap_or_default(),
@@ -104,6 +105,26 @@ pub(super) fn call(
         need,
         endpoint,
     })
+}
+
+/// Returns the mount that a path goes to, as the audit shows it: `sys/mounts` shows the same accessor.
+fn asked_mount(broker: &Broker, path: &str, mount: &str) -> Option<AskedMount> {
+    let (point, kind, name, id) = if path.starts_with("sys/") {
+        ("sys/", "system", "system", broker.installation().bytes().to_owned())
+    } else if path.starts_with("auth/token/") {
+        ("auth/token/", "token", "auth_token", broker.installation().bytes().to_owned())
+    } else {
+        let entry = broker.catalog().at(mount).map(Arc::clone)?;
+        let (kind, id) = (&entry.mount.record.kind, entry.mount.record.id.bytes());
+        return Some(shown(mount, kind, kind, id));
+    };
+    Some(shown(point, kind, name, &id))
+}
+
+fn shown(point: &str, kind: &str, name: &str, id: &[u8; 16]) -> AskedMount {
+    let hex = uuid::Uuid::from_bytes(*id).simple().to_string();
+    let accessor = format!("{name}_{}", hex.get(24..).unwrap_or_default());
+    AskedMount { point: point.to_owned(), kind: kind.to_owned(), accessor }
 }
 
 fn token(request: &HttpRequest) -> Option<SecretText> {

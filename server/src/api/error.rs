@@ -145,6 +145,7 @@ impl From<RenewError> for Refusal {
             RenewError::NoLease
             | RenewError::Lease(_)
             | RenewError::NoRole(_)
+            | RenewError::NoTarget(_)
             | RenewError::Gone => bad(error),
         }
     }

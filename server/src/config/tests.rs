@@ -80,6 +80,27 @@ fn a_whole_configuration_means_the_same_in_hcl_and_json() {
 }
 
 #[test]
+fn blocks_may_stand_on_one_line_inside_each_other() {
+    let written = r#"
+        storage "embedded" { path = "/store" } seal "file" { path = "/root.key" }
+        audit "file" "main" { options { file_path = "/var/log/{x} \"y\" # z" } } # { not a block
+        listener "tcp" { tls_disable = true }
+    "#;
+    let Loaded { config, .. } = read(written).unwrap();
+    assert_eq!(config.storage, Storage::Embedded("/store".into()));
+    assert_eq!(config.seal, Some("/root.key".into()));
+    assert_eq!(config.audits.len(), 1);
+    assert_eq!(config.audits[0].path, Some("/var/log/{x} \"y\" # z".into()));
+    assert_eq!(config.listeners.len(), 1);
+
+    let broken =
+        "storage \"embedded\" { path = \"a\" }\naudit \"file\" \"x\" { options { file_path } }\n";
+    let refused = refusal(broken);
+    assert!(refused.starts_with("a.hcl, line 2, column "), "{refused}");
+    assert!(refused.contains("audit \"file\" \"x\" { options { file_path } }"), "{refused}");
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_file() {
     for (written, refusals) in [
         ("nope = 1", ["a.hcl: unknown key `nope`", ""]),

@@ -1,6 +1,7 @@
 //! Reads HCL and JSON into the same blocks and fields.
 
 use super::ConfigError;
+use super::oneline::{self, Spread};
 use hcl::eval::{Context, Evaluate};
 use serde_json::{Map, Value};
 
@@ -24,9 +25,21 @@ pub(super) fn parse(written: &str, file: &str) -> Result<Block, ConfigError> {
             .map_err(|error| ConfigError(format!("{file}: {error}")))?;
         from_json(root, file)
     } else {
-        let body = hcl::parse(written).map_err(|error| ConfigError(format!("{file}: {error}")))?;
-        from_hcl(body, file)
+        let spread = oneline::spread(written);
+        let body = hcl::parse(&spread.text);
+        from_hcl(body.map_err(|error| not_hcl(&error, &spread, written, file))?, file)
     }
+}
+
+/// Says what is wrong and where, in the lines as they were written.
+fn not_hcl(error: &hcl::Error, spread: &Spread, written: &str, file: &str) -> ConfigError {
+    if let hcl::Error::Parse(error) = error {
+        let (line, column) = spread.place(written, error.location().offset());
+        let shown = written.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let message = error.message();
+        return ConfigError(format!("{file}, line {line}, column {column}: {message}\n  {shown}"));
+    }
+    ConfigError(format!("{file}: {error}"))
 }
 
 fn from_hcl(body: hcl::Body, file: &str) -> Result<Block, ConfigError> {

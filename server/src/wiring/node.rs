@@ -52,7 +52,7 @@ pub(crate) enum FoundError {
     /// The root key could not be kept.
     #[error(transparent)]
     SealFile(#[from] SealFileError),
-    /// The store is initialized, but the rest did not follow.
+    /// The store could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -108,7 +108,8 @@ impl Server {
         Ok(self.open(unsealed).await?)
     }
 
-    /// Initializes the store, and returns its first token.
+    /// Initializes the store, and returns its first token. From the moment it is kept there is no other way in, so
+    /// it is returned whatever happens afterwards.
     pub(crate) async fn found(&self) -> Result<SecretText, FoundError> {
         let _founding = self.founding.lock().await;
         let store = &*self.ports.store;
@@ -122,7 +123,9 @@ impl Server {
             Some(path) => seal_file::make(path, self.chance())?,
         };
         let (unsealed, token) = found(&self.ports, &root, None, "root").await?;
-        self.open(unsealed).await?;
+        if let Err(error) = self.open(unsealed).await {
+            tracing::error!(%error, "the store is initialized, but could not be opened; start the server again");
+        }
         Ok(token)
     }
 
@@ -154,3 +157,7 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "node/tests.rs"]
+mod tests;

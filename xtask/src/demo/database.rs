@@ -3,7 +3,9 @@
 use crate::commands::quiet;
 use crate::failure::{During, Failure};
 use crate::scratch::{Scratch, wait_for};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,7 +21,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO readwrite;";
 
 /// The server and its programs.
 pub(crate) struct Database {
-    programs: PathBuf,
+    pub(crate) programs: PathBuf,
     pub(crate) port: u16,
     superuser_password: String,
 }
@@ -31,17 +33,17 @@ impl Database {
         let user = Unprivileged::find()?;
         std::fs::create_dir(&folder).during(format_args!("making {}", folder.display()))?;
         let superuser_password = random_password()?;
-        let password_file = folder.join("password");
-        std::fs::write(&password_file, &superuser_password).during("writing a password file")?;
-        for path in [&folder, &password_file] {
+        let password = PasswordFile::write(folder.join("password"), &superuser_password)?;
+        for path in [&folder, &password.path] {
             user.give(path)?;
         }
         let data = folder.join("data");
         let mut initdb = Command::new(programs.join("initdb"));
         initdb.args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"]);
-        initdb.args(["--locale=C", "--no-sync", "--pwfile"]).arg(&password_file);
+        initdb.args(["--locale=C", "--no-sync", "--pwfile"]).arg(&password.path);
         initdb.arg("--pgdata").arg(&data).current_dir(&folder);
         quiet(user.run(&mut initdb))?;
+        drop(password);
         let port = free_port()?;
         let mut server = Command::new(programs.join("postgres"));
         server.arg("-D").arg(&data).current_dir(&folder);
@@ -127,6 +129,30 @@ pub(crate) fn log(path: &Path) -> Result<Stdio, Failure> {
     Ok(Stdio::from(file))
 }
 
+/// A password in a file, which nobody else can read and which is gone once it was used: the folder around it can be
+/// passed through by everybody, and `--keep` leaves it.
+struct PasswordFile {
+    path: PathBuf,
+}
+
+impl PasswordFile {
+    fn write(path: PathBuf, password: &str) -> Result<Self, Failure> {
+        let mut options = std::fs::File::options();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = file.during(format_args!("making {}", path.display()))?;
+        // From here on the file goes, whatever happens.
+        let written = Self { path };
+        file.write_all(password.as_bytes()).during("writing a password file")?;
+        Ok(written)
+    }
+}
+
+impl Drop for PasswordFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 /// Whom PostgreSQL runs as: it refuses to run as root.
 struct Unprivileged(Option<(u32, u32)>);
 
@@ -154,5 +180,23 @@ impl Unprivileged {
             Some((user, group)) => command.uid(user).gid(group),
             None => command,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_password_file_is_read_by_nobody_else_and_is_gone_after_its_use() {
+        let name = format!("leasehold-password-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let file = PasswordFile::write(path.clone(), "secret").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "secret");
+        assert!(PasswordFile::write(path.clone(), "other").is_err());
+        drop(file);
+        assert!(!path.exists());
     }
 }
