@@ -21,15 +21,17 @@ mod token;
 
 pub use authenticate::{AdmitError, Caller};
 pub use issue::{IssueError, Issued};
-pub use lookup::{LeaseView, LookupError};
-pub use mount::{MountError, MountWrite};
+pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
+pub use mount::{MountError, MountTune, MountWrite};
 pub use reconcile::{ReconcileError, Report};
 pub use renew::{RenewError, RenewedLease};
 pub use revoke::{RevokeError, Revoked, Until};
 pub use role::{RoleError, RoleView, RoleWrite};
 pub use sweep::Swept;
 pub use target::{TargetError, TargetView, TargetWrite};
-pub use token::{TokenError, TokenMade, TokenRequest, found};
+pub use token::{
+    Children, TokenError, TokenKind, TokenMade, TokenRequest, TokenView, WhichToken, found,
+};
 
 use crate::access::token::Token;
 use crate::audit::{Asked, Audit, AuditError, Trail};

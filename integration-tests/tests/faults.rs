@@ -9,7 +9,7 @@
 )]
 
 use leasehold_core::broker::{
-    IssueError, MountWrite, RenewError, TargetWrite, TokenRequest, Until,
+    Children, IssueError, MountWrite, RenewError, TargetWrite, TokenRequest, Until, WhichToken,
 };
 use leasehold_core::store::StoreError;
 use leasehold_core::time::Clock;
@@ -121,7 +121,8 @@ async fn the_end_of_a_token_reaches_all_its_leases_whichever_write_fails() {
             world.issue_as(&token, "app").await.unwrap();
         }
         world.store.refuse_one(failing);
-        let _ = world.broker().revoke_self(&request(&token)).await;
+        let _ =
+            world.broker().revoke_token(&request(&token), &WhichToken::Own, Children::End).await;
         world.pass(HOUR).await;
         assert_eq!((target.credentials().len(), world.leases()), (0, 0), "write {failing} failed");
     }
@@ -148,9 +149,9 @@ async fn a_chain_of_three_thousand_tokens_ends_with_its_first() {
         let made = world.broker().create_token(&request(&last), root_token()).await.unwrap();
         made.text.reveal().clone_into(&mut last);
     }
-    world.broker().revoke_self(&request(&first)).await.unwrap();
+    world.broker().revoke_token(&request(&first), &WhichToken::Own, Children::End).await.unwrap();
     world.pass(HOUR).await;
-    assert!(world.broker().lookup_self(&request(&last)).await.is_err());
+    assert!(world.broker().lookup_token(&request(&last), &WhichToken::Own).await.is_err());
     world.pass(HOUR * 10).await;
     assert_eq!(world.store.count("token/"), 1, "only the root token is left");
 }
@@ -166,10 +167,12 @@ async fn every_one_of_very_many_children_ends_with_its_parent() {
         children.push(made.text);
     }
     target.mood(Mood::Down);
-    world.broker().revoke_self(&request(&parent)).await.unwrap();
+    world.broker().revoke_token(&request(&parent), &WhichToken::Own, Children::End).await.unwrap();
     world.pass(SECOND).await;
     for child in &children {
-        assert!(world.broker().lookup_self(&request(child.reveal())).await.is_err());
+        assert!(
+            world.broker().lookup_token(&request(child.reveal()), &WhichToken::Own).await.is_err()
+        );
     }
 }
 

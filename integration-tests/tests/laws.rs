@@ -6,7 +6,12 @@
     reason = "whatever is not as expected fails the test at once"
 )]
 
-use leasehold_core::broker::{IssueError, RenewError, RevokeError, TokenRequest, Until};
+#[path = "laws/trees.rs"]
+mod trees;
+
+use leasehold_core::broker::{
+    IssueError, RenewError, RevokeError, TokenRequest, Until, WhichToken,
+};
 use leasehold_core::ids::LeaseId;
 use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};
 use leasehold_core::store::StoreError;
@@ -369,7 +374,9 @@ async fn sixty_four_callers_with_a_token_of_one_use_get_one_answer() {
     let token = world.token(wanted).await;
     let lookups = (0..64).map(|_| {
         let (world, token) = (Arc::clone(&world), token.clone());
-        tokio::spawn(async move { world.broker().lookup_self(&request(&token)).await.is_ok() })
+        tokio::spawn(async move {
+            world.broker().lookup_token(&request(&token), &WhichToken::Own).await.is_ok()
+        })
     });
     let answers = futures_util::future::join_all(lookups).await;
     assert_eq!(answers.into_iter().filter(|answer| *answer.as_ref().unwrap()).count(), 1);
@@ -383,7 +390,7 @@ async fn a_token_without_root_may_look_itself_up_and_nothing_else() {
         TokenRequest { policies: vec!["app".into()], ttl: Some(HOUR), ..TokenRequest::default() };
     let token = world.broker().create_token(&request(ROOT), wanted).await.unwrap();
     let token = token.text.reveal();
-    assert!(world.broker().lookup_self(&request(token)).await.is_ok());
+    assert!(world.broker().lookup_token(&request(token), &WhichToken::Own).await.is_ok());
     assert!(matches!(world.issue_as(token, "app").await, Err(IssueError::Admit(_))));
     assert!(matches!(world.issue_as("no-such-token", "app").await, Err(IssueError::Admit(_))));
     assert_eq!(target.batches().len(), 0);

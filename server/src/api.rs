@@ -10,6 +10,7 @@ mod database;
 mod envelope;
 mod error;
 mod fields;
+mod help;
 mod path;
 mod query;
 mod routes;
@@ -66,10 +67,28 @@ pub(crate) async fn serve(
     let mut response = HttpResponse::build(reply.status);
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     response.insert_header((header::CONTENT_TYPE, "application/json"));
+    if reply.status == StatusCode::METHOD_NOT_ALLOWED {
+        response.insert_header((header::ALLOW, allowed(&request, &front.server)));
+    }
     if front.ending.load(Ordering::Relaxed) {
         response.force_close();
     }
     if headless { response.finish() } else { response.body(reply.body) }
+}
+
+/// Returns the methods that a path answers to. It is asked only for answers that say already that the path is there,
+/// or that the method is not one of any path's.
+fn allowed(request: &HttpRequest, server: &Server) -> String {
+    const ANY: [&str; 6] = ["GET", "HEAD", "LIST", "POST", "PUT", "DELETE"];
+    let known = ANY.contains(&request.method().as_str());
+    let path = path::decoded(request.uri().path()).ok().filter(|_| known);
+    let methods = path.and_then(|path| {
+        routes::open_methods(&path).or_else(|| match server.node() {
+            Node::Uninitialized => None,
+            Node::Unsealed(broker) => routes::described(&broker, &path).map(|(_, methods)| methods),
+        })
+    });
+    methods.unwrap_or_else(|| ANY.to_vec()).join(", ")
 }
 
 async fn answer(
@@ -82,7 +101,7 @@ async fn answer(
     let operation = caller::operation(request, &query)?;
     let body = body::read(request, payload, operation).await?;
     let server = &front.server;
-    if let Some(open) = routes::open(&path) {
+    if let Some(open) = routes::open(&path, caller::has_token(request)) {
         let endpoint = open.endpoint(operation).ok_or(Refusal::no_such_method())?;
         let open = Open { server: Arc::clone(server), query, body };
         return run(&front.runtime, async move { endpoint(&open).await }).await;
@@ -91,7 +110,11 @@ async fn answer(
         Node::Uninitialized => return Err(Refusal::sealed()),
         Node::Unsealed(broker) => broker,
     };
-    let found = routes::find(&broker, path, operation);
+    let found = if operation == Operation::Read && query.contains_key("help") {
+        routes::find_help(&broker, path)
+    } else {
+        routes::find(&broker, path, operation)
+    };
     let call = caller::call(request, front, broker, found, query, body)?;
     if operation == Operation::Read {
         // Reads are short, and asking another thread for each would cost as much again.

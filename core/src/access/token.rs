@@ -69,6 +69,10 @@ pub struct Ended {
     pub attempts: u32,
     /// When it looks again.
     pub retry_at: Timestamp,
+    /// The tokens it made become orphans and live on, instead of ending with it. Decided when it ends, and kept, so
+    /// that whoever goes on after a crash does the same.
+    #[serde(default)]
+    pub frees_children: bool,
 }
 
 impl Token {
@@ -87,20 +91,15 @@ impl Token {
         }
     }
 
-    /// The token ends, or the sweep looks again at one that has.
+    /// The token ends, or the sweep looks again at one that has. What becomes of the tokens it made is decided
+    /// once, by the first who ends it.
     #[must_use]
-    pub fn end(mut self, now: Timestamp) -> Self {
-        let before = self.ended.map_or((now, 0), |ended| (ended.since, ended.attempts));
-        let attempts = before.1.saturating_add(1);
+    pub fn end(mut self, now: Timestamp, frees_children: bool) -> Self {
+        let before =
+            self.ended.unwrap_or(Ended { since: now, attempts: 0, retry_at: now, frees_children });
+        let attempts = before.attempts.saturating_add(1);
         let retry_at = now.plus(backoff::after(attempts));
-        self.ended = Some(Ended { since: before.0, attempts, retry_at });
-        self
-    }
-
-    /// The token ends because another did, unless it has ended already; the sweep is to look at it at once.
-    #[must_use]
-    pub fn end_soon(mut self, now: Timestamp) -> Self {
-        self.ended.get_or_insert(Ended { since: now, attempts: 0, retry_at: now });
+        self.ended = Some(Ended { attempts, retry_at, ..before });
         self
     }
 
@@ -155,4 +154,51 @@ pub fn key_of(hashing: &hmac::Key, text: &SecretText) -> TokenKey {
     let mut key = [0; 32];
     key.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
     TokenKey(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::testing::Counting;
+
+    fn token() -> Token {
+        let now = Timestamp(1_000);
+        Token {
+            key: TokenKey([1; 32]),
+            accessor: TokenAccessor::new(now, &Counting::default()),
+            policies: Vec::new(),
+            display_name: String::new(),
+            path: String::new(),
+            meta: BTreeMap::new(),
+            issued_at: now,
+            renewed_at: None,
+            term: None,
+            creation_ttl: Duration::ZERO,
+            explicit_max_ttl: Duration::ZERO,
+            period: Duration::ZERO,
+            num_uses: 0,
+            renewable: false,
+            parent: None,
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_the_children_is_decided_by_the_first_end() {
+        for first in [true, false] {
+            let ended = token().end(Timestamp(1_000), first);
+            let again = ended.end(Timestamp(9_000), !first);
+            let ended = again.ended.unwrap();
+            assert_eq!((ended.frees_children, ended.attempts), (first, 2));
+            assert_eq!(ended.since, Timestamp(1_000));
+            assert!(!again.is_held(Timestamp(1_000)));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_token_as_it_was_first_stored_still_reads() {
+        let stored = r#"{"since":1,"attempts":2,"retry_at":3}"#;
+        let ended: Ended = serde_json::from_str(stored).unwrap();
+        assert!(!ended.frees_children);
+    }
 }

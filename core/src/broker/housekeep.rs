@@ -1,12 +1,32 @@
 //! Removes what is kept only until something else is gone.
 
-use super::Broker;
+use super::authenticate::AdmitError;
+use super::{Broker, Request};
+use crate::access::policy::Need;
 use crate::limits::{HISTORY_KEPT, READ_CHUNK};
 use crate::store::StoreError;
 use crate::store::mounts::retired_at;
 use std::sync::Arc;
 
 impl Broker {
+    /// Looks at once at all that is looked at now and then, beside the caller.
+    pub async fn tidy(self: &Arc<Self>, request: &Request) -> Result<(), AdmitError> {
+        self.served(request, Need::Policy, async |_| {
+            let broker = Arc::clone(self);
+            self.tasks.spawn(Box::pin(async move {
+                match broker.housekeep().await {
+                    Ok(()) => tracing::info!("what an operator asked to be tidied is tidy"),
+                    Err(error) => {
+                        tracing::error!(%error, "tidying broke off; it is tried again by itself");
+                    }
+                }
+            }));
+            self.wake_sweep();
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes retired targets and closed mounts whose last lease is gone, goes on revoking the leases of closed
     /// mounts, and forgets history that is old enough. Called every minute or so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {

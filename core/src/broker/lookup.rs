@@ -5,13 +5,16 @@ use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::ids::{LeaseId, MountId};
-use crate::lease::{Lease, LeaseState};
+use crate::lease::{Lease, LeaseState, Revoking};
+use crate::limits::{READ_CHUNK, RETRY_LAST};
 use crate::mount::Catalog;
 use crate::store::StoreError;
+use crate::store::leases::due_from;
 use crate::store::records::Found;
 use crate::time::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A lease as its holder or an operator sees it.
 #[derive(Clone, Debug)]
@@ -51,6 +54,38 @@ pub enum LookupError {
     Store(#[from] StoreError),
 }
 
+/// A lease whose credential could not be removed yet.
+#[derive(Clone, Debug)]
+pub struct FailedRevocation {
+    /// Its name on the wire.
+    pub lease_id: String,
+    /// The mount it was asked from.
+    pub mount: MountId,
+    /// Why the last attempt failed.
+    pub error: String,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// When the next one starts.
+    pub retry_at: Timestamp,
+}
+
+/// The leases whose credentials could not be removed yet.
+#[derive(Clone, Debug, Default)]
+pub struct FailedLeases {
+    /// The first of them, as many as were asked for.
+    pub leases: Vec<FailedRevocation>,
+    /// How many there are of each mount.
+    pub by_mount: BTreeMap<MountId, usize>,
+}
+
+impl FailedLeases {
+    /// Returns how many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.by_mount.values().copied().fold(0, usize::saturating_add)
+    }
+}
+
 /// What a prefix of lease ids means.
 #[derive(Clone, Debug)]
 pub(super) enum Prefix {
@@ -63,6 +98,12 @@ pub(super) enum Prefix {
 impl Recorded for LeaseView {
     fn recorded(&self) -> Answer {
         Answer::data(Some(serde_json::json!({ "id": self.lease_id, "ttl": self.seconds_left })))
+    }
+}
+
+impl Recorded for FailedLeases {
+    fn recorded(&self) -> Answer {
+        Answer::data(Some(serde_json::json!({ "lease_count": self.count() })))
     }
 }
 
@@ -127,6 +168,51 @@ impl Broker {
             if keys.is_empty() { Err(LookupError::Empty) } else { Ok(keys.into_iter().collect()) }
         })
         .await
+    }
+
+    /// Lists the leases whose last attempt to revoke failed, `limit` of them at most, and counts all. None is ever
+    /// given up.
+    pub async fn failed_leases(
+        self: &Arc<Self>,
+        request: &Request,
+        limit: usize,
+    ) -> Result<FailedLeases, LookupError> {
+        self.served(request, Need::Policy, async |_| {
+            let mut failed = FailedLeases::default();
+            // Every failed attempt is followed by another one within this, so no lease beyond it has failed.
+            let to = self.clock.now().plus(RETRY_LAST).plus(Duration::from_millis(1));
+            let mut from = due_from(Timestamp(0));
+            loop {
+                let due = self.records.leases_due(&from, to, READ_CHUNK).await?;
+                let Some((.., last)) = due.last() else { return Ok(failed) };
+                from = last.next();
+                for (_, id, _) in due {
+                    let Some(lease) = self.records.lease(id).await? else { continue };
+                    let Some(failure) = self.failure(&lease.record) else { continue };
+                    let count = failed.by_mount.entry(failure.mount).or_default();
+                    *count = count.saturating_add(1);
+                    if failed.leases.len() < limit {
+                        failed.leases.push(failure);
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    fn failure(&self, lease: &Lease) -> Option<FailedRevocation> {
+        let LeaseState::Revoking(Revoking { error: Some(error), attempts, retry_at, .. }) =
+            lease.state()
+        else {
+            return None;
+        };
+        Some(FailedRevocation {
+            lease_id: self.catalog().wire_id(lease.place(), lease.id()),
+            mount: lease.place().mount,
+            error: error.clone(),
+            attempts: *attempts,
+            retry_at: *retry_at,
+        })
     }
 
     async fn under(&self, prefix: &str) -> Result<BTreeSet<String>, StoreError> {

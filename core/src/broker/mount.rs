@@ -1,20 +1,27 @@
 //! Enables, disables and lists mounts.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::revoke::Until;
 use super::{Broker, Request};
-use crate::access::policy::Need;
+use crate::access::policy::{Need, allows};
 use crate::audit::Answer;
 use crate::ids::MountId;
-use crate::limits::TTL_MAX;
+use crate::limits::{CONFLICT_TRIES, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::store::StoreError;
-use crate::store::mounts::Mount;
+use crate::store::mounts::{Mount, mount_at};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The families of engines there are.
 const KINDS: [&str; 1] = ["database"];
+/// Families of Vault's that are there once, or never.
+const SINGLE: [&str; 4] = ["cubbyhole", "identity", "system", "token"];
+/// Families of Vault's that a caller may expect here.
+const LATER: [&str; 12] = [
+    "ad", "aws", "azure", "consul", "gcp", "kv", "ldap", "pki", "rabbitmq", "ssh", "totp",
+    "transit",
+];
 /// What is always there and cannot be a mount.
 const RESERVED: [&str; 5] = ["sys/", "auth/", "cubbyhole/", "identity/", "audit/"];
 /// The longest path of a mount, in bytes.
@@ -37,6 +44,19 @@ pub struct MountWrite {
     pub options: serde_json::Map<String, serde_json::Value>,
 }
 
+/// What is to be changed of a mount; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct MountTune {
+    /// For people.
+    pub description: Option<String>,
+    /// How long its leases live; zero for the system's default.
+    pub default_lease_ttl: Option<Duration>,
+    /// How long they live at most; zero for the system's maximum.
+    pub max_lease_ttl: Option<Duration>,
+    /// Added to those there are; an empty text takes one away.
+    pub options: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
 /// The mounts are as they were.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MountError {
@@ -49,9 +69,18 @@ pub enum MountError {
     /// There is no such mount.
     #[error("no matching mount: {0:?}")]
     NoMount(String),
+    /// There is nothing to be tuned.
+    #[error("tune of path {0:?} failed: no mount entry found")]
+    NoEntry(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Recorded for Option<Vec<Arc<MountEntry>>> {
+    fn recorded(&self) -> Answer {
+        Answer::default()
+    }
 }
 
 impl Recorded for Vec<Arc<MountEntry>> {
@@ -77,10 +106,7 @@ impl Broker {
         if wanted.kind.is_empty() {
             return Err(MountError::Bad("backend type must be specified as a string".into()));
         }
-        if !KINDS.contains(&wanted.kind.as_str()) {
-            let known = KINDS.join(", ");
-            let message =
-                format!("plugin not found in the catalog: {}; there is: {known}", wanted.kind);
+        if let Some(message) = unmountable(&wanted.kind) {
             return Err(MountError::Bad(message));
         }
         if let Some(other) = self.catalog().in_the_way(&path) {
@@ -114,6 +140,39 @@ impl Broker {
         }
     }
 
+    /// Changes how a mount is described and how long its leases live. Leases keep the term they have; a renewal
+    /// goes by what is set then.
+    pub async fn tune_mount(
+        self: &Arc<Self>,
+        request: &Request,
+        path: &str,
+        tune: MountTune,
+    ) -> Result<(), MountError> {
+        self.served(request, Need::Policy, async |_| {
+            let path = format!("{}/", path.trim_matches('/'));
+            if is_reserved(&path) {
+                return Err(MountError::Bad(format!("cannot tune {path:?}")));
+            }
+            for _ in 0..CONFLICT_TRIES {
+                let catalog = self.catalog();
+                let was =
+                    &catalog.at(&path).ok_or_else(|| MountError::NoEntry(path.clone()))?.mount;
+                let tuned = tuned(&was.record, &tune)?;
+                let at = mount_at(tuned.id);
+                let outcome = self.records.replace(at, Some(was.revision), &tuned).await;
+                // Also after a conflict: the next try needs to see what came between.
+                self.reload().await?;
+                match outcome {
+                    Ok(_) => return Ok(()),
+                    Err(StoreError::Conflict) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(StoreError::Conflict.into())
+        })
+        .await
+    }
+
     /// Disables a mount: it is closed at once, its leases are revoked, and its targets stay until they are gone.
     pub async fn disable_mount(
         self: &Arc<Self>,
@@ -122,6 +181,9 @@ impl Broker {
     ) -> Result<(), MountError> {
         self.served(request, Need::Policy, async |_| {
             let path = format!("{}/", path.trim_matches('/'));
+            if is_reserved(&path) {
+                return Err(MountError::Bad(format!("cannot unmount {path:?}")));
+            }
             let _mounting = self.mounting.lock().await;
             let catalog = self.catalog();
             // As in Vault, a mount that is not there is disabled already.
@@ -154,6 +216,44 @@ impl Broker {
         })
         .await
     }
+
+    /// Returns the mounts that the caller may do anything with, if they may do anything at all beyond what concerns
+    /// their own token.
+    pub async fn visible_mounts(
+        self: &Arc<Self>,
+        request: &Request,
+    ) -> Result<Option<Vec<Arc<MountEntry>>>, MountError> {
+        self.served(request, Need::OwnToken, async |caller: Caller| {
+            let sees = allows(&caller.token.record, Need::Policy);
+            Ok(sees.then(|| self.catalog().mounts().map(Arc::clone).collect()))
+        })
+        .await
+    }
+}
+
+fn tuned(was: &Mount, tune: &MountTune) -> Result<Mount, MountError> {
+    let mut mount = was.clone();
+    if let Some(description) = &tune.description {
+        mount.description.clone_from(description);
+    }
+    if let Some(options) = &tune.options {
+        mount.options.extend(options.clone());
+        // An empty value takes an option away, as in Vault.
+        mount.options.retain(|_, value| value.as_str() != Some(""));
+    }
+    mount.default_lease_ttl = tune.default_lease_ttl.unwrap_or(mount.default_lease_ttl);
+    mount.max_lease_ttl = tune.max_lease_ttl.unwrap_or(mount.max_lease_ttl);
+    let (ttl, max) = (mount.default_lease_ttl, mount.max_lease_ttl);
+    if !max.is_zero() && ttl > max {
+        let (ttl, max) = (ttl.as_secs(), max.as_secs());
+        return Err(MountError::Bad(format!(
+            "backend max lease TTL of {max} would be less than backend default lease TTL of {ttl}"
+        )));
+    }
+    if ttl > TTL_MAX || max > TTL_MAX {
+        return Err(MountError::Bad("a lease TTL may be at most 876000h".into()));
+    }
+    Ok(mount)
 }
 
 fn checked_path(path: &str) -> Result<String, MountError> {
@@ -174,8 +274,28 @@ fn checked_path(path: &str) -> Result<String, MountError> {
             "the path {path:?} holds empty segments, spaces, or one of \\ * + ? #"
         )));
     }
-    if RESERVED.iter().any(|reserved| path.starts_with(reserved)) {
-        return Err(MountError::Bad(format!("path {path:?} is reserved")));
+    if is_reserved(&path) {
+        return Err(MountError::Bad(format!("cannot mount {path:?}")));
     }
     Ok(path)
+}
+
+fn is_reserved(path: &str) -> bool {
+    RESERVED.iter().any(|reserved| path.starts_with(reserved))
+}
+
+/// Says why no mount can be of a family.
+fn unmountable(kind: &str) -> Option<String> {
+    if KINDS.contains(&kind) {
+        None
+    } else if SINGLE.contains(&kind) {
+        Some(format!("mount type of {kind:?} is not mountable"))
+    } else if LATER.contains(&kind) {
+        let known = KINDS.join(", ");
+        Some(format!(
+            "plugin not found in the catalog: {kind}; it is not supported yet, there is: {known}"
+        ))
+    } else {
+        Some(format!("plugin not found in the catalog: {kind}"))
+    }
 }

@@ -276,6 +276,23 @@ impl Broker {
         .await
     }
 
+    /// Closes the connections to a target once nobody uses them; whoever needs it next opens others.
+    pub async fn reset_target(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        name: &str,
+    ) -> Result<(), TargetError> {
+        self.served(request, Need::Policy, async |_| {
+            let catalog = self.catalog();
+            let target = entry(&catalog, mount)?.targets.get(name);
+            let target = &target.ok_or_else(|| TargetError::NoTarget(name.to_owned()))?.record;
+            self.close_target(target.id, target.generation);
+            Ok(())
+        })
+        .await
+    }
+
     /// Deletes a target: no more issues and renewals; its leases keep their term unless they are to be revoked.
     pub async fn delete_target(
         self: &Arc<Self>,

@@ -1,4 +1,10 @@
-//! Makes, shows, renews and ends tokens; what lives under a token ends with it.
+//! Makes tokens. What lives under a token ends with it.
+
+mod ending;
+mod named;
+
+pub use ending::Children;
+pub use named::{TokenView, WhichToken};
 
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Ports, Request};
@@ -7,19 +13,28 @@ use crate::access::token::{ROOT_POLICY, Token, draw, key_of};
 use crate::audit::Answer;
 use crate::chance::Chance;
 use crate::ids::TokenAccessor;
+use crate::lease::LeaseError;
 use crate::lease::term::Term;
-use crate::lease::{Cause, LeaseError};
-use crate::limits::{CONFLICT_TRIES, READ_CHUNK, TTL_MAX};
+use crate::limits::TTL_MAX;
 use crate::seal::{self, RootKey, SealError, Unsealed};
 use crate::secret::SecretText;
-use crate::store::leases::of_token_lease;
-use crate::store::records::{Found, Records};
+use crate::store::records::Records;
 use crate::store::tokens::{TokenKey, token_at};
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How a token is kept; Vault's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenKind {
+    /// In the store.
+    #[default]
+    Service,
+    /// Nowhere: all of it is in its text.
+    Batch,
+}
 
 /// What a token is to be.
 #[derive(Debug, Default)]
@@ -44,6 +59,8 @@ pub struct TokenRequest {
     pub period: Duration,
     /// How many requests it is good for; 0 for any number.
     pub num_uses: u32,
+    /// How it is kept.
+    pub kind: TokenKind,
     /// Whether it may be renewed; yes unless said otherwise.
     pub not_renewable: bool,
 }
@@ -68,6 +85,15 @@ pub enum TokenError {
     /// What was asked for cannot be.
     #[error("{0}")]
     Bad(String),
+    /// No good token has the text that is asked about.
+    #[error("bad token")]
+    BadToken,
+    /// No good token has the text that is to be renewed.
+    #[error("token not found")]
+    NoToken,
+    /// No good token has the accessor.
+    #[error("invalid accessor")]
+    NoAccessor,
     /// The token cannot be renewed.
     #[error("lease is not renewable")]
     NotRenewable,
@@ -105,11 +131,13 @@ pub async fn found(
     display_name: &str,
 ) -> Result<(Unsealed, SecretText), SealError> {
     let (now, chance) = (ports.clock.now(), &*ports.chance);
+    // Vault's words: a text that is given is given by its maker.
+    let path = if text.is_some() { "auth/token/create" } else { "auth/token/root" };
     let text = text.unwrap_or_else(|| draw(chance));
     let first = |unsealed: &Unsealed, batch: Batch| {
         let token = Token {
             display_name: display_name.to_owned(),
-            path: "auth/token/root".into(),
+            path: path.into(),
             policies: vec![ROOT_POLICY.into()],
             ..blank_token(key_of(&unsealed.token_key, &text), now, chance)
         };
@@ -169,6 +197,11 @@ impl Broker {
         // Read once: its term and its age are counted from the same moment.
         let now = self.clock.now();
         let parent = &caller.token;
+        let policies = chosen_policies(&wanted, &parent.record);
+        match wanted.kind {
+            TokenKind::Service => {}
+            TokenKind::Batch => return Err(TokenError::Bad(no_batch(&wanted, &policies))),
+        }
         if caller.spent {
             return Err(TokenError::Bad(
                 "restricted use token cannot generate child tokens".into(),
@@ -176,8 +209,8 @@ impl Broker {
         }
         let text = wanted.id.take().unwrap_or_else(|| draw(&*self.chance));
         let key = key_of(&self.token_key, &text);
-        let mut warnings = Vec::new();
-        let policies = chosen_policies(&wanted, &parent.record);
+        let mut warnings = unknown_policies(&policies);
+        self.cap(&mut wanted, &mut warnings);
         let (term, creation_ttl) = self.term_of_new(&wanted, &policies, now, &mut warnings)?;
         if parent.record.term.is_some() && term.is_none() {
             return Err(TokenError::Bad(
@@ -215,6 +248,20 @@ impl Broker {
         Ok(TokenMade { text, token, warnings })
     }
 
+    /// Keeps the bounds that are asked for within the system's.
+    fn cap(&self, wanted: &mut TokenRequest, warnings: &mut Vec<String>) {
+        let max = self.limits.max_lease_ttl;
+        if wanted.period > max {
+            warnings.push(crate::duration::capped_warning(wanted.period, max));
+            wanted.period = max;
+        }
+        // A period passes the system's maximum, so its own bound may as well.
+        if wanted.period.is_zero() && wanted.explicit_max_ttl > max {
+            warnings.push(crate::duration::capped_warning(wanted.explicit_max_ttl, max));
+            wanted.explicit_max_ttl = max;
+        }
+    }
+
     /// Decides how long a new token lives; only a root token may live for ever.
     fn term_of_new(
         &self,
@@ -238,14 +285,13 @@ impl Broker {
         let explicit = wanted.explicit_max_ttl;
         let ceiling = match (wanted.period.is_zero(), explicit.is_zero()) {
             (false, true) => now.plus(TTL_MAX),
-            (false, false) => now.plus(explicit),
+            (_, false) => now.plus(explicit),
             (true, true) => now.plus(max),
-            (true, false) => now.plus(explicit.min(max)),
         };
         let ttl = if wanted.period.is_zero() {
             asked.unwrap_or(self.limits.default_lease_ttl)
         } else {
-            wanted.period.min(max)
+            wanted.period
         };
         let term = Term::starting(ttl, ceiling, now);
         let given = term.lapses_at().since(now);
@@ -253,169 +299,6 @@ impl Broker {
             warnings.push(crate::duration::capped_warning(ttl, given));
         }
         Ok((Some(term), given))
-    }
-
-    /// Shows the caller their own token.
-    pub async fn lookup_self(self: &Arc<Self>, request: &Request) -> Result<Token, TokenError> {
-        self.served(request, Need::OwnToken, async |caller: Caller| Ok(caller.token.record.clone()))
-            .await
-    }
-
-    /// Starts the term of the caller's own token again.
-    pub async fn renew_self(
-        self: &Arc<Self>,
-        request: &Request,
-        increment: Option<Duration>,
-    ) -> Result<Token, TokenError> {
-        self.served(request, Need::OwnToken, async |caller: Caller| {
-            self.renew_token(&caller.token.record.key, increment).await
-        })
-        .await
-    }
-
-    async fn renew_token(
-        &self,
-        key: &TokenKey,
-        increment: Option<Duration>,
-    ) -> Result<Token, TokenError> {
-        for _ in 0..CONFLICT_TRIES {
-            let was = self.records.token(key).await?.ok_or(AdmitError::BadToken)?;
-            if !was.record.renewable {
-                return Err(TokenError::NotRenewable);
-            }
-            let asked = increment.filter(|increment| !increment.is_zero());
-            let renewed =
-                was.record.clone().renew(asked, self.limits.max_lease_ttl, self.clock.now())?;
-            match self.keep_token(&was, &renewed).await {
-                Ok(_) => return Ok(renewed),
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Conflict.into())
-    }
-
-    /// Ends the caller's own token. It is good for nothing once this returns; what lives under it is revoked next.
-    pub async fn revoke_self(self: &Arc<Self>, request: &Request) -> Result<(), TokenError> {
-        self.served(request, Need::OwnToken, async |caller: Caller| {
-            self.end_token(&caller.token.record.key).await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Ends a token beside the caller.
-    pub(super) fn end_token_soon(self: &Arc<Self>, key: TokenKey) {
-        let broker = Arc::clone(self);
-        self.tasks.spawn(Box::pin(async move {
-            if let Err(error) = broker.end_token(&key).await {
-                tracing::error!(%error, "a token without uses could not be ended; it is good for nothing all the same");
-            }
-        }));
-    }
-
-    /// Ends a token whose term is over, and goes on with one that has ended.
-    pub(super) fn lapse_token_soon(self: &Arc<Self>, accessor: TokenAccessor) {
-        let broker = Arc::clone(self);
-        self.tasks.spawn(Box::pin(async move {
-            let outcome = match broker.records.token_by_accessor(accessor).await {
-                Ok(Some(token)) if token.record.due_at().is_some_and(|at| at <= broker.clock.now()) => {
-                    broker.end_token(&token.record.key).await
-                }
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = outcome {
-                tracing::error!(%accessor, %error, "the end of a token broke off and will be tried again");
-                let at = broker.clock.now().plus(crate::limits::RETRY_FIRST);
-                broker.token_due(accessor, at);
-            }
-        }));
-    }
-
-    /// Ends a token: one write, then what lives under it, then its own record. The sweep goes on with it after a crash.
-    async fn end_token(self: &Arc<Self>, key: &TokenKey) -> Result<(), StoreError> {
-        let mut key = *key;
-        while let Some(ended) = self.store_end(&key, Token::end).await? {
-            let children = self.end_children(&key).await?;
-            let leases = self.mark_leases(&key).await?;
-            if children || leases {
-                return Ok(());
-            }
-            match self.records.remove_token(&ended).await {
-                Ok(_) => {}
-                Err(StoreError::Conflict) => return Ok(()),
-                Err(error) => return Err(error),
-            }
-            // The last one under a parent that has ended lets the parent go as well.
-            match ended.record.parent {
-                Some(parent) if self.waits_for_children(&parent).await? => key = parent,
-                Some(_) | None => return Ok(()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a token has ended and nothing but the look of the sweep keeps its record.
-    async fn waits_for_children(&self, key: &TokenKey) -> Result<bool, StoreError> {
-        let parent = self.records.token(key).await?;
-        let ended = parent.is_some_and(|parent| parent.record.ended.is_some());
-        Ok(ended && self.records.children(key, None, 1).await?.is_empty())
-    }
-
-    async fn store_end(
-        &self,
-        key: &TokenKey,
-        end: fn(Token, Timestamp) -> Token,
-    ) -> Result<Option<Found<Token>>, StoreError> {
-        for _ in 0..CONFLICT_TRIES {
-            let Some(was) = self.records.token(key).await? else { return Ok(None) };
-            let ended = end(was.record.clone(), self.clock.now());
-            match self.keep_token(&was, &ended).await {
-                Ok(revision) => return Ok(Some(Found { record: ended, revision })),
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(StoreError::Conflict)
-    }
-
-    /// Ends the tokens that a token made, and tells whether there are any. What lives under them is the sweep's, so
-    /// that a long chain of tokens costs no more at once than a short one.
-    async fn end_children(self: &Arc<Self>, key: &TokenKey) -> Result<bool, StoreError> {
-        let mut after = None;
-        loop {
-            let children = self.records.children(key, after, READ_CHUNK).await?;
-            let Some(last) = children.last() else { return Ok(after.is_some()) };
-            after = Some(*last);
-            let ends = children.iter().map(async |child| match self.records.token(child).await? {
-                Some(found) if found.record.ended.is_none() => {
-                    self.store_end(child, Token::end_soon).await.map(|_| ())
-                }
-                Some(_) | None => Ok(()),
-            });
-            // All of them, whatever becomes of one.
-            for outcome in futures_util::future::join_all(ends).await {
-                outcome?;
-            }
-        }
-    }
-
-    /// Takes the leases of a token from it; tells whether there are any left.
-    async fn mark_leases(self: &Arc<Self>, key: &TokenKey) -> Result<bool, StoreError> {
-        let mut after = None;
-        loop {
-            let leases = self.records.leases_of_token(key, after, READ_CHUNK).await?;
-            let Some(last) = leases.last() else { return Ok(after.is_some()) };
-            after = Some(*last);
-            let marks = leases.iter().map(async |id| {
-                self.records.drop_dangling(&of_token_lease(key, *id), *id).await?;
-                self.mark(*id, Cause::TokenEnded).await
-            });
-            for outcome in futures_util::future::join_all(marks).await {
-                outcome?;
-            }
-        }
     }
 }
 
@@ -432,4 +315,27 @@ fn chosen_policies(wanted: &TokenRequest, parent: &Token) -> Vec<String> {
     policies.sort();
     policies.dedup();
     policies
+}
+
+/// Warns of policies that are carried and mean nothing. There are two so far.
+fn unknown_policies(policies: &[String]) -> Vec<String> {
+    let unknown =
+        policies.iter().filter(|policy| !matches!(policy.as_str(), ROOT_POLICY | "default"));
+    unknown.map(|policy| format!("Policy {policy:?} does not exist")).collect()
+}
+
+/// Says why there is no batch token: what no batch token can have, before that there are none yet.
+fn no_batch(wanted: &TokenRequest, policies: &[String]) -> String {
+    let set = [
+        ("explicit_max_ttl", !wanted.explicit_max_ttl.is_zero()),
+        ("num_uses", wanted.num_uses > 0),
+        ("period", !wanted.period.is_zero()),
+    ];
+    if let Some((name, _)) = set.iter().find(|(_, set)| *set) {
+        format!("batch tokens cannot have {name:?} set")
+    } else if policies.iter().any(|policy| policy == ROOT_POLICY) {
+        "batch tokens cannot be root tokens".to_owned()
+    } else {
+        "batch tokens are not supported yet".to_owned()
+    }
 }

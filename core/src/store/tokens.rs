@@ -82,6 +82,12 @@ impl Records {
                 .puts
                 .extend(token.due_at().map(|at| (due_at(at, token.accessor), Value::default())));
         }
+        if was.record.parent != token.parent {
+            let left = was.record.parent.as_ref().map(|parent| child_at(parent, &token.key));
+            batch.deletes.extend(left);
+            let joined = token.parent.as_ref().map(|parent| child_at(parent, &token.key));
+            batch.puts.extend(joined.map(|at| (at, Value::default())));
+        }
         batch.spends_reserve = true;
         self.commit(batch).await
     }
@@ -122,13 +128,44 @@ impl Records {
     pub async fn children(
         &self,
         parent: &TokenKey,
-        after: Option<TokenKey>,
+        after: Option<&TokenKey>,
         limit: usize,
     ) -> Result<Vec<TokenKey>, StoreError> {
         let prefix = joined(&[b"child/", &parent.0]);
-        let from = after.map_or_else(|| prefix.clone(), |after| child_at(parent, &after).next());
+        let from = after.map_or_else(|| prefix.clone(), |after| child_at(parent, after).next());
         let found = self.index(&from, &prefix.after_prefix(), limit).await?;
         Ok(found.iter().filter_map(|(key, _)| tail(key)).map(TokenKey).collect())
+    }
+
+    /// Forgets that a token was made by another, if the token is still at this revision, or still absent.
+    pub async fn forget_child(
+        &self,
+        parent: &TokenKey,
+        child: &TokenKey,
+        was: Option<Revision>,
+    ) -> Result<Revision, StoreError> {
+        let mut batch =
+            Batch::default().expect(token_at(child), was).delete(child_at(parent, child));
+        batch.spends_reserve = true;
+        self.commit(batch).await
+    }
+
+    /// Returns how many uses a token has left; `None` if they are not counted.
+    pub async fn uses_left(&self, key: &TokenKey) -> Result<Option<u32>, StoreError> {
+        Ok(self.read::<u32>(&uses_at(key)).await?.map(|uses| uses.record))
+    }
+
+    /// Returns up to `limit` tokens from a key on (from the first one if it is empty), and where to go on if there
+    /// may be more.
+    pub async fn tokens(
+        &self,
+        from: &Key,
+        limit: usize,
+    ) -> Result<(Vec<Token>, Option<Key>), StoreError> {
+        let prefix = joined(&[b"token/"]);
+        let from = if from.0.is_empty() { &prefix } else { from };
+        let (found, next) = self.scan::<Token>(from, &prefix.after_prefix(), limit).await?;
+        Ok((found.into_iter().map(|(_, found)| found.record).collect(), next))
     }
 
     /// Returns up to `limit` tokens that are due before `to`, from the key `from` on.

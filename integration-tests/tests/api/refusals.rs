@@ -43,7 +43,7 @@ async fn what_is_not_there_is_told_as_vault_tells_it() {
         ("GET", "sys/unknown", 404, unsupported_path),
         ("GET", "sys/mounts/", 404, unsupported_path),
         ("DELETE", "sys/mounts", 405, unsupported_operation),
-        ("POST", "sys/mounts/database/tune", 405, unsupported_operation),
+        ("DELETE", "sys/mounts/database/tune", 405, unsupported_operation),
         ("GET", "database/nope", 404, unsupported_path),
         ("GET", "database/creds/a/b", 404, unsupported_path),
         ("LIST", "database/creds", 404, unsupported_path),
@@ -124,9 +124,11 @@ async fn a_mount_that_cannot_be_is_refused() {
         ("db", json!({ "type": "database" }), "path is already in use at db/"),
         ("db/sub", json!({ "type": "database" }), "path is already in use at db/"),
         ("bad", json!({ "type": "kv" }), "plugin not found in the catalog: kv"),
+        ("bad", json!({ "type": "nope" }), "plugin not found in the catalog: nope"),
+        ("bad", json!({ "type": "cubbyhole" }), "mount type of \"cubbyhole\" is not mountable"),
         ("bad", json!({}), "backend type must be specified as a string"),
-        ("sys", json!({ "type": "database" }), "path \"sys/\" is reserved"),
-        ("auth/x", json!({ "type": "database" }), "path \"auth/x/\" is reserved"),
+        ("sys", json!({ "type": "database" }), "cannot mount \"sys/\""),
+        ("auth/x", json!({ "type": "database" }), "cannot mount \"auth/x/\""),
         (
             "bad",
             json!({ "type": "database", "config": { "default_lease_ttl": "5h", "max_lease_ttl": "1h" } }),
@@ -136,7 +138,8 @@ async fn a_mount_that_cannot_be_is_refused() {
         let answer = server.post(&format!("sys/mounts/{path}"), body).await.expect(400);
         assert_eq!(answer.body["errors"][0].as_str().unwrap().split(';').next(), Some(error));
     }
-    let _ = server.delete("sys/mounts/sys").await.expect(400);
+    let refused = server.delete("sys/mounts/sys").await.expect(400);
+    assert_eq!(refused.errors(), "cannot unmount \"sys/\"");
 }
 
 #[tokio::test]

@@ -78,9 +78,9 @@ pub(super) fn call(
     body: Map<String, Value>,
 ) -> Result<Call, Refusal> {
     refuse_what_would_be_ignored(request)?;
-    let Found { path, operation, name, mount, need, endpoint } = found;
-    // A HEAD must do nothing, and some reads do a lot.
-    let endpoint = if request.method() == Method::HEAD {
+    let Found { path, operation, name, mount, need, lends, endpoint } = found;
+    // A HEAD must do nothing, and some reads create.
+    let endpoint = if request.method() == Method::HEAD && lends {
         endpoint.and(Err(Nowhere::Operation))
     } else {
         endpoint
@@ -105,6 +105,11 @@ pub(super) fn call(
         need,
         endpoint,
     })
+}
+
+/// Tells whether a request came with a token, good or not.
+pub(super) fn has_token(request: &HttpRequest) -> bool {
+    token(request).is_some()
 }
 
 /// Returns the mount that a path goes to, as the audit shows it: `sys/mounts` shows the same accessor.

@@ -2,4 +2,5 @@
 
 pub(super) mod config;
 pub(super) mod creds;
+pub(super) mod reset;
 pub(super) mod roles;

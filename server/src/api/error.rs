@@ -184,7 +184,7 @@ impl From<MountError> for Refusal {
         match error {
             MountError::Admit(error) => error.into(),
             MountError::Store(error) => error.into(),
-            MountError::Bad(_) | MountError::NoMount(_) => bad(error),
+            MountError::Bad(_) | MountError::NoMount(_) | MountError::NoEntry(_) => bad(error),
         }
     }
 }
@@ -196,8 +196,12 @@ impl From<TargetError> for Refusal {
             TargetError::Store(error) => error.into(),
             TargetError::NoTarget(_) | TargetError::Empty => Self::nothing_here(),
             TargetError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
-            TargetError::Bad(_) | TargetError::Moved(_) => bad(error),
-            TargetError::Verify(_) => bad(format!("error creating database object: {error}")),
+            // Vault looks for the plugin before it makes anything of it.
+            TargetError::Bad(ref message) if message == "empty plugin name" => bad(error),
+            TargetError::Moved(_) => bad(error),
+            TargetError::Bad(_) | TargetError::Verify(_) => {
+                bad(format!("error creating database object: {error}"))
+            }
         }
     }
 }
@@ -219,7 +223,12 @@ impl From<TokenError> for Refusal {
         match error {
             TokenError::Admit(error) => error.into(),
             TokenError::Store(error) => error.into(),
-            TokenError::Bad(_) | TokenError::NotRenewable | TokenError::Lease(_) => bad(error),
+            TokenError::BadToken => Self::told(StatusCode::FORBIDDEN, error.to_string()),
+            TokenError::NoAccessor => bad(format!("1 error occurred:\n\t* {error}\n\n")),
+            TokenError::Bad(_)
+            | TokenError::NoToken
+            | TokenError::NotRenewable
+            | TokenError::Lease(_) => bad(error),
         }
     }
 }
@@ -267,6 +276,16 @@ mod tests {
         for cause in [Cause::Rejected, Cause::NeedsOperator] {
             assert_eq!(status(cause), 400, "{cause:?}");
         }
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_is_refused_as_vault_does() {
+        let bad = |message: &str| sent(TargetError::Bad(message.to_owned()));
+        let (status, body) = bad("`connection_url` cannot be empty");
+        assert_eq!(status, 400);
+        assert!(body.contains("error creating database object: `connection_url` cannot"), "{body}");
+        assert_eq!(bad("empty plugin name").1, "{\"errors\":[\"empty plugin name\"]}\n");
+        assert_eq!(sent(TargetError::Empty), (404, "{\"errors\":[]}\n".into()));
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! The route table: which paths there are, what they answer to, and who may come without a token.
+//! Finds out where a request goes: its path, its method, and who may come without a token.
+
+mod tables;
 
 use super::caller::Call;
 use super::envelope::Reply;
 use super::error::Refusal;
-use super::{Broker, database, sys, token};
+use super::{Broker, help};
 use crate::wiring::Server;
 use actix_web::http::StatusCode;
 use leasehold_core::access::policy::Need;
 use leasehold_core::audit::Operation;
 use leasehold_core::tasks::Pending;
 use serde_json::{Map, Value};
-use std::future::ready;
 use std::sync::Arc;
+use tables::{DATABASE, OPEN, SYS, TOKEN};
 
 /// The longest name of a role or a target, in bytes: it is part of a key of the store.
 const NAME_MAX: usize = 512;
@@ -29,9 +31,13 @@ pub(super) struct Open {
 }
 
 /// A path that needs a token.
-struct Route {
+pub(super) struct Route {
     path: &'static str,
     tail: Tail,
+    /// What it is for, in one sentence, for whoever asks with `?help=1`.
+    help: &'static str,
+    /// Whether reading creates something: then there is no HEAD.
+    lends: bool,
     /// What even a request that cannot be parsed needs, so as to be told so.
     need: Need,
     read: Option<Endpoint>,
@@ -56,20 +62,34 @@ enum Tail {
 /// A path that needs no token.
 pub(super) struct OpenRoute {
     path: &'static str,
+    /// Whoever has a token is shown more by the page of the same path that needs one.
+    only_without_token: bool,
     read: Option<OpenEndpoint>,
     update: Option<OpenEndpoint>,
 }
 
-const fn at(path: &'static str, tail: Tail) -> Route {
-    Route { path, tail, need: Need::Policy, read: None, list: None, update: None, delete: None }
-}
-
-/// A path about the caller's own token.
-const fn own(path: &'static str) -> Route {
-    Route { need: Need::OwnToken, ..at(path, Tail::End) }
+const fn at(path: &'static str, tail: Tail, help: &'static str) -> Route {
+    Route {
+        path,
+        tail,
+        help,
+        lends: false,
+        need: Need::Policy,
+        read: None,
+        list: None,
+        update: None,
+        delete: None,
+    }
 }
 
 impl Route {
+    /// To ask needs nothing but a good token.
+    const fn own(self) -> Self {
+        Self { need: Need::OwnToken, ..self }
+    }
+    const fn lends(self) -> Self {
+        Self { lends: true, ..self }
+    }
     const fn read(self, endpoint: Endpoint) -> Self {
         Self { read: Some(endpoint), ..self }
     }
@@ -84,80 +104,6 @@ impl Route {
     }
 }
 
-/// **Invariant:** what is in this list, and nothing else, is answered without a token.
-const OPEN: [OpenRoute; 4] = [
-    OpenRoute {
-        path: "sys/health",
-        read: Some(|open| Box::pin(ready(sys::health::read(open)))),
-        update: None,
-    },
-    OpenRoute {
-        path: "sys/seal-status",
-        read: Some(|open| Box::pin(ready(Ok(sys::seal_status::read(open))))),
-        update: None,
-    },
-    OpenRoute {
-        path: "sys/leader",
-        read: Some(|open| Box::pin(ready(Ok(sys::leader::read(open))))),
-        update: None,
-    },
-    OpenRoute {
-        path: "sys/init",
-        read: Some(|open| Box::pin(ready(Ok(sys::init::read(open))))),
-        update: Some(|open| Box::pin(sys::init::update(open))),
-    },
-];
-
-const SYS: [Route; 12] = [
-    at("sys/mounts", Tail::End).read(|call| Box::pin(sys::mounts::list(call))),
-    at("sys/mounts/", Tail::Before("/tune")).read(|call| Box::pin(sys::mounts::read_tune(call))),
-    at("sys/mounts/", Tail::Rest)
-        .read(|call| Box::pin(sys::mounts::read(call)))
-        .update(|call| Box::pin(sys::mounts::enable(call)))
-        .delete(|call| Box::pin(sys::mounts::disable(call))),
-    at("sys/leases/lookup", Tail::End)
-        .update(|call| Box::pin(sys::leases_lookup::update(call)))
-        .list(|call| Box::pin(sys::leases_list::list(call))),
-    at("sys/leases/lookup/", Tail::Rest)
-        .update(|call| Box::pin(sys::leases_lookup::update(call)))
-        .list(|call| Box::pin(sys::leases_list::list(call))),
-    at("sys/leases/renew", Tail::End).update(|call| Box::pin(sys::leases_renew::update(call))),
-    at("sys/leases/renew/", Tail::Rest).update(|call| Box::pin(sys::leases_renew::update(call))),
-    at("sys/leases/revoke", Tail::End).update(|call| Box::pin(sys::leases_revoke::update(call))),
-    at("sys/leases/revoke/", Tail::Rest).update(|call| Box::pin(sys::leases_revoke::update(call))),
-    at("sys/leases/revoke-prefix/", Tail::Rest)
-        .update(|call| Box::pin(sys::leases_revoke_prefix::update(call))),
-    at("sys/leases/revoke-force/", Tail::Rest)
-        .update(|call| Box::pin(sys::leases_revoke_force::update(call))),
-    at("sys/internal/ui/mounts/", Tail::Rest).read(|call| Box::pin(sys::mounts::preflight(call))),
-];
-
-const TOKEN: [Route; 5] = [
-    at("auth/token/create", Tail::End).update(|call| Box::pin(token::create::update(call))),
-    at("auth/token/create-orphan", Tail::End)
-        .update(|call| Box::pin(token::create::update_orphan(call))),
-    own("auth/token/lookup-self")
-        .read(|call| Box::pin(token::lookup_self::read(call)))
-        .update(|call| Box::pin(token::lookup_self::read(call))),
-    own("auth/token/renew-self").update(|call| Box::pin(token::renew_self::update(call))),
-    own("auth/token/revoke-self").update(|call| Box::pin(token::revoke_self::update(call))),
-];
-
-/// Behind the path of a mount of the type `database`.
-const DATABASE: [Route; 5] = [
-    at("creds/", Tail::Name).read(|call| Box::pin(database::creds::read(call))),
-    at("config", Tail::End).list(|call| Box::pin(database::config::list(call))),
-    at("config/", Tail::Name)
-        .read(|call| Box::pin(database::config::read(call)))
-        .update(|call| Box::pin(database::config::write(call)))
-        .delete(|call| Box::pin(database::config::delete(call))),
-    at("roles", Tail::End).list(|call| Box::pin(database::roles::list(call))),
-    at("roles/", Tail::Name)
-        .read(|call| Box::pin(database::roles::read(call)))
-        .update(|call| Box::pin(database::roles::write(call)))
-        .delete(|call| Box::pin(database::roles::delete(call))),
-];
-
 /// What a path leads to.
 pub(super) struct Found {
     /// The path, as policies and the audit see it.
@@ -168,6 +114,8 @@ pub(super) struct Found {
     /// The mount that it goes to.
     pub(super) mount: String,
     pub(super) need: Need,
+    /// Whether reading creates something.
+    pub(super) lends: bool,
     pub(super) endpoint: Result<Endpoint, Nowhere>,
 }
 
@@ -203,9 +151,11 @@ impl Nowhere {
     }
 }
 
-/// Returns the open route at a path.
-pub(super) fn open(path: &str) -> Option<&'static OpenRoute> {
-    const { &OPEN }.iter().find(|route| route.path == path)
+/// Returns the open route at a path. Some are open only to those who come without a token.
+pub(super) fn open(path: &str, has_token: bool) -> Option<&'static OpenRoute> {
+    const { &OPEN }
+        .iter()
+        .find(|route| route.path == path && !(has_token && route.only_without_token))
 }
 
 impl OpenRoute {
@@ -220,33 +170,81 @@ impl OpenRoute {
 
 /// Finds out where an authenticated request goes.
 pub(super) fn find(broker: &Broker, path: String, operation: Operation) -> Found {
-    let nowhere = |path: String, nowhere| Found {
-        path,
-        operation,
-        name: String::new(),
-        mount: String::new(),
-        need: Need::Policy,
-        endpoint: Err(nowhere),
+    let Some((mount, rest, routes)) = behind(broker, &path) else {
+        return Found::nowhere(path, operation, Nowhere::Mount);
     };
-    let (mount, rest, routes): (_, _, &'static [Route]) = if path.starts_with("sys/") {
-        (String::new(), path.as_str(), const { &SYS })
-    } else if path.starts_with("auth/token/") {
-        (String::new(), path.as_str(), const { &TOKEN })
-    } else {
-        let catalog = broker.catalog();
-        match catalog.route(&path) {
-            Some((entry, rest)) => (entry.mount.record.path.clone(), rest, const { &DATABASE }),
-            None => return nowhere(path, Nowhere::Mount),
+    let Picked { endpoint, need, lends, name } = pick(routes, &rest, operation);
+    Found { path, operation, name, mount, need, lends, endpoint }
+}
+
+/// Finds out who tells what a path is for.
+pub(super) fn find_help(broker: &Broker, path: String) -> Found {
+    let found = behind(broker, &path).map(|(_, rest, routes)| matching(routes, &rest).is_some());
+    let nowhere = match found {
+        None => Nowhere::Mount,
+        Some(false) => Nowhere::Path,
+        Some(true) => {
+            let endpoint: Endpoint = |call| Box::pin(help::read(call));
+            let found = Found::nowhere(path, Operation::Read, Nowhere::Path);
+            return Found { need: Need::OwnToken, endpoint: Ok(endpoint), ..found };
         }
     };
-    let Picked { endpoint, need, name } = pick(routes, rest, operation);
-    Found { path, operation, name, mount, need, endpoint }
+    Found::nowhere(path, Operation::Read, nowhere)
+}
+
+/// Returns what a path is for, and the methods it answers to.
+pub(super) fn described(broker: &Broker, path: &str) -> Option<(&'static str, Vec<&'static str>)> {
+    let (_, rest, routes) = behind(broker, path)?;
+    let (route, _) = matching(routes, &rest)?;
+    Some((route.help, route.methods()))
+}
+
+/// Returns the methods that an open path answers to.
+pub(super) fn open_methods(path: &str) -> Option<Vec<&'static str>> {
+    let route = open(path, false)?;
+    let methods = [("GET", route.read.is_some()), ("HEAD", route.read.is_some())];
+    let writes = [("POST", route.update.is_some()), ("PUT", route.update.is_some())];
+    Some(methods.into_iter().chain(writes).filter(|(_, is)| *is).map(|(name, _)| name).collect())
+}
+
+/// Returns the mount that a path goes to, what follows, and the routes that are there.
+fn behind(broker: &Broker, path: &str) -> Option<(String, String, &'static [Route])> {
+    if path.starts_with("sys/") {
+        return Some((String::new(), path.to_owned(), const { &SYS }));
+    }
+    if path.starts_with("auth/token/") {
+        return Some((String::new(), path.to_owned(), const { &TOKEN }));
+    }
+    let catalog = broker.catalog();
+    let (entry, rest) = catalog.route(path)?;
+    Some((entry.mount.record.path.clone(), rest.to_owned(), const { &DATABASE }))
+}
+
+impl Found {
+    fn nowhere(path: String, operation: Operation, nowhere: Nowhere) -> Self {
+        Self {
+            path,
+            operation,
+            name: String::new(),
+            mount: String::new(),
+            need: Need::Policy,
+            lends: false,
+            endpoint: Err(nowhere),
+        }
+    }
 }
 
 struct Picked {
     endpoint: Result<Endpoint, Nowhere>,
     need: Need,
+    lends: bool,
     name: String,
+}
+
+fn matching<'a>(routes: &'static [Route], path: &'a str) -> Option<(&'static Route, &'a str)> {
+    let at = |path: &'a str| routes.iter().find_map(|route| Some((route, route.matches(path)?)));
+    // What can be listed may be written with a slash.
+    at(path).or_else(|| at(path.strip_suffix('/')?).filter(|(route, _)| route.list.is_some()))
 }
 
 fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
@@ -258,7 +256,7 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
     let Some((route, name)) = found else {
         let folder = operation == Operation::Update && path.ends_with('/');
         let endpoint = Err(if folder { Nowhere::Folder } else { Nowhere::Path });
-        return Picked { endpoint, need: Need::Policy, name: String::new() };
+        return Picked { endpoint, need: Need::Policy, lends: false, name: String::new() };
     };
     let endpoint = match operation {
         Operation::Read => route.read,
@@ -268,10 +266,22 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
         Operation::Revoke => None,
     };
     let endpoint = endpoint.ok_or(Nowhere::Operation);
-    Picked { endpoint, need: route.need, name: name.to_owned() }
+    Picked { endpoint, need: route.need, lends: route.lends, name: name.to_owned() }
 }
 
 impl Route {
+    fn methods(&self) -> Vec<&'static str> {
+        let methods = [
+            ("GET", self.read.is_some() || self.list.is_some()),
+            ("HEAD", self.read.is_some() && !self.lends),
+            ("LIST", self.list.is_some()),
+            ("POST", self.update.is_some()),
+            ("PUT", self.update.is_some()),
+            ("DELETE", self.delete.is_some()),
+        ];
+        methods.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
+    }
+
     /// Returns what a path names, if it is of this route.
     fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(self.path)?;
@@ -325,7 +335,11 @@ mod tests {
             (&DATABASE[..], "config/", Update, Err(Nowhere::Folder)),
             (&SYS[..], "sys/mounts/a/b", Update, named("a/b")),
             (&SYS[..], "sys/mounts/a/b/tune", Read, named("a/b")),
-            (&SYS[..], "sys/mounts/a/tune", Update, Err(Nowhere::Operation)),
+            (&SYS[..], "sys/mounts/a/tune", Update, named("a")),
+            (&SYS[..], "sys/mounts/a/tune", Delete, Err(Nowhere::Operation)),
+            (&SYS[..], "sys/revoke/a/creds/b/c", Update, named("a/creds/b/c")),
+            (&SYS[..], "sys/leases", Read, named("")),
+            (&TOKEN[..], "auth/token/accessors/", List, named("")),
             (&SYS[..], "sys/mounts/", Read, Err(Nowhere::Path)),
             (&SYS[..], "sys/leases/renew/a/creds/b/c", Update, named("a/creds/b/c")),
             (&SYS[..], "sys/leases/revoke-prefix/a/", Update, named("a")),

@@ -1,14 +1,18 @@
 //! `sys/`: the server itself, its mounts, and its leases.
 
+pub(super) mod auth;
 pub(super) mod health;
 pub(super) mod init;
+pub(super) mod internal_ui;
 pub(super) mod leader;
+pub(super) mod leases_failed;
 pub(super) mod leases_list;
 pub(super) mod leases_lookup;
 pub(super) mod leases_renew;
 pub(super) mod leases_revoke;
 pub(super) mod leases_revoke_force;
 pub(super) mod leases_revoke_prefix;
+pub(super) mod leases_tidy;
 pub(super) mod mounts;
 pub(super) mod seal_status;
 

@@ -5,7 +5,7 @@ use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
 use actix_web::http::StatusCode;
-use leasehold_core::broker::MountWrite;
+use leasehold_core::broker::{MountTune, MountWrite};
 use leasehold_core::duration::parse_seconds;
 use leasehold_core::store::mounts::Mount;
 use serde_json::{Map, Value, json};
@@ -27,25 +27,6 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     Ok(Envelope::with_data_on_top(call.id(), found))
 }
 
-/// What `vault kv` and some libraries ask for before anything else.
-pub(in crate::api) async fn preflight(call: &Call) -> Result<Reply, Refusal> {
-    // A path below a mount is asked for as well.
-    let catalog = call.broker.catalog();
-    let path = format!("{}/", call.name);
-    let at = catalog.route(&path).map(|(entry, _)| entry.mount.record.clone());
-    call.broker.list_mounts(&call.request).await?;
-
-    let mount = at.ok_or_else(|| {
-        let message = format!(
-            "preflight capability check returned 403, please ensure client's policies grant access to path {path:?}"
-        );
-        Refusal::told(StatusCode::FORBIDDEN, message)
-    })?;
-    let mut data = shown(&mount);
-    data.insert("path".to_owned(), json!(mount.path));
-    Ok(Envelope::to(call.id()).data(data).reply())
-}
-
 pub(in crate::api) async fn read_tune(call: &Call) -> Result<Reply, Refusal> {
     let found = find(call).await?;
 
@@ -65,6 +46,20 @@ pub(in crate::api) async fn read_tune(call: &Call) -> Result<Reply, Refusal> {
         tune.extend(value.map(|value| (name.to_owned(), value.clone())));
     }
     Ok(Envelope::with_data_on_top(call.id(), tune))
+}
+
+/// What is not named stays as it is.
+pub(in crate::api) async fn tune(call: &Call) -> Result<Reply, Refusal> {
+    let fields = call.fields();
+    let tune = tuning(&fields)?;
+    let ignored = fields.ignored();
+
+    call.broker.tune_mount(&call.request, &call.name, tune).await?;
+
+    // A setting that has no effect must not look as if it had.
+    Ok(ignored.map_or_else(Reply::done, |warning| {
+        Envelope::<()>::to(call.id()).warnings([warning]).reply()
+    }))
 }
 
 pub(in crate::api) async fn enable(call: &Call) -> Result<Reply, Refusal> {
@@ -97,6 +92,21 @@ async fn find(call: &Call) -> Result<Map<String, Value>, Refusal> {
     })
 }
 
+fn tuning(fields: &Fields<'_>) -> Result<MountTune, Refusal> {
+    let ttl = |name: &'static str| match fields.text(name)?.as_deref() {
+        None => Ok(None),
+        // Vault's ways to say: the system's.
+        Some("" | "system") => Ok(Some(Duration::ZERO)),
+        Some(_) => fields.span(name).map_err(|error| Refusal::bad(error.to_string())),
+    };
+    Ok(MountTune {
+        description: fields.text("description")?,
+        default_lease_ttl: ttl("default_lease_ttl")?,
+        max_lease_ttl: ttl("max_lease_ttl")?,
+        options: fields.object("options")?.cloned(),
+    })
+}
+
 fn wanted(path: &str, fields: &Fields<'_>) -> Result<MountWrite, Refusal> {
     let none = Map::new();
     let config = fields.object("config")?.unwrap_or(&none);
@@ -123,7 +133,7 @@ fn wanted(path: &str, fields: &Fields<'_>) -> Result<MountWrite, Refusal> {
 }
 
 /// A mount as Vault's clients know it.
-fn shown(mount: &Mount) -> Map<String, Value> {
+pub(super) fn shown(mount: &Mount) -> Map<String, Value> {
     let id = mount.id.bytes();
     let mut shown = described(&mount.kind, &mount.description, id);
     shown.insert(
@@ -141,22 +151,39 @@ fn shown(mount: &Mount) -> Map<String, Value> {
 }
 
 /// What is always there.
-fn system(call: &Call) -> Map<String, Value> {
+pub(super) fn system(call: &Call) -> Map<String, Value> {
     let description = "system endpoints used for control, policy and debugging";
     let mut shown = described("system", description, call.broker.installation().bytes());
     shown.insert("seal_wrap".to_owned(), json!(true));
     shown
 }
 
+/// The auth method that is always there.
+pub(super) fn tokens(call: &Call) -> Map<String, Value> {
+    let mut id = *call.broker.installation().bytes();
+    // One installation, one such method: its id is the installation's, told apart from that of `sys/`.
+    id.iter_mut().skip(10).for_each(|byte| *byte = !*byte);
+    let mut shown = described("token", "token based credentials", &id);
+    shown.insert("accessor".to_owned(), json!(accessor("auth_token", &id)));
+    if let Some(Value::Object(config)) = shown.get_mut("config") {
+        config.insert("token_type".to_owned(), json!("default-service"));
+    }
+    shown
+}
+
+/// Names a mount to Vault's clients.
+pub(super) fn accessor(kind: &str, id: &[u8; 16]) -> String {
+    // The first half of an id is the time: mounts made in one go would look alike.
+    let hex = uuid::Uuid::from_bytes(*id).simple().to_string();
+    format!("{kind}_{}", hex.get(24..).unwrap_or_default())
+}
+
 fn described(kind: &str, description: &str, id: &[u8; 16]) -> Map<String, Value> {
     let uuid = uuid::Uuid::from_bytes(*id);
-    // The first half of an id is the time: mounts made in one go would look alike.
-    let hex = uuid.simple().to_string();
-    let accessor = hex.get(24..).unwrap_or_default();
     Map::from_iter([
         ("type".to_owned(), json!(kind)),
         ("description".to_owned(), json!(description)),
-        ("accessor".to_owned(), json!(format!("{kind}_{accessor}"))),
+        ("accessor".to_owned(), json!(accessor(kind, id))),
         ("uuid".to_owned(), json!(uuid.to_string())),
         (
             "config".to_owned(),

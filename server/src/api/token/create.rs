@@ -5,9 +5,10 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
-use leasehold_core::broker::TokenRequest;
+use leasehold_core::broker::{TokenKind, TokenRequest};
 use leasehold_core::duration::DurationError;
 use leasehold_core::secret::SecretText;
+use serde_json::Value;
 use std::time::Duration;
 
 pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
@@ -20,24 +21,29 @@ pub(in crate::api) async fn update_orphan(call: &Call) -> Result<Reply, Refusal>
 
 async fn create(call: &Call, orphan: bool) -> Result<Reply, Refusal> {
     let fields = call.fields();
-    let mut wanted = wanted(&fields)?;
+    let mut wanted = wanted(call, &fields)?;
     wanted.no_parent |= orphan;
 
     let made = call.broker.create_token(&call.request, wanted).await?;
 
     Ok(Envelope::<()>::to(call.id())
-        .auth(shown::auth(&made.token, &made.text, made.token.issued_at))
+        .auth(shown::auth(
+            &made.token,
+            &made.text,
+            made.token.issued_at,
+            made.token.num_uses.into(),
+        ))
         .warnings(made.warnings)
         .warnings(fields.ignored())
         .reply())
 }
 
-fn wanted(fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {
-    match fields.text("type")?.as_deref() {
-        None | Some("" | "service" | "default" | "default-service") => {}
-        Some("batch") => return Err(Refusal::bad("batch tokens are not supported yet")),
+fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {
+    let kind = match fields.text("type")?.as_deref() {
+        None | Some("" | "service" | "default" | "default-service") => TokenKind::Service,
+        Some("batch") => TokenKind::Batch,
         Some(_) => return Err(Refusal::bad("invalid 'token_type' value")),
-    }
+    };
     if fields.text("entity_alias")?.is_some_and(|alias| !alias.is_empty()) {
         let message = "'entity_alias' is only allowed in combination with token role";
         return Err(Refusal::bad(message));
@@ -55,7 +61,7 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {
     let lease = span(fields, "lease")?;
     Ok(TokenRequest {
         id,
-        policies: fields.texts("policies")?.unwrap_or_default().iter().map(|p| policy(p)).collect(),
+        policies: policies(call, fields)?,
         no_default_policy: fields.flag("no_default_policy")?.unwrap_or(false),
         meta: fields.pairs("meta")?,
         no_parent: fields.flag("no_parent")?.unwrap_or(false),
@@ -67,6 +73,7 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {
         explicit_max_ttl: span(fields, "explicit_max_ttl")?.unwrap_or_default(),
         period: span(fields, "period")?.unwrap_or_default(),
         num_uses: u32::try_from(num_uses).unwrap_or(u32::MAX),
+        kind,
         not_renewable: !fields.flag("renewable")?.unwrap_or(true),
     })
 }
@@ -82,6 +89,15 @@ fn span(fields: &Fields<'_>, name: &'static str) -> Result<Option<Duration>, Ref
         | DurationError::UnknownUnit { .. }
         | DurationError::NoDuration => Refusal::bad(error.to_string()),
     })
+}
+
+/// Reads the policies. Here a single text is one name, commas and all, as in Vault.
+fn policies(call: &Call, fields: &Fields<'_>) -> Result<Vec<String>, Refusal> {
+    let listed = fields.texts("policies")?.unwrap_or_default();
+    let written = call.request.asked.data.as_ref().and_then(|data| data.get("policies"));
+    let single = written.and_then(Value::as_str).map(|name| vec![name.to_owned()]);
+    let names = single.unwrap_or(listed).iter().map(|name| policy(name)).collect::<Vec<_>>();
+    Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
 }
 
 /// A policy has one name, whichever way it is written.

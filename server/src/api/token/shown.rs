@@ -1,15 +1,15 @@
 //! Tokens as their holders see them. One of the two places where secrets are put into answers.
 
-use crate::api::caller::Call;
 use crate::api::envelope::Reply;
 use actix_web::http::StatusCode;
 use leasehold_core::access::token::Token;
+use leasehold_core::broker::TokenView;
 use leasehold_core::secret::SecretText;
 use leasehold_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The `auth` part of an answer.
-pub(super) fn auth(token: &Token, text: &SecretText, since: Timestamp) -> Value {
+pub(super) fn auth(token: &Token, text: &SecretText, since: Timestamp, uses_left: i64) -> Value {
     let metadata = (!token.meta.is_empty()).then_some(&token.meta);
     json!({
         "client_token": text.reveal(),
@@ -23,13 +23,18 @@ pub(super) fn auth(token: &Token, text: &SecretText, since: Timestamp) -> Value 
         "token_type": "service",
         "orphan": token.parent.is_none(),
         "mfa_requirement": null,
-        "num_uses": token.num_uses,
+        "num_uses": uses_left,
     })
 }
 
-/// All that is known of the caller's own token.
-pub(super) fn looked_up(call: &Call, token: &Token) -> Map<String, Value> {
-    let id = call.request.token.as_ref().map_or("", SecretText::reveal);
+/// Shown in place of a text that the caller does not know.
+pub(super) fn no_text() -> SecretText {
+    SecretText::new(String::new())
+}
+
+/// All that is known of a token.
+pub(super) fn looked_up(seen: &TokenView, text: &SecretText, now: Timestamp) -> Map<String, Value> {
+    let token = &seen.token;
     let meta = (!token.meta.is_empty()).then_some(&token.meta);
     let mut data = Map::from_iter([
         ("accessor".to_owned(), json!(token.accessor.to_string())),
@@ -39,15 +44,15 @@ pub(super) fn looked_up(call: &Call, token: &Token) -> Map<String, Value> {
         ("entity_id".to_owned(), json!("")),
         ("expire_time".to_owned(), json!(token.term.map(|term| term.lapses_at().rfc3339()))),
         ("explicit_max_ttl".to_owned(), json!(token.explicit_max_ttl.as_secs())),
-        ("id".to_owned(), json!(id)),
+        ("id".to_owned(), json!(text.reveal())),
         ("issue_time".to_owned(), json!(token.issued_at.rfc3339())),
         ("meta".to_owned(), json!(meta)),
-        ("num_uses".to_owned(), json!(token.num_uses)),
+        ("num_uses".to_owned(), json!(seen.uses_left)),
         ("orphan".to_owned(), json!(token.parent.is_none())),
         ("path".to_owned(), json!(token.path)),
         ("policies".to_owned(), json!(token.policies)),
         ("renewable".to_owned(), json!(token.renewable)),
-        ("ttl".to_owned(), json!(token.seconds_left(call.broker.now()))),
+        ("ttl".to_owned(), json!(token.seconds_left(now))),
         ("type".to_owned(), json!("service")),
     ]);
     if let Some(renewed_at) = token.renewed_at {

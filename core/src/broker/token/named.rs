@@ -1,0 +1,188 @@
+//! Shows, renews and ends a token that the request names: the caller's own, or another by its text or accessor.
+
+use super::super::authenticate::{AdmitError, Caller, Recorded};
+use super::super::{Broker, Request};
+use super::TokenError;
+use super::ending::Children;
+use crate::access::policy::Need;
+use crate::access::token::{Token, key_of};
+use crate::audit::Answer;
+use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
+use crate::secret::SecretText;
+use crate::store::records::Found;
+use crate::store::tokens::TokenKey;
+use crate::store::{Key, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which token a request is about.
+#[derive(Debug)]
+pub enum WhichToken {
+    /// The caller's.
+    Own,
+    /// The caller's, asked for where any other could be.
+    Unnamed,
+    /// The one with this text.
+    Text(SecretText),
+    /// The one with this accessor, as it was written.
+    Accessor(String),
+}
+
+/// A token as it is now.
+#[derive(Clone, Debug)]
+pub struct TokenView {
+    /// What is kept of it.
+    pub token: Token,
+    /// How many requests it is good for; 0 for any number, -1 if this one was the last.
+    pub uses_left: i64,
+}
+
+impl Recorded for TokenView {
+    fn recorded(&self) -> Answer {
+        self.token.recorded()
+    }
+}
+
+impl WhichToken {
+    /// To ask for one's own token needs nothing but that it is good.
+    fn need(&self) -> Need {
+        match self {
+            Self::Own => Need::OwnToken,
+            Self::Unnamed | Self::Text(_) | Self::Accessor(_) => Need::Policy,
+        }
+    }
+}
+
+impl Broker {
+    /// Shows a token.
+    pub async fn lookup_token(
+        self: &Arc<Self>,
+        request: &Request,
+        which: &WhichToken,
+    ) -> Result<TokenView, TokenError> {
+        self.served(request, which.need(), async |caller: Caller| {
+            let found = self.named(which, &caller).await?;
+            let found = found.ok_or(match which {
+                WhichToken::Own | WhichToken::Unnamed => AdmitError::BadToken.into(),
+                WhichToken::Text(_) => TokenError::BadToken,
+                WhichToken::Accessor(_) => TokenError::NoAccessor,
+            })?;
+            self.seen(found.record).await
+        })
+        .await
+    }
+
+    /// Starts the term of a token again.
+    pub async fn renew_token(
+        self: &Arc<Self>,
+        request: &Request,
+        which: &WhichToken,
+        increment: Option<Duration>,
+    ) -> Result<TokenView, TokenError> {
+        self.served(request, which.need(), async |caller: Caller| {
+            let found = self.named(which, &caller).await?;
+            let found = found.ok_or(match which {
+                WhichToken::Own | WhichToken::Unnamed => AdmitError::BadToken.into(),
+                WhichToken::Text(_) => TokenError::NoToken,
+                WhichToken::Accessor(_) => TokenError::NoAccessor,
+            })?;
+            let renewed = self.store_renewed(&found.record.key, increment).await?;
+            self.seen(renewed).await
+        })
+        .await
+    }
+
+    /// Ends a token. It is good for nothing once this returns; what was lent to it is revoked next. Tells whether
+    /// there was one.
+    pub async fn revoke_token(
+        self: &Arc<Self>,
+        request: &Request,
+        which: &WhichToken,
+        children: Children,
+    ) -> Result<bool, TokenError> {
+        self.served(request, which.need(), async |caller: Caller| {
+            let Some(found) = self.named(which, &caller).await? else { return Ok(false) };
+            self.end_token(&found.record.key, children).await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Lists the accessors of all tokens that are good, in the order they were made.
+    pub async fn list_accessors(
+        self: &Arc<Self>,
+        request: &Request,
+    ) -> Result<Vec<String>, TokenError> {
+        self.served(request, Need::Policy, async |_| {
+            let now = self.clock.now();
+            let mut accessors = Vec::new();
+            let mut from = Some(Key::default());
+            while let Some(start) = from {
+                let (tokens, next) = self.records.tokens(&start, READ_CHUNK).await?;
+                let held = tokens.iter().filter(|token| token.is_held(now));
+                accessors.extend(held.map(|token| token.accessor));
+                from = next;
+            }
+            accessors.sort_unstable();
+            Ok(accessors.iter().map(ToString::to_string).collect())
+        })
+        .await
+    }
+
+    /// Returns the token that is meant, if it is good.
+    async fn named(
+        &self,
+        which: &WhichToken,
+        caller: &Caller,
+    ) -> Result<Option<Found<Token>>, StoreError> {
+        let found = match which {
+            WhichToken::Own | WhichToken::Unnamed => Some((*caller.token).clone()),
+            WhichToken::Text(text) => self.records.token(&key_of(&self.token_key, text)).await?,
+            WhichToken::Accessor(accessor) => match accessor.parse() {
+                Ok(accessor) => self.records.token_by_accessor(accessor).await?,
+                Err(_) => None,
+            },
+        };
+        let now = self.clock.now();
+        Ok(found.filter(|found| found.record.is_held(now)))
+    }
+
+    async fn seen(&self, token: Token) -> Result<TokenView, TokenError> {
+        let left =
+            if token.num_uses > 0 { self.records.uses_left(&token.key).await? } else { None };
+        let uses_left = match left {
+            Some(0) => -1,
+            Some(left) => i64::from(left),
+            None => i64::from(token.num_uses),
+        };
+        Ok(TokenView { token, uses_left })
+    }
+
+    async fn store_renewed(
+        &self,
+        key: &TokenKey,
+        increment: Option<Duration>,
+    ) -> Result<Token, TokenError> {
+        for _ in 0..CONFLICT_TRIES {
+            let was = self.records.token(key).await?.ok_or(AdmitError::BadToken)?;
+            if !was.record.renewable {
+                return Err(TokenError::NotRenewable);
+            }
+            let asked = increment.filter(|increment| !increment.is_zero());
+            let renewed =
+                was.record.clone().renew(asked, self.limits.max_lease_ttl, self.clock.now())?;
+            match self.keep_token(&was, &renewed).await {
+                Ok(_) => return Ok(renewed),
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+}
+
+impl Recorded for bool {
+    fn recorded(&self) -> Answer {
+        Answer::default()
+    }
+}

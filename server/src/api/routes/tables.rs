@@ -1,0 +1,269 @@
+//! The route tables: which paths there are, and what they answer to.
+
+use super::{OpenRoute, Route, Tail, at};
+use crate::api::{database, sys, token};
+use std::future::ready;
+
+/// **Invariant:** what is in this list, and nothing else, is answered without a token.
+pub(super) const OPEN: [OpenRoute; 5] = [
+    OpenRoute {
+        path: "sys/health",
+        only_without_token: false,
+        read: Some(|open| Box::pin(ready(sys::health::read(open)))),
+        update: None,
+    },
+    OpenRoute {
+        path: "sys/seal-status",
+        only_without_token: false,
+        read: Some(|open| Box::pin(ready(Ok(sys::seal_status::read(open))))),
+        update: None,
+    },
+    OpenRoute {
+        path: "sys/leader",
+        only_without_token: false,
+        read: Some(|open| Box::pin(ready(Ok(sys::leader::read(open))))),
+        update: None,
+    },
+    OpenRoute {
+        path: "sys/init",
+        only_without_token: false,
+        read: Some(|open| Box::pin(ready(Ok(sys::init::read(open))))),
+        update: Some(|open| Box::pin(sys::init::update(open))),
+    },
+    OpenRoute {
+        path: "sys/internal/ui/mounts",
+        only_without_token: true,
+        read: Some(|open| Box::pin(ready(Ok(sys::internal_ui::list_without_token(open))))),
+        update: None,
+    },
+];
+
+pub(super) const SYS: [Route; 23] = [
+    at(
+        "sys/mounts",
+        Tail::End,
+        "Lists the mounts.",
+    )
+    .read(|call| Box::pin(sys::mounts::list(call))),
+    at(
+        "sys/mounts/",
+        Tail::Before("/tune"),
+        "Reads or changes how a mount is described and how long its leases live.",
+    )
+    .read(|call| Box::pin(sys::mounts::read_tune(call)))
+    .update(|call| Box::pin(sys::mounts::tune(call))),
+    at(
+        "sys/mounts/",
+        Tail::Rest,
+        "Enables, shows or disables a mount.",
+    )
+    .read(|call| Box::pin(sys::mounts::read(call)))
+    .update(|call| Box::pin(sys::mounts::enable(call)))
+    .delete(|call| Box::pin(sys::mounts::disable(call))),
+    at(
+        "sys/auth",
+        Tail::End,
+        "Lists the auth methods.",
+    )
+    .read(|call| Box::pin(sys::auth::list(call))),
+    at(
+        "sys/leases",
+        Tail::End,
+        "Lists leases whose credentials could not be removed yet; `type` must be `irrevocable`.",
+    )
+    .read(|call| Box::pin(sys::leases_failed::list(call))),
+    at(
+        "sys/leases/count",
+        Tail::End,
+        "Counts leases whose credentials could not be removed yet; `type` must be `irrevocable`.",
+    )
+    .read(|call| Box::pin(sys::leases_failed::count(call))),
+    at(
+        "sys/leases/tidy",
+        Tail::End,
+        "Looks at once at what is looked at by itself now and then.",
+    )
+    .update(|call| Box::pin(sys::leases_tidy::update(call))),
+    at(
+        "sys/leases/lookup",
+        Tail::End,
+        "Shows the lease in `lease_id`, or lists what is under a prefix.",
+    )
+    .update(|call| Box::pin(sys::leases_lookup::update(call)))
+    .list(|call| Box::pin(sys::leases_list::list(call))),
+    at(
+        "sys/leases/lookup/",
+        Tail::Rest,
+        "Shows a lease, or lists what is under a prefix.",
+    )
+    .update(|call| Box::pin(sys::leases_lookup::update(call)))
+    .list(|call| Box::pin(sys::leases_list::list(call))),
+    at(
+        "sys/leases/renew",
+        Tail::End,
+        "Starts the term of the lease in `lease_id` again, by `increment` if that is given.",
+    )
+    .update(|call| Box::pin(sys::leases_renew::update(call))),
+    at(
+        "sys/leases/renew/",
+        Tail::Rest,
+        "Starts the term of a lease again, by `increment` if that is given.",
+    )
+    .update(|call| Box::pin(sys::leases_renew::update(call))),
+    at(
+        "sys/leases/revoke",
+        Tail::End,
+        "Revokes the lease in `lease_id`.",
+    )
+    .update(|call| Box::pin(sys::leases_revoke::update(call))),
+    at(
+        "sys/leases/revoke/",
+        Tail::Rest,
+        "Revokes a lease.",
+    )
+    .update(|call| Box::pin(sys::leases_revoke::update(call))),
+    at(
+        "sys/leases/revoke-prefix/",
+        Tail::Rest,
+        "Revokes all leases under a prefix.",
+    )
+    .update(|call| Box::pin(sys::leases_revoke_prefix::update(call))),
+    at(
+        "sys/leases/revoke-force/",
+        Tail::Rest,
+        "Revokes all leases under a prefix, without error if a target fails; what failed is tried again.",
+    )
+    .update(|call| Box::pin(sys::leases_revoke_force::update(call))),
+    at(
+        "sys/renew",
+        Tail::End,
+        "Starts the term of the lease in `lease_id` again, by `increment` if that is given. An old path of the same under `sys/leases/`.",
+    )
+    .update(|call| Box::pin(sys::leases_renew::update(call))),
+    at(
+        "sys/renew/",
+        Tail::Rest,
+        "Starts the term of a lease again, by `increment` if that is given. An old path of the same under `sys/leases/`.",
+    )
+    .update(|call| Box::pin(sys::leases_renew::update(call))),
+    at(
+        "sys/revoke",
+        Tail::End,
+        "Revokes the lease in `lease_id`. An old path of the same under `sys/leases/`.",
+    )
+    .update(|call| Box::pin(sys::leases_revoke::update(call))),
+    at(
+        "sys/revoke/",
+        Tail::Rest,
+        "Revokes a lease. An old path of the same under `sys/leases/`.",
+    )
+    .update(|call| Box::pin(sys::leases_revoke::update(call))),
+    at(
+        "sys/revoke-prefix/",
+        Tail::Rest,
+        "Revokes all leases under a prefix. An old path of the same under `sys/leases/`.",
+    )
+    .update(|call| Box::pin(sys::leases_revoke_prefix::update(call))),
+    at(
+        "sys/revoke-force/",
+        Tail::Rest,
+        "Revokes all leases under a prefix, without error if a target fails; what failed is tried again. An old path of the same under `sys/leases/`.",
+    )
+    .update(|call| Box::pin(sys::leases_revoke_force::update(call))),
+    at(
+        "sys/internal/ui/mounts",
+        Tail::End,
+        "Lists the mounts that the caller may use.",
+    ).own()
+    .read(|call| Box::pin(sys::internal_ui::list(call))),
+    at(
+        "sys/internal/ui/mounts/",
+        Tail::Rest,
+        "Shows the mount that a path goes to.",
+    ).own()
+    .read(|call| Box::pin(sys::internal_ui::read(call))),
+];
+
+pub(super) const TOKEN: [Route; 14] = [
+    at("auth/token/create", Tail::End, "Makes a token that ends with the caller's.")
+        .update(|call| Box::pin(token::create::update(call))),
+    at("auth/token/create-orphan", Tail::End, "Makes a token that does not end with the caller's.")
+        .update(|call| Box::pin(token::create::update_orphan(call))),
+    at("auth/token/accessors", Tail::End, "Lists the accessors of all tokens.")
+        .list(|call| Box::pin(token::accessors::list(call))),
+    at("auth/token/lookup", Tail::End, "Shows the token in `token`, or the caller's own.")
+        .read(|call| Box::pin(token::lookup::by_its_text(call)))
+        .update(|call| Box::pin(token::lookup::by_its_text(call))),
+    at("auth/token/lookup-accessor", Tail::End, "Shows the token with the accessor in `accessor`.")
+        .update(|call| Box::pin(token::lookup::by_its_accessor(call))),
+    at("auth/token/lookup-self", Tail::End, "Shows the caller's own token.")
+        .own()
+        .read(|call| Box::pin(token::lookup::own(call)))
+        .update(|call| Box::pin(token::lookup::own(call))),
+    at(
+        "auth/token/renew",
+        Tail::End,
+        "Starts the term of the token in `token` again, by `increment` if that is given.",
+    )
+    .update(|call| Box::pin(token::renew::by_its_text(call))),
+    at(
+        "auth/token/renew-accessor",
+        Tail::End,
+        "Starts the term of the token with the accessor in `accessor` again.",
+    )
+    .update(|call| Box::pin(token::renew::by_its_accessor(call))),
+    at("auth/token/renew-self", Tail::End, "Starts the term of the caller's own token again.")
+        .own()
+        .update(|call| Box::pin(token::renew::own(call))),
+    at(
+        "auth/token/revoke",
+        Tail::End,
+        "Ends the token in `token` with all that it made and was lent.",
+    )
+    .update(|call| Box::pin(token::revoke::by_its_text(call))),
+    at(
+        "auth/token/revoke-accessor",
+        Tail::End,
+        "Ends the token with the accessor in `accessor` with all that it made and was lent.",
+    )
+    .update(|call| Box::pin(token::revoke::by_its_accessor(call))),
+    at(
+        "auth/token/revoke-orphan",
+        Tail::End,
+        "Ends the token in `token`; the tokens that it made live on.",
+    )
+    .update(|call| Box::pin(token::revoke::but_not_its_children(call))),
+    at(
+        "auth/token/revoke-self",
+        Tail::End,
+        "Ends the caller's own token with all that it made and was lent.",
+    )
+    .own()
+    .update(|call| Box::pin(token::revoke::own(call))),
+    at("auth/token/tidy", Tail::End, "Looks at once at what is looked at by itself now and then.")
+        .update(|call| Box::pin(token::tidy::update(call))),
+];
+
+/// Behind the path of a mount of the type `database`.
+pub(super) const DATABASE: [Route; 6] = [
+    at("creds/", Tail::Name, "Lends a credential of a role.")
+        .lends()
+        .read(|call| Box::pin(database::creds::read(call))),
+    at("config", Tail::End, "Lists the targets.")
+        .list(|call| Box::pin(database::config::list(call))),
+    at("config/", Tail::Name, "Writes, shows or deletes a target.")
+        .read(|call| Box::pin(database::config::read(call)))
+        .update(|call| Box::pin(database::config::write(call)))
+        .delete(|call| Box::pin(database::config::delete(call))),
+    at(
+        "reset/",
+        Tail::Name,
+        "Closes the connections to a target; they are opened anew when needed.",
+    )
+    .update(|call| Box::pin(database::reset::update(call))),
+    at("roles", Tail::End, "Lists the roles.").list(|call| Box::pin(database::roles::list(call))),
+    at("roles/", Tail::Name, "Writes, shows or deletes a role.")
+        .read(|call| Box::pin(database::roles::read(call)))
+        .update(|call| Box::pin(database::roles::write(call)))
+        .delete(|call| Box::pin(database::roles::delete(call))),
+];

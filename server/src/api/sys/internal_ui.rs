@@ -1,0 +1,56 @@
+//! `GET sys/internal/ui/mounts` and `…/mounts/:path`: the mounts that the caller may use. `vault kv` and some
+//! libraries ask for one before anything else.
+
+use super::mounts::{shown, system, tokens};
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply, request_id};
+use crate::api::error::Refusal;
+use crate::api::routes::Open;
+use actix_web::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
+    let visible = call.broker.visible_mounts(&call.request).await?;
+
+    let (mut auth, mut secret) = (Map::new(), Map::new());
+    if let Some(entries) = visible {
+        auth.insert("token/".to_owned(), Value::Object(tokens(call)));
+        secret.insert("sys/".to_owned(), Value::Object(system(call)));
+        let mounts = entries.iter().map(|entry| &entry.mount.record);
+        secret.extend(mounts.map(|mount| (mount.path.clone(), Value::Object(shown(mount)))));
+    }
+    Ok(Envelope::to(call.id()).data(json!({ "auth": auth, "secret": secret })).reply())
+}
+
+/// Whoever comes without a token is shown the mounts that are for everybody: none.
+pub(in crate::api) fn list_without_token(open: &Open) -> Reply {
+    let id = request_id(open.server.chance());
+    Envelope::to(&id).data(json!({ "auth": {}, "secret": {} })).reply()
+}
+
+/// The path may be that of a mount or lie below it.
+pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
+    let visible = call.broker.visible_mounts(&call.request).await?;
+
+    let path = format!("{}/", call.name);
+    let found = visible.and_then(|entries| {
+        if path.starts_with("sys/") {
+            return Some(("sys/".to_owned(), system(call)));
+        }
+        if path.starts_with("auth/token/") {
+            return Some(("auth/token/".to_owned(), tokens(call)));
+        }
+        let mounts = entries.iter().map(|entry| &entry.mount.record);
+        let mount = mounts.into_iter().find(|mount| path.starts_with(&mount.path))?;
+        Some((mount.path.clone(), shown(mount)))
+    });
+    // What is not there and what is not for the caller look the same.
+    let (at, mut data) = found.ok_or_else(|| {
+        let message = format!(
+            "preflight capability check returned 403, please ensure client's policies grant access to path {path:?}"
+        );
+        Refusal::told(StatusCode::FORBIDDEN, message)
+    })?;
+    data.insert("path".to_owned(), json!(at));
+    Ok(Envelope::to(call.id()).data(data).reply())
+}
