@@ -17,6 +17,7 @@ const ENVELOPE_RARE: [&str; 3] = ["auth", "wrap_info", "mount_type"];
 #[derive(Debug)]
 pub(crate) struct Answer {
     body: Option<Value>,
+    raw: String,
     queued: bool,
 }
 
@@ -30,12 +31,17 @@ struct Row {
 impl Answer {
     /// An answer with this body.
     pub(crate) fn new(body: Value) -> Self {
-        Self { body: Some(body), queued: false }
+        Self { body: Some(body), raw: String::new(), queued: false }
     }
 
     /// An answer without a body.
     pub(crate) fn empty() -> Self {
-        Self { body: None, queued: false }
+        Self { body: None, raw: String::new(), queued: false }
+    }
+
+    /// Notes the body as it came, letter for letter.
+    pub(crate) fn raw(self, text: &[u8]) -> Self {
+        Self { raw: String::from_utf8_lossy(text).into_owned(), ..self }
     }
 
     /// Notes whether the server will do what was asked only later.
@@ -71,6 +77,19 @@ impl Answer {
         if is_envelope(body) { body.get("data").filter(|data| !data.is_null()) } else { Some(body) }
     }
 
+    /// Tells whether the answer is an envelope whose content lies open, not in a wrapping token.
+    pub(crate) fn is_open(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| {
+            is_envelope(body) && body.get("wrap_info").is_none_or(Value::is_null)
+        })
+    }
+
+    /// Returns the id of the lease that came with the answer.
+    pub(crate) fn lease_id(&self) -> Option<String> {
+        let id = self.body.as_ref()?.get("lease_id")?.as_str()?;
+        (!id.is_empty()).then(|| id.to_owned())
+    }
+
     /// Returns the keys of a list.
     pub(crate) fn keys(&self) -> Option<&Vec<Value>> {
         self.data()?.get("keys")?.as_array()
@@ -78,15 +97,28 @@ impl Answer {
 
     /// Shows the whole answer.
     pub(crate) fn show(&self, format: Format, output: &mut Output) {
-        match (&self.body, format) {
-            (Some(body), Format::Json) if is_envelope(body) => output.json(&Envelope(body)),
-            (Some(body), Format::Json) => output.json(body),
-            (Some(_), Format::Table) => {
-                self.warn(output);
-                let rows = self.rows().into_iter().map(|row| vec![row.key, row.shown]);
-                output.table(&["Key", "Value"], &rows.collect::<Vec<_>>());
-            }
-            (None, Format::Json | Format::Table) => {}
+        let Some(body) = &self.body else {
+            return;
+        };
+        if format == Format::Table {
+            self.warn(output);
+            let rows = self.rows().into_iter().map(|row| vec![row.key, row.shown]);
+            output.table(&["Key", "Value"], &rows.collect::<Vec<_>>());
+        } else if is_envelope(body) {
+            self.show_part(&Envelope(body), format, output);
+        } else {
+            self.show_part(body, format, output);
+        }
+    }
+
+    /// Shows the part of the answer that the command is about, in a form for programs; the raw form
+    /// is always the whole. A table is for the command to make.
+    pub(crate) fn show_part(&self, part: &impl Serialize, format: Format, output: &mut Output) {
+        match format {
+            Format::Json => output.json(part),
+            Format::Yaml => output.yaml(part),
+            Format::Raw => output.value(self.raw.trim_end()),
+            Format::Table => {}
         }
     }
 
@@ -108,8 +140,9 @@ impl Answer {
         };
         self.warn(output);
         match format {
-            Format::Table => output.value(&plain(&value)),
+            Format::Table | Format::Raw => output.value(&plain(&value)),
             Format::Json => output.json(&value),
+            Format::Yaml => output.yaml(&value),
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-vault-token");
 /// Proxies that guard against forged requests let only those with this header pass.
 const REQUEST_HEADER: HeaderName = HeaderName::from_static("x-vault-request");
 
+const WRAP_HEADER: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
+
 /// A server, and what it takes to ask it.
 pub(crate) struct Client {
     runtime: tokio::runtime::Runtime,
@@ -35,6 +37,7 @@ pub(crate) struct Client {
     /// The `Host` to name, where the URL names another for the sake of the certificate.
     host: Option<HeaderValue>,
     token: Option<HeaderValue>,
+    wrap_ttl: Option<u64>,
 }
 
 /// Why this machine cannot even ask.
@@ -161,7 +164,8 @@ impl Client {
             .enable_all()
             .build()
             .map_err(ClientError::Runtime)?;
-        Ok(Self { runtime, http, base, host, token: connection.token })
+        let (token, wrap_ttl) = (connection.token, connection.wrap_ttl);
+        Ok(Self { runtime, http, base, host, token, wrap_ttl })
     }
 
     /// Sends the request, once, and returns the server's answer if it is a good one.
@@ -185,6 +189,9 @@ impl Client {
         if let Some(token) = &self.token {
             builder = builder.header(TOKEN_HEADER, token.clone());
         }
+        if let Some(seconds) = self.wrap_ttl {
+            builder = builder.header(WRAP_HEADER, format!("{seconds}s"));
+        }
         if let Some(body) = &request.body {
             builder = builder.json(body);
         }
@@ -195,7 +202,12 @@ impl Client {
         let status = response.status();
         let location = response.headers().get(reqwest::header::LOCATION).cloned();
         let text = read(response, &asked).await?;
-        judge(status, location.as_ref(), &text, asked)
+        let answer = judge(status, location.as_ref(), &text, asked)?;
+        // Whoever asks for a wrapped secret means to hand it on unseen, so an open one is not shown.
+        if self.wrap_ttl.is_some() && answer.is_open() {
+            return Err(RequestError::NotWrapped(answer.lease_id()));
+        }
+        Ok(answer)
     }
 
     fn url(&self, request: &Request) -> Result<Url, RequestError> {
@@ -246,7 +258,7 @@ fn judge(
     if status.is_success() {
         let queued = status == StatusCode::ACCEPTED;
         return match parsed {
-            Some(body) => Ok(Answer::new(body).queued(queued)),
+            Some(body) => Ok(Answer::new(body).raw(text).queued(queued)),
             None if text.is_empty() => Ok(Answer::empty().queued(queued)),
             None => Err(asked.not_json(text)),
         };
@@ -258,7 +270,7 @@ fn judge(
         && let Some(body) = &parsed
         && Answer::tells_something(body)
     {
-        return Ok(Answer::new(body.clone()));
+        return Ok(Answer::new(body.clone()).raw(text));
     }
     Err(asked.answered(status, parsed.as_ref(), text))
 }

@@ -1,16 +1,20 @@
 //! The commands, what they have in common, and how one of them is found and run.
 
 mod lease;
+mod login;
 mod operator;
 mod secrets;
 mod serve;
+mod shell;
 mod status;
+mod token;
 mod values;
 
 use crate::answer::Answer;
 use crate::arguments;
 use crate::client::Client;
 use crate::connection::ConnectionFlags;
+use crate::data;
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -33,8 +37,12 @@ Credentials and other values:
 Leases:
   lease     Look up, list, renew and revoke leases
 
+Tokens:
+  login     Check a token and keep it for later commands
+  token     Create, look up, renew and revoke tokens
+
 Setting up:
-  secrets   Mount, unmount and list secrets engines
+  secrets   Mount, tune, unmount and list secrets engines
   operator  Initialize a new server
 
 The server:
@@ -42,11 +50,18 @@ The server:
   status    Show whether the server is initialized and unsealed
   version   Show the version
 
+This program:
+  completions  Print what bash, zsh or fish needs to complete commands
+  man          Write man pages
+
 `leasehold <command> -help` explains a command and its flags and shows examples.
 
 Environment (each VAULT_… variable is honored too; where both are set, LEASEHOLD_… wins):
   LEASEHOLD_ADDR   where the server listens [default: https://127.0.0.1:8200]
-  LEASEHOLD_TOKEN  the token to act with [default: the content of ~/.vault-token]
+  LEASEHOLD_TOKEN  the token to act with [default: the content of ~/.leasehold-token, which
+                   `leasehold login` writes, or else of ~/.vault-token]
+  LEASEHOLD_FORMAT form of results: table, json, yaml or raw [default: table]
+  NO_COLOR         show help and errors without colors
 ";
 
 /// Leasehold lends credentials: made when asked for, renewed while needed, gone with the lease.
@@ -74,6 +89,9 @@ enum Command {
     Delete(values::Delete),
     #[command(subcommand)]
     Lease(lease::Lease),
+    Login(login::Login),
+    #[command(subcommand)]
+    Token(token::Token),
     #[command(subcommand)]
     Secrets(secrets::Secrets),
     #[command(subcommand)]
@@ -82,6 +100,8 @@ enum Command {
     Status(status::Status),
     /// Show the version
     Version,
+    Completions(shell::Completions),
+    Man(shell::ManPages),
 }
 
 /// The form of a result.
@@ -91,13 +111,18 @@ pub(crate) enum Format {
     Table,
     /// What the server said, for programs.
     Json,
+    /// The same as YAML.
+    Yaml,
+    /// The body of the answer, letter for letter.
+    Raw,
 }
 
 /// How a result is shown.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct FormatFlags {
-    /// Form of the result: table or json [env: LEASEHOLD_FORMAT, VAULT_FORMAT] [default: table]
+    /// Form of the result: table, json, yaml, or raw for the server's answer letter for letter
+    /// [env: LEASEHOLD_FORMAT, VAULT_FORMAT] [default: table]
     #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
     format: Option<Format>,
 }
@@ -114,7 +139,7 @@ pub(crate) struct FieldFlags {
 }
 
 impl FormatFlags {
-    fn resolve(self, environment: &Environment) -> Result<Format, Failure> {
+    fn resolve(&self, environment: &Environment) -> Result<Format, Failure> {
         if let Some(format) = self.format {
             return Ok(format);
         }
@@ -142,11 +167,17 @@ fn parse_format(text: &str) -> Result<Format, String> {
     match text.to_ascii_lowercase().as_str() {
         "table" => Ok(Format::Table),
         "json" => Ok(Format::Json),
-        "yaml" | "yml" | "raw" | "pretty" => {
-            Err(format!("the format `{text}` is not offered; take `json` or `table`"))
-        }
-        _ => Err("a format is `table` or `json`".to_owned()),
+        "yaml" | "yml" => Ok(Format::Yaml),
+        "raw" => Ok(Format::Raw),
+        "pretty" => Err("the format `pretty` is not offered; take `json`".to_owned()),
+        _ => Err("a format is `table`, `json`, `yaml` or `raw`".to_owned()),
     }
+}
+
+/// Reads a value that an argument gives: as it stands, `@file`, or `-` for standard input.
+fn text_of(argument: &str) -> Result<String, Failure> {
+    data::parse_text(argument, &mut std::io::stdin().lock())
+        .map_err(|error| Failure::Local(error.to_string()))
 }
 
 /// What a running command has at hand.
@@ -207,11 +238,15 @@ impl Command {
             Self::List(list) => list.run(session),
             Self::Delete(delete) => delete.run(session),
             Self::Lease(lease) => lease.run(session),
+            Self::Login(login) => login.run(session),
+            Self::Token(token) => token.run(session),
             Self::Secrets(secrets) => secrets.run(session),
             Self::Operator(operator) => operator.run(session),
             Self::Server(server) => server.run(session),
             Self::Status(status) => status.run(session),
             Self::Version => Ok(version(session.output)),
+            Self::Completions(completions) => Ok(completions.run(session)),
+            Self::Man(pages) => pages.run(session),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::arguments::truth;
 use crate::duration::parse_seconds;
 use crate::environment::{Environment, NotText};
+use crate::token_file::{self, TokenFileError};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use std::path::PathBuf;
@@ -14,9 +15,6 @@ pub(crate) const DEFAULT_ADDRESS: &str = "https://127.0.0.1:8200";
 /// How long a request may take if nobody says. Vault's clients wait as long.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The file under the home directory where Vault's `login` leaves the token.
-const TOKEN_FILE: &str = ".vault-token";
-
 /// How to reach the server. LEASEHOLD_… variables win over VAULT_… ones; a flag wins over both.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Connection")]
@@ -25,7 +23,8 @@ pub(crate) struct ConnectionFlags {
     #[arg(long, value_name = "URL")]
     pub(crate) address: Option<String>,
     /// Token to act with; other users of this machine can see flags, so prefer the environment
-    /// [env: LEASEHOLD_TOKEN, VAULT_TOKEN] [default: the content of ~/.vault-token]
+    /// [env: LEASEHOLD_TOKEN, VAULT_TOKEN] [default: what `leasehold login` left in ~/.leasehold-token, or
+    /// else the content of ~/.vault-token]
     #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
     /// PEM file with the authorities that may vouch for the server
@@ -55,6 +54,10 @@ pub(crate) struct ConnectionFlags {
         hide_possible_values = true
     )]
     pub(crate) tls_skip_verify: Option<bool>,
+    /// Ask for the answer in a wrapping token that lives so long; a server that does not wrap
+    /// refuses [env: LEASEHOLD_WRAP_TTL, VAULT_WRAP_TTL]
+    #[arg(long, value_name = "SPAN", value_parser = parse_seconds)]
+    pub(crate) wrap_ttl: Option<u64>,
 }
 
 /// What flags and environment say about the server.
@@ -74,6 +77,8 @@ pub(crate) struct Connection {
     pub(crate) danger_skip_verify: bool,
     /// How long a request may take.
     pub(crate) timeout: Duration,
+    /// How long a token that wraps the answer should live, if one should: seconds above 0.
+    pub(crate) wrap_ttl: Option<u64>,
 }
 
 /// Why flags and environment do not say which server to ask.
@@ -103,13 +108,8 @@ pub(crate) enum ConnectionError {
     #[error("the token holds characters that no token has; was it copied whole?")]
     Token,
     /// The file with the token is there and cannot be read.
-    #[error("the token file `{}` cannot be read: {reason}", path.display())]
-    TokenFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        reason: std::io::Error,
-    },
+    #[error(transparent)]
+    TokenFile(#[from] TokenFileError),
     /// A certificate without its key, or the other way round.
     #[error(
         "a client certificate and its key go together: set both `-client-cert` and `-client-key`"
@@ -123,9 +123,9 @@ pub(crate) enum ConnectionError {
         /// What it holds.
         value: String,
     },
-    /// The time-out is not a span of time.
+    /// What should be a span of time is none.
     #[error("`{name}` is `{value}`: {reason}")]
-    Timeout {
+    NotASpan {
         /// The variable.
         name: &'static str,
         /// What it holds.
@@ -165,6 +165,7 @@ impl ConnectionFlags {
             server_name,
             danger_skip_verify: skip_verify(self.tls_skip_verify, environment)?,
             timeout: timeout(environment)?,
+            wrap_ttl: wrap_ttl(self.wrap_ttl, environment)?,
         })
     }
 }
@@ -202,7 +203,7 @@ fn token(
     };
     let token = match named {
         Some(token) => Some(token),
-        None => token_of_file(environment)?,
+        None => token_file::read(environment)?,
     };
     let Some(token) = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())
     else {
@@ -211,18 +212,6 @@ fn token(
     let mut header = HeaderValue::from_str(&token).map_err(|_| ConnectionError::Token)?;
     header.set_sensitive(true);
     Ok(Some(header))
-}
-
-fn token_of_file(environment: &Environment) -> Result<Option<String>, ConnectionError> {
-    let Some((_, home)) = environment.first(&["HOME"])? else {
-        return Ok(None);
-    };
-    let path = PathBuf::from(home).join(TOKEN_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(token) => Ok(Some(token)),
-        Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(reason) => Err(ConnectionError::TokenFile { path, reason }),
-    }
 }
 
 fn skip_verify(flag: Option<bool>, environment: &Environment) -> Result<bool, ConnectionError> {
@@ -242,14 +231,32 @@ fn timeout(environment: &Environment) -> Result<Duration, ConnectionError> {
         return Ok(DEFAULT_TIMEOUT);
     };
     match parse_seconds(&value) {
-        Ok(0) => Err(ConnectionError::Timeout {
+        Ok(0) => Err(ConnectionError::NotASpan {
             name,
             value,
             reason: "no request is that fast".to_owned(),
         }),
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(error) => Err(ConnectionError::Timeout { name, value, reason: error.to_string() }),
+        Err(error) => Err(ConnectionError::NotASpan { name, value, reason: error.to_string() }),
     }
+}
+
+/// As with Vault's, 0 means that the answer is not to be wrapped.
+fn wrap_ttl(flag: Option<u64>, environment: &Environment) -> Result<Option<u64>, ConnectionError> {
+    let seconds = match flag {
+        Some(seconds) => seconds,
+        None => match environment.first(&["LEASEHOLD_WRAP_TTL", "VAULT_WRAP_TTL"])? {
+            None => 0,
+            Some((name, value)) => match parse_seconds(&value) {
+                Ok(seconds) => seconds,
+                Err(error) => {
+                    let reason = error.to_string();
+                    return Err(ConnectionError::NotASpan { name, value, reason });
+                }
+            },
+        },
+    };
+    Ok(Some(seconds).filter(|seconds| *seconds > 0))
 }
 
 #[cfg(test)]
@@ -265,6 +272,7 @@ mod tests {
             client_key: None,
             tls_server_name: None,
             tls_skip_verify: None,
+            wrap_ttl: None,
         }
     }
 
@@ -315,6 +323,7 @@ mod tests {
             ("VAULT_CLIENT_TIMEOUT", "soon"),
             ("LEASEHOLD_CLIENT_TIMEOUT", "0"),
             ("VAULT_CLIENT_CERT", "/x.pem"),
+            ("VAULT_WRAP_TTL", "soon"),
         ] {
             assert!(no_flags().resolve(&Environment::of(&[(name, value)])).is_err(), "{name}");
         }

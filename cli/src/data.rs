@@ -1,5 +1,6 @@
 //! What a command writes: `key=value`, `key=@file`, `key=-`, `@file` and `-`, as Vault reads them.
 
+use crate::answer::{plain, sorted};
 use serde_json::{Map, Value};
 use std::io::Read;
 
@@ -75,17 +76,33 @@ pub(crate) fn parse(
     Ok(data)
 }
 
-/// Reads arguments as the parameters of a request that has no body.
-pub(crate) fn parse_query(arguments: &[String]) -> Result<Vec<(String, String)>, DataError> {
-    let pair = |(index, argument): (usize, &String)| {
-        let position = index.saturating_add(1);
-        let (key, value) = argument.split_once('=').ok_or(DataError::NoEquals(position))?;
-        if key.is_empty() {
-            return Err(DataError::NoName(position));
+/// Reads arguments as the parameters of a request that has no body; a list gives its key several
+/// times.
+pub(crate) fn parse_query(
+    arguments: &[String],
+    stdin: &mut dyn Read,
+) -> Result<Vec<(String, String)>, DataError> {
+    let data = parse(arguments, stdin)?;
+    let mut query = Vec::new();
+    for (key, value) in sorted(&data) {
+        match value {
+            Value::Array(list) => query.extend(list.iter().map(|item| (key.clone(), plain(item)))),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => {
+                query.push((key.clone(), plain(value)));
+            }
         }
-        Ok((key.to_owned(), value.to_owned()))
-    };
-    arguments.iter().enumerate().map(pair).collect()
+    }
+    Ok(query)
+}
+
+/// Reads one argument as one line of text: as it stands, `@file`, or `-` for standard input.
+pub(crate) fn parse_text(argument: &str, stdin: &mut dyn Read) -> Result<String, DataError> {
+    let text = Sources { stdin, used: false }.value(argument)?;
+    Ok(text.trim().to_owned())
 }
 
 fn add(data: &mut Map<String, Value>, key: &str, value: String) {
@@ -181,6 +198,21 @@ mod tests {
         assert_eq!(data(&["a=-"], "line\n").unwrap(), json!({"a": "line\n"}));
         assert_eq!(data(&["-", "b=2"], r#"{"a": [1]}"#).unwrap(), json!({"a": [1], "b": "2"}));
         assert!(matches!(data(&["a=-", "b=-"], ""), Err(DataError::StdinTwice)));
+    }
+
+    #[test]
+    fn parameters_are_read_like_data() {
+        let arguments = ["b=1", "a=x", "a=-"].map(str::to_owned);
+        let query = parse_query(&arguments, &mut "y".as_bytes()).unwrap();
+        let expected = [("a", "x"), ("a", "y"), ("b", "1")];
+        assert_eq!(query, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn one_text_may_come_from_standard_input_without_its_line_break() {
+        assert_eq!(parse_text("-", &mut "hvs.x\n".as_bytes()).unwrap(), "hvs.x");
+        assert_eq!(parse_text("hvs.y", &mut "".as_bytes()).unwrap(), "hvs.y");
+        assert!(matches!(parse_text("@/nowhere", &mut "".as_bytes()), Err(DataError::File { .. })));
     }
 
     #[test]

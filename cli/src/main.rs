@@ -20,6 +20,9 @@ mod duration;
 mod environment;
 mod failure;
 mod output;
+mod prompt;
+mod token_file;
+mod yaml;
 
 use environment::Environment;
 use output::Output;

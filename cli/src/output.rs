@@ -2,6 +2,7 @@
 
 use crate::arguments::with_single_dashes;
 use crate::failure::Exit;
+use crate::yaml;
 use clap::builder::StyledStr;
 use serde::Serialize;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
@@ -71,6 +72,19 @@ impl Output {
         }
     }
 
+    /// Writes YAML as Vault does: keys in order.
+    pub(crate) fn yaml(&mut self, value: &impl Serialize) {
+        match serde_json::to_value(value) {
+            Ok(value) => self.write(&yaml::written(&value), false),
+            Err(error) => self.lost = Some(error.into()),
+        }
+    }
+
+    /// Writes a text as it is, which ends its last line itself.
+    pub(crate) fn text(&mut self, text: &str) {
+        self.write(text, false);
+    }
+
     /// Writes rows under a heading, each column as wide as its widest cell.
     pub(crate) fn table(&mut self, heading: &[&str], rows: &[Vec<String>]) {
         for line in aligned(heading, rows) {
@@ -107,7 +121,7 @@ fn aligned(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
         heading.iter().map(ToString::to_string).collect(),
         heading.iter().map(|name| "-".repeat(name.chars().count())).collect(),
     ];
-    all.extend(rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()));
+    all.extend(rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()));
     let widths: Vec<usize> = (0..heading.len())
         .map(|column| {
             let cells = all.iter().filter_map(|row| row.get(column));
@@ -117,10 +131,18 @@ fn aligned(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     all.iter().map(|row| aligned_row(row, &widths)).collect()
 }
 
+/// Writes a cell; an empty one looks as in Vault's tables, so that no column seems to be missing.
+fn shown(cell: &str) -> String {
+    if cell.is_empty() { "n/a".to_owned() } else { visible(cell) }
+}
+
 fn aligned_row(row: &[String], widths: &[usize]) -> String {
     let mut line = String::new();
+    let mut before: usize = 0;
     for (cell, width) in row.iter().zip(widths) {
-        line.push_str(cell);
+        // What has several lines, as a certificate does, stays in its column.
+        line.push_str(&cell.trim_end().replace('\n', &format!("\n{}", " ".repeat(before))));
+        before = before.saturating_add(*width).saturating_add(GAP);
         let padding = width.saturating_sub(cell.chars().count()).saturating_add(GAP);
         line.extend(std::iter::repeat_n(' ', padding));
     }
@@ -152,8 +174,15 @@ mod tests {
             [vec!["a".to_owned(), "1".to_owned()], vec!["longest".to_owned(), String::new()]];
         assert_eq!(
             aligned(&["Key", "Value"], &rows),
-            ["Key        Value", "---        -----", "a          1", "longest"]
+            ["Key        Value", "---        -----", "a          1", "longest    n/a"]
         );
+    }
+
+    #[test]
+    fn a_cell_of_several_lines_stays_in_its_column() {
+        let rows = [vec!["cert".to_owned(), "one\ntwo\n".to_owned()]];
+        let table = aligned(&["Key", "Value"], &rows);
+        assert_eq!(table, ["Key     Value", "---     -----", "cert    one\n        two"]);
     }
 
     #[test]

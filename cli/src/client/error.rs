@@ -28,6 +28,9 @@ pub(crate) enum RequestError {
     Unanswered(Box<Asked>, Unanswered),
     /// The server answered that it will not, or that it failed.
     Answered(Answered),
+    /// The server did what was asked but did not wrap the answer, as was asked too. With the id of
+    /// the lease that was made.
+    NotWrapped(Option<String>),
     /// Something answered that is not such a server.
     Stranger(Box<Asked>, Stranger),
 }
@@ -160,6 +163,7 @@ impl RequestError {
             | Self::Path(_)
             | Self::Unreached(..)
             | Self::Unanswered(..)
+            | Self::NotWrapped(_)
             | Self::Stranger(..) => None,
         }
     }
@@ -182,6 +186,13 @@ impl RequestError {
                     .to_owned(),
             ),
             Self::Answered(answered) => answered.hint(),
+            Self::NotWrapped(None) => {
+                Some("Ask without -wrap-ttl, LEASEHOLD_WRAP_TTL and VAULT_WRAP_TTL.".to_owned())
+            }
+            Self::NotWrapped(Some(lease)) => Some(format!(
+                "A lease was made: `leasehold lease revoke {lease}` ends it. Then ask without \
+                 -wrap-ttl, LEASEHOLD_WRAP_TTL and VAULT_WRAP_TTL."
+            )),
             Self::Stranger(asked, Stranger::NotHttp) => {
                 Some(format!("It may speak TLS: try -address={}.", asked.server_with("https")))
             }
@@ -241,12 +252,16 @@ impl Answered {
         }
         let hint = match self.status.as_u16() {
             401 | 403 if !self.asked.with_token => {
-                "No token was sent: set LEASEHOLD_TOKEN (or VAULT_TOKEN), or put it into \
-                 ~/.vault-token."
+                "No token was sent: log in with `leasehold login`, or set LEASEHOLD_TOKEN (or \
+                 VAULT_TOKEN)."
+            }
+            401 | 403 if self.asked.url.path().ends_with("/auth/token/lookup-self") => {
+                "The server does not know this token, or it has ended: log in with another, with \
+                 `leasehold login`."
             }
             401 | 403 => {
-                "The token may have ended, or its policies do not allow this. `leasehold read \
-                 auth/token/lookup-self` shows which they are."
+                "The token may have ended, or its policies do not allow this. `leasehold token \
+                 lookup` shows which they are."
             }
             404 => "`leasehold secrets list` shows what is mounted where.",
             429 => "Too many requests for now: wait a little, then ask again.",
@@ -299,6 +314,9 @@ impl fmt::Display for RequestError {
                 }
             }
             Self::Answered(answered) => answered.fmt(f),
+            Self::NotWrapped(_) => f.write_str(
+                "the server did not wrap its answer, as -wrap-ttl wants, so it is not shown",
+            ),
             Self::Stranger(asked, what) => {
                 write!(f, "{} {}: ", asked.method, asked.url)?;
                 match what {

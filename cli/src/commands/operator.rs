@@ -85,9 +85,10 @@ impl Init {
         let answer = client
             .send(Request::put("sys/init", Value::Object(body)))
             .doing(|| "initializing".to_owned())?;
-        match format {
-            Format::Json => answer.show(format, session.output),
-            Format::Table => show_keys(&answer, session),
+        if format == Format::Table {
+            show_keys(&answer, session);
+        } else {
+            answer.show(format, session.output);
         }
         Ok(Exit::Done)
     }
@@ -97,7 +98,7 @@ fn show_status(answer: &Answer, format: Format, session: &mut Session<'_>) -> Ex
     let initialized = answer.data().and_then(|data| data.get("initialized"));
     let initialized = initialized.and_then(Value::as_bool).unwrap_or(false);
     match (format, initialized) {
-        (Format::Json, _) => answer.show(format, session.output),
+        (Format::Json | Format::Yaml | Format::Raw, _) => answer.show(format, session.output),
         (Format::Table, true) => session.output.line("The server is initialized."),
         (Format::Table, false) => session
             .output

@@ -1,6 +1,8 @@
-//! `secrets`: mount, unmount and list secrets engines.
+//! `secrets`: mount, tune, unmount and list secrets engines.
 
-use super::{Format, FormatFlags, Session};
+mod tune;
+
+use super::{Format, FormatFlags, Session, text_of};
 use crate::answer::{plain, sorted};
 use crate::client::Request;
 use crate::connection::ConnectionFlags;
@@ -8,13 +10,14 @@ use crate::duration::{parse_seconds, show_seconds};
 use crate::failure::{Doing, Exit, Failure};
 use serde_json::{Map, Value, json};
 
-/// Mount, unmount and list secrets engines
+/// Mount, tune, unmount and list secrets engines
 ///
 /// A secrets engine knows one kind of target. Mounted at a path, it answers every request under it.
 #[derive(clap::Subcommand)]
 pub(super) enum Secrets {
     List(List),
     Enable(Enable),
+    Tune(tune::Tune),
     Disable(Disable),
 }
 
@@ -23,6 +26,7 @@ impl Secrets {
         match self {
             Self::List(list) => list.run(session),
             Self::Enable(enable) => enable.run(session),
+            Self::Tune(tune) => tune.run(session),
             Self::Disable(disable) => disable.run(session),
         }
     }
@@ -59,16 +63,15 @@ impl List {
             .doing(|| "listing secrets engines".to_owned())?;
         let none = Map::new();
         let mounts = answer.data().and_then(Value::as_object).unwrap_or(&none);
-        match format {
-            Format::Json => session.output.json(mounts),
-            Format::Table => {
-                answer.warn(session.output);
-                let heading: &[&str] = if self.detailed { &DETAILED } else { &SIMPLE };
-                let row = |(path, mount): (&String, &Value)| {
-                    if self.detailed { detailed_row(path, mount) } else { row(path, mount) }
-                };
-                session.output.table(heading, &sorted(mounts).map(row).collect::<Vec<_>>());
-            }
+        if format == Format::Table {
+            answer.warn(session.output);
+            let heading: &[&str] = if self.detailed { &DETAILED } else { &SIMPLE };
+            let row = |(path, mount): (&String, &Value)| {
+                if self.detailed { detailed_row(path, mount) } else { row(path, mount) }
+            };
+            session.output.table(heading, &sorted(mounts).map(row).collect::<Vec<_>>());
+        } else {
+            answer.show_part(mounts, format, session.output);
         }
         Ok(Exit::Done)
     }
@@ -144,7 +147,7 @@ pub(super) struct Enable {
     /// Where to mount it [default: TYPE]
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
-    /// What it is for, for people
+    /// What it is for, for people; `@FILE` and `-` are read
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// How long leases live if nobody says: seconds, or 90s, 15m, 1h30m, 7d [default: the system's]
@@ -164,6 +167,7 @@ impl Enable {
         let format = self.format.resolve(session.environment)?;
         let client = session.client(self.connection)?;
         let path = self.path.as_deref().unwrap_or(&self.kind).trim_matches('/').to_owned();
+        let description = self.description.as_deref().map(text_of).transpose()?;
         let mut config = Map::new();
         for (key, seconds) in
             [("default_lease_ttl", self.default_lease_ttl), ("max_lease_ttl", self.max_lease_ttl)]
@@ -174,7 +178,7 @@ impl Enable {
         }
         let body = json!({
             "type": self.kind,
-            "description": self.description.unwrap_or_default(),
+            "description": description.unwrap_or_default(),
             "config": config,
         });
         let answer = client

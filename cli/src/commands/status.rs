@@ -1,7 +1,7 @@
 //! `status`: is the server there, initialized, unsealed?
 
 use super::{Format, FormatFlags, Session};
-use crate::answer::plain;
+use crate::answer::{Answer, plain};
 use crate::client::{Client, Request};
 use crate::connection::ConnectionFlags;
 use crate::failure::{Doing, Exit, Failure};
@@ -30,17 +30,18 @@ impl Status {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         let format = self.format.resolve(session.environment)?;
         let client = session.client(self.connection)?;
-        let status = match seal_status(&client) {
-            Ok(status) => status,
+        let (answer, status) = match seal_status(&client) {
+            Ok(told) => told,
             Err(failure) => {
                 // 2 means sealed, so that a server which does not say must be something else.
                 session.output.remark(&failure.to_string());
                 return Ok(Exit::Local);
             }
         };
-        match format {
-            Format::Json => session.output.json(&status),
-            Format::Table => session.output.table(&["Key", "Value"], &rows(&status)),
+        if format == Format::Table {
+            session.output.table(&["Key", "Value"], &rows(&status));
+        } else {
+            answer.show_part(&status, format, session.output);
         }
         let sealed = status.get("sealed").and_then(Value::as_bool).unwrap_or(true);
         Ok(if sealed { Exit::Server } else { Exit::Done })
@@ -48,7 +49,7 @@ impl Status {
 }
 
 /// Asks for the state of the seal and, if the server will say, who leads.
-fn seal_status(client: &Client) -> Result<Map<String, Value>, Failure> {
+fn seal_status(client: &Client) -> Result<(Answer, Map<String, Value>), Failure> {
     let deed = || "checking seal status".to_owned();
     let answer = client.send(Request::get("sys/seal-status")).doing(deed)?;
     let status = answer.data().and_then(Value::as_object).cloned();
@@ -56,14 +57,14 @@ fn seal_status(client: &Client) -> Result<Map<String, Value>, Failure> {
         Failure::Local("Error checking seal status: the answer is not an object".to_owned())
     })?;
     // A server that is sealed or alone may not know of leaders, which is no failure.
-    if let Ok(answer) = client.send(Request::get("sys/leader"))
-        && let Some(Value::Object(leader)) = answer.data()
+    if let Ok(led) = client.send(Request::get("sys/leader"))
+        && let Some(Value::Object(leader)) = led.data()
     {
         for (key, value) in leader {
             status.entry(key).or_insert_with(|| value.clone());
         }
     }
-    Ok(status)
+    Ok((answer, status))
 }
 
 fn rows(status: &Map<String, Value>) -> Vec<Vec<String>> {

@@ -29,7 +29,7 @@ Examples:
 pub(super) struct Read {
     /// Path to read, without `/v1`: database/creds/app
     path: String,
-    /// Parameters of the request, for paths that take some
+    /// Parameters of the request, for paths that take some; written like the values of `write`
     #[arg(value_name = "KEY=VALUE")]
     parameters: Vec<String>,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(super) struct Read {
 
 impl Read {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
-        let query = data::parse_query(&self.parameters)
+        let query = data::parse_query(&self.parameters, &mut std::io::stdin().lock())
             .map_err(|error| Failure::Local(error.to_string()))?;
         let client = session.client(self.connection)?;
         let answer = client.send(Request::get(&self.path).query(query));
@@ -164,7 +164,7 @@ Examples:
 pub(super) struct Delete {
     /// Path to delete, without `/v1`: database/roles/app
     path: String,
-    /// Parameters of the request, for paths that take some
+    /// Parameters of the request, for paths that take some; written like the values of `write`
     #[arg(value_name = "KEY=VALUE")]
     parameters: Vec<String>,
     #[command(flatten)]
@@ -175,7 +175,7 @@ pub(super) struct Delete {
 
 impl Delete {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
-        let query = data::parse_query(&self.parameters)
+        let query = data::parse_query(&self.parameters, &mut std::io::stdin().lock())
             .map_err(|error| Failure::Local(error.to_string()))?;
         let client = session.client(self.connection)?;
         let answer = client
@@ -202,13 +202,12 @@ pub(super) fn show_keys(
     let Some(keys) = answer.keys().filter(|keys| !keys.is_empty()) else {
         return Err(empty());
     };
-    match format {
-        Format::Json => session.output.json(keys),
-        Format::Table => {
-            answer.warn(session.output);
-            let rows: Vec<_> = keys.iter().map(|key| vec![plain(key)]).collect();
-            session.output.table(&["Keys"], &rows);
-        }
+    if format == Format::Table {
+        answer.warn(session.output);
+        let rows: Vec<_> = keys.iter().map(|key| vec![plain(key)]).collect();
+        session.output.table(&["Keys"], &rows);
+    } else {
+        answer.show_part(keys, format, session.output);
     }
     Ok(Exit::Done)
 }

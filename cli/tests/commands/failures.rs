@@ -30,6 +30,12 @@ fn each_command_says_what_it_was_doing() {
         (&["delete", "a/b"], "Error deleting a/b: "),
         (&["lease", "renew", "a/b"], "Error renewing a/b: "),
         (&["lease", "list", "a/b"], "Error listing leases under a/b: "),
+        (&["token", "create"], "Error creating token: "),
+        (&["token", "lookup"], "Error looking up token: "),
+        (&["token", "renew"], "Error renewing token: "),
+        (&["token", "revoke", "-self"], "Error revoking token: "),
+        (&["login", "x"], "Error authenticating: "),
+        (&["secrets", "tune", "-description=x", "kv"], "Error tuning secrets engine kv/: "),
         (&["secrets", "list"], "Error listing secrets engines: "),
         (&["secrets", "enable", "kv"], "Error enabling: kv: "),
         (&["secrets", "disable", "kv"], "Error disabling secrets engine at kv/: "),
@@ -73,8 +79,15 @@ fn what_to_try_next_is_said() {
         assert!(!outcome.err.contains("tok-1"), "{}", outcome.err);
     }
     let server = Server::with(&[(403, denied)]);
+    let outcome = Run::at(&server, &["token", "lookup"]).run();
+    assert!(outcome.err.contains("log in with another"), "{}", outcome.err);
+    let server = Server::with(&[(403, denied)]);
     let outcome = Run::of(&["read", "kv/a", "-address", &server.address]).run();
-    assert!(outcome.err.contains("No token was sent: set LEASEHOLD_TOKEN"), "{}", outcome.err);
+    assert!(
+        outcome.err.contains("No token was sent: log in with `leasehold login`"),
+        "{}",
+        outcome.err
+    );
 }
 
 #[test]

@@ -54,7 +54,8 @@ fn our_variables_go_before_vaults_and_flags_before_both() {
             .env("VAULT_ADDR", "http://127.0.0.1:1")
             .env("LEASEHOLD_ADDR", &server.address)
             .env("VAULT_TOKEN", "vaults")
-            .file(".vault-token", "files\n")
+            .file(".leasehold-token", "files\n")
+            .file(".vault-token", "vault-files\n")
     };
     run(&["read", "kv/x"]).env("LEASEHOLD_TOKEN", "ours").run().ok();
     run(&["read", "kv/x", "-token=flags"]).env("LEASEHOLD_TOKEN", "ours").run().ok();
@@ -77,12 +78,12 @@ fn the_form_may_come_from_the_environment() {
     let server = Server::with(&[(200, &body), (200, &body)]);
     let out = Run::at(&server, &["list", "kv"]).env("VAULT_FORMAT", "json").run().ok();
     assert_eq!(out, "[\n  \"a\"\n]\n");
-    let outcome = Run::at(&server, &["list", "kv"]).env("VAULT_FORMAT", "yaml").run();
+    let outcome = Run::at(&server, &["list", "kv"]).env("VAULT_FORMAT", "pretty").run();
     assert_eq!(outcome.exit, 1);
-    assert!(outcome.err.contains("`yaml` is not offered"), "{}", outcome.err);
-    let outcome = Run::at(&server, &["list", "-format=yaml", "kv"]).run();
+    assert!(outcome.err.contains("`pretty` is not offered"), "{}", outcome.err);
+    let outcome = Run::at(&server, &["list", "-format=xml", "kv"]).run();
     assert_eq!(outcome.exit, 1);
-    assert!(outcome.err.contains("`yaml` is not offered"), "{}", outcome.err);
+    assert!(outcome.err.contains("`table`, `json`, `yaml` or `raw`"), "{}", outcome.err);
 }
 
 #[test]
@@ -108,6 +109,15 @@ fn help_is_shown_for_everything() {
         &["secrets", "list"],
         &["secrets", "enable"],
         &["secrets", "disable"],
+        &["secrets", "tune"],
+        &["token"],
+        &["token", "create"],
+        &["token", "lookup"],
+        &["token", "renew"],
+        &["token", "revoke"],
+        &["login"],
+        &["completions"],
+        &["man"],
         &["operator", "init"],
         &["server"],
         &["status"],

@@ -5,8 +5,12 @@
 
 mod failures;
 mod flags;
+mod forms;
 mod leases;
+mod logins;
 mod operators;
+mod shell;
 mod support;
 mod tls;
+mod tokens;
 mod values;

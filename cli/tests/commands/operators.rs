@@ -165,3 +165,43 @@ fn a_server_needs_a_configuration_or_dev() {
     assert_eq!(outcome.exit, 1);
     assert!(outcome.err.contains("started with -dev"), "{outcome:?}");
 }
+
+#[test]
+fn a_mount_is_tuned_only_in_what_is_named() {
+    for (flags, body) in [
+        (
+            &["-default-lease-ttl=1h", "-max-lease-ttl=system"][..],
+            json!({"default_lease_ttl": "3600s", "max_lease_ttl": "system"}),
+        ),
+        (&["-description=-"], json!({"description": "from stdin"})),
+        (&["-description="], json!({"description": ""})),
+        (
+            &["-listing-visibility=hidden", "-options=a=1", "-audit-non-hmac-request-keys=x"],
+            json!({"listing_visibility": "hidden", "options": {"a": "1"},
+                   "audit_non_hmac_request_keys": ["x"]}),
+        ),
+    ] {
+        let server = Server::with(&[(204, "")]);
+        let arguments = [&["secrets", "tune"][..], flags, &["database/"]].concat();
+        let out = Run::at(&server, &arguments).stdin("from stdin\n").run().ok();
+        assert_eq!(out, "Success! Tuned the secrets engine at: database/\n");
+        let seen = server.seen();
+        assert_eq!(seen[0].line, "POST /v1/sys/mounts/database/tune");
+        assert_eq!(seen[0].body, body);
+    }
+}
+
+#[test]
+fn a_tuning_of_nothing_or_with_no_span_is_refused_here() {
+    for (arguments, words) in [
+        (&["secrets", "tune", "database"][..], "leasehold read sys/mounts/database/tune"),
+        (&["secrets", "tune", "-max-lease-ttl=5x", "database"], "or write `system`"),
+        (&["secrets", "tune", "-max-lease-ttl=5m", "/"], "the path is empty"),
+    ] {
+        let server = Server::with(&[]);
+        let outcome = Run::at(&server, arguments).run();
+        assert_eq!(outcome.exit, 1, "{outcome:?}");
+        assert!(outcome.err.contains(words), "{outcome:?}");
+        assert_eq!(server.lines().len(), 0);
+    }
+}

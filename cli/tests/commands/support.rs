@@ -162,7 +162,12 @@ impl Run {
     }
 
     /// Runs it to its end.
-    pub(crate) fn run(mut self) -> Outcome {
+    pub(crate) fn run(self) -> Outcome {
+        self.run_and_keep().0
+    }
+
+    /// Runs it to its end and keeps its home directory.
+    pub(crate) fn run_and_keep(mut self) -> (Outcome, TempDir) {
         let command =
             self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary");
@@ -171,10 +176,11 @@ impl Run {
         let _ = stdin.write_all(self.stdin.as_bytes());
         drop(stdin);
         let output = child.wait_with_output().expect("its end");
-        Outcome {
+        let outcome = Outcome {
             exit: output.status.code().expect("an exit code"),
             out: String::from_utf8(output.stdout).expect("text"),
             err: String::from_utf8(output.stderr).expect("text"),
-        }
+        };
+        (outcome, self.home)
     }
 }

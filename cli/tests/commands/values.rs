@@ -98,7 +98,7 @@ fn warnings_go_to_standard_error() {
 fn parameters_of_a_read_go_into_the_query() {
     let server = Server::with(&[(200, &envelope(&json!({"a": 1})))]);
     Run::at(&server, &["read", "kv/data/a", "version=2", "q=x y&z"]).run().ok();
-    assert_eq!(server.lines(), ["GET /v1/kv/data/a?version=2&q=x+y%26z"]);
+    assert_eq!(server.lines(), ["GET /v1/kv/data/a?q=x+y%26z&version=2"]);
 }
 
 #[test]
