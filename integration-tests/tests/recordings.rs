@@ -1,0 +1,61 @@
+//! The server's answers beside those of a real one, as recorded, and beside its own of yesterday.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on must fail, and says what it found"
+)]
+
+#[path = "recordings/compare.rs"]
+mod compare;
+#[path = "recordings/differences.rs"]
+mod differences;
+#[path = "recordings/replay.rs"]
+mod replay;
+#[path = "recordings/snapshots.rs"]
+mod snapshots;
+
+use differences::Differences;
+use std::path::PathBuf;
+
+/// What is replayed: all that touches leases, tokens, mounts and databases.
+const SCENARIOS: [&str; 7] = [
+    "sys-status",
+    "http-errors",
+    "mounts",
+    "token-create",
+    "token-life",
+    "database-config",
+    "database-creds",
+];
+/// How many of the counted steps must match, in percent.
+const MATCHING_MIN: usize = 95;
+
+#[test]
+fn recorded_requests_get_the_recorded_answers_but_for_listed_differences() {
+    let Some(folder) = std::env::var_os("LEASEHOLD_RECORDINGS").map(PathBuf::from) else {
+        eprintln!("nothing is replayed: LEASEHOLD_RECORDINGS names no folder of recordings");
+        return;
+    };
+    let listed = Differences::read();
+    let mut complaints = listed.complaints(&SCENARIOS);
+    let (mut matching, mut counted) = (0, 0);
+    for name in SCENARIOS {
+        let played = replay::play(&folder, name, &listed);
+        let told = listed.compared(name, &played);
+        eprintln!("{name}: {} of {} counted steps match", told.matching, told.counted);
+        matching += told.matching;
+        counted += told.counted;
+        complaints.extend(told.complaints);
+    }
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+    assert!(counted > 0, "no step was counted");
+    assert!(
+        matching * 100 >= counted * MATCHING_MIN,
+        "only {matching} of {counted} counted steps match"
+    );
+}
