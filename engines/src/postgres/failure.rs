@@ -9,7 +9,7 @@ pub(super) const TOO_LATE: &str = "leasehold: issue_by has passed";
 /// One message to a server failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// No connection was to be had; nothing was sent.
+    /// No connection was to be had, and why; nothing was sent.
     Unreached(String),
     /// Time was up before anything was sent.
     Expired,
@@ -42,7 +42,13 @@ impl Failure {
 
     /// Sorts out a driver's error while a connection is opened.
     pub(super) fn unreached(error: &sqlx::Error) -> Self {
-        Self::Unreached(describe(error))
+        // A server that says no is there; whoever reads this looks at the password or at pg_hba.conf.
+        let what = if matches!(error, sqlx::Error::Database(_)) {
+            "the server does not let the administrator in"
+        } else {
+            "the server cannot be reached"
+        };
+        Self::Unreached(format!("{what}: {}", describe(error)))
     }
 
     /// Returns the server's code, if it said no.
@@ -150,7 +156,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreached(why) => write!(f, "the server cannot be reached: {why}"),
+            Self::Unreached(why) => f.write_str(why),
             Self::Expired => f.write_str("time was up before the server could be asked"),
             Self::Unready => f.write_str(
                 "the owner roles are not as they were set up; they are set up again with the next try",

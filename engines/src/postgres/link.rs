@@ -122,7 +122,7 @@ impl Links {
 
     /// Returns a connection that works, or says why there is none. Waits until `until` at most.
     pub(super) async fn link(&self, until: Instant) -> Result<Link, Failure> {
-        let busy = || Failure::Unreached("all its connections are busy".to_owned());
+        let busy = || Failure::Unreached("all connections to the server are busy".to_owned());
         let permit = timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
         while let Some(idle) = self.shared.take() {
@@ -215,7 +215,9 @@ impl Link {
     pub(super) async fn say(&mut self, sql: String, until: Instant) -> Result<Vec<PgRow>, Failure> {
         let usable = std::mem::replace(&mut self.clean, false);
         let Some(connection) = self.connection.as_mut().filter(|_| usable) else {
-            return Err(Failure::Unreached("the connection was lost before".to_owned()));
+            return Err(Failure::Unreached(
+                "the connection to the server was lost before it was asked".to_owned(),
+            ));
         };
         let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection);
         match timeout_at(until, answer).await {
@@ -270,12 +272,17 @@ async fn open(
         let after = clock.now();
         Ok((connection, rows, before, after))
     };
-    let late = || Failure::Unreached("no connection was opened in time".to_owned());
+    let late = || {
+        Failure::Unreached(
+            "the server cannot be reached: no connection was opened in time".to_owned(),
+        )
+    };
     let opened = timeout_at(soon, opening).await.map_err(|_| late())?;
     let (connection, rows, before, after) =
         opened.map_err(|error: sqlx::Error| Failure::unreached(&error))?;
     let facts = rows.first().and_then(|row| read_facts(row, before, after));
-    let facts = facts.ok_or_else(|| Failure::Unreached("it greets in no known way".to_owned()))?;
+    let facts =
+        facts.ok_or_else(|| Failure::Unreached("the server greets in no known way".to_owned()))?;
     Ok((connection, facts))
 }
 
