@@ -6,6 +6,7 @@ mod authenticate;
 pub mod batch;
 mod flights;
 mod housekeep;
+mod idempotency;
 mod issue;
 mod lanes;
 mod lookup;
@@ -20,6 +21,7 @@ mod target;
 mod token;
 
 pub use authenticate::{AdmitError, Caller};
+pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use issue::{IssueError, Issued};
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
 pub use mount::{MountError, MountTune, MountWrite};
@@ -38,8 +40,8 @@ use crate::audit::{Asked, Audit, AuditError, Trail};
 use crate::chance::Chance;
 use crate::engine::erased::Kind;
 use crate::ids::{BootId, InstallationId, LeaseId, TokenAccessor};
-use crate::lease::Lease;
 use crate::lease::queue::Queue;
+use crate::lease::{Lease, LeaseState};
 use crate::limits::{AUDIT_WITHIN, Limits};
 use crate::mount::Catalog;
 use crate::seal::Unsealed;
@@ -96,6 +98,8 @@ pub struct Broker {
     unanswered: Mutex<HashSet<LeaseId>>,
     /// Leases of which a renewal or an attempt to revoke goes on.
     turns: flights::Flights,
+    /// Answers that their callers may ask for again.
+    repeats: idempotency::Repeats,
     leases_due: Mutex<Queue>,
     tokens_due: Mutex<Queue>,
     lanes: lanes::Lanes,
@@ -112,6 +116,8 @@ pub struct Request {
     pub asked: Asked,
     /// The token it came with.
     pub token: Option<SecretText>,
+    /// What makes it the same request as another, if its caller says that it may be.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 impl Broker {
@@ -131,6 +137,7 @@ impl Broker {
             records,
             trail: Trail::new(ports.audit, unsealed.audit_key.clone()),
             audit_key: unsealed.audit_key,
+            repeats: idempotency::Repeats::new(&unsealed.token_key),
             token_key: unsealed.token_key,
             installation: unsealed.installation,
             boot,
@@ -196,6 +203,9 @@ impl Broker {
         let outcome = self.records.replace_lease(was, lease).await;
         if matches!(outcome, Ok(_) | Err(StoreError::Uncertain(_))) {
             self.due(lease.id(), lease.due_at());
+            if let (LeaseState::Revoking(_), Some(key)) = (lease.state(), lease.repeat_key()) {
+                self.repeats.forget(key, lease.id());
+            }
         }
         outcome
     }

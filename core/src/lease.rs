@@ -14,6 +14,7 @@ pub mod term;
 
 use crate::engine::Unanswered;
 use crate::ids::{BootId, LeaseId, MountId, TargetId, TokenAccessor};
+use crate::store::leases::RepeatKey;
 use crate::store::tokens::TokenKey;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Lease {
     handle: Handle,
     owner: Owner,
     issue: IssueSpan,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repeat_key: Option<RepeatKey>,
     issued_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     renewed_at: Option<Timestamp>,
@@ -129,6 +132,8 @@ pub enum Cause {
     IssueFailed,
     /// The target says that there is no such credential.
     Missing,
+    /// Its secret is lost, and the request that asked for it was repeated.
+    Superseded,
 }
 
 /// A lease was asked to do what its state forbids.
@@ -155,7 +160,25 @@ impl Lease {
         now: Timestamp,
     ) -> Self {
         let state = LeaseState::Held;
-        Self { id, place, handle, owner, issue, issued_at: now, renewed_at: None, term, state }
+        let (repeat_key, renewed_at) = (None, None);
+        Self {
+            id,
+            place,
+            handle,
+            owner,
+            issue,
+            repeat_key,
+            issued_at: now,
+            renewed_at,
+            term,
+            state,
+        }
+    }
+
+    /// The request that asked for it may be repeated under this key.
+    #[must_use]
+    pub fn repeatable(self, repeat_key: Option<RepeatKey>) -> Self {
+        Self { repeat_key, ..self }
     }
 
     /// The term starts again, as far as the ceiling allows.
@@ -292,6 +315,11 @@ impl Lease {
     pub fn issue(&self) -> IssueSpan {
         self.issue
     }
+    /// Under which key the request that asked for it may be repeated.
+    #[must_use]
+    pub fn repeat_key(&self) -> Option<&RepeatKey> {
+        self.repeat_key.as_ref()
+    }
     /// When it was made.
     #[must_use]
     pub fn issued_at(&self) -> Timestamp {
@@ -322,6 +350,7 @@ impl fmt::Display for Cause {
             Self::TokenEnded => "token ended",
             Self::IssueFailed => "issue failed",
             Self::Missing => "missing at the target",
+            Self::Superseded => "superseded by a repeated request",
         })
     }
 }

@@ -67,6 +67,15 @@ pub const HISTORY_KEPT: Duration = Duration::from_hours(30 * 24);
 /// The longest term that can be asked for: a hundred years. Keeps every sum of times far from overflow.
 pub const TTL_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
+/// The longest `Idempotency-Key`, in bytes. Clients send UUIDs of 36; more is only longer to hash.
+pub const IDEMPOTENCY_KEY_MAX: usize = 256;
+/// How long an answer can be repeated from memory: clients give up their retries within a minute or so, and a secret
+/// should be nowhere for longer than it is needed.
+pub const REMEMBERED_FOR: Duration = Duration::from_mins(2);
+/// Answers that are remembered: at about 500 bytes each some 50 MB. Beyond it the oldest goes first, and a repetition
+/// of that one gets a fresh credential.
+pub const REMEMBERED_MAX: usize = 100_000;
+
 /// Tries of a commit that loses against other writers, before the caller is told.
 pub const CONFLICT_TRIES: usize = 8;
 

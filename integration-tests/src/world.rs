@@ -52,6 +52,7 @@ pub struct MemoryAudit {
     refusing: AtomicBool,
     refusing_answers: AtomicBool,
     hanging: AtomicBool,
+    delay: Mutex<Duration>,
 }
 
 /// A small generator with a fixed seed (xorshift64*).
@@ -84,7 +85,13 @@ impl Audit for MemoryAudit {
             self.lines.lock().unwrap().push(line);
         }
         let error = AuditError { device: "memory".into(), reason: "told to refuse".into() };
-        Box::pin(async move { if refuses { Err(error) } else { Ok(()) } })
+        let delay = *self.delay.lock().unwrap();
+        Box::pin(async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            if refuses { Err(error) } else { Ok(()) }
+        })
     }
 }
 
@@ -102,6 +109,11 @@ impl MemoryAudit {
     /// Never answers again, or does.
     pub fn hang(&self, hanging: bool) {
         self.hanging.store(hanging, Ordering::Relaxed);
+    }
+
+    /// Takes this long for each record from now on.
+    pub fn delay(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
     }
 
     /// What was recorded.
@@ -269,5 +281,5 @@ pub fn request(token: &str) -> Request {
         data: Some(json!({ "field": "canary-in-a-body" })),
         ..Asked::default()
     };
-    Request { asked, token: Some(SecretText::new(token.into())) }
+    Request { asked, token: Some(SecretText::new(token.into())), ..Request::default() }
 }

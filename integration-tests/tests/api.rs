@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "api/idempotency.rs"]
+mod idempotency;
 #[path = "api/init.rs"]
 mod init;
 #[path = "api/leases.rs"]

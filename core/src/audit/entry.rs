@@ -94,7 +94,8 @@ pub struct Answer {
 }
 
 impl Operation {
-    fn word(self) -> &'static str {
+    /// Returns Vault's word for it.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::List => "list",

@@ -14,6 +14,7 @@ use crate::lease::{Cause, IssueSpan, Lease, Owner, Place};
 use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, SETTLE};
 use crate::mount::MountEntry;
 use crate::secret::Secret;
+use crate::store::leases::{RepeatKey, repeat_at};
 use crate::store::mounts::{Role, Target, mount_at, role_at, target_at};
 use crate::store::records::Found;
 use crate::store::tokens::token_at;
@@ -31,13 +32,13 @@ pub struct Issued {
     /// How long it lives.
     pub ttl: Duration,
     /// What the caller asked for.
-    pub secret: Secret,
+    pub secret: Arc<Secret>,
     /// Set if the role's TTL was over its maximum: what it was, and what it was capped to.
     pub capped: Option<(Duration, Duration)>,
 }
 
 /// No secret was handed out. Whatever there may be at the target is on a lease.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum IssueError {
     /// The request was not admitted, or its answer could not be recorded.
     #[error(transparent)]
@@ -96,8 +97,8 @@ struct Committed {
 }
 
 /// What a path turned out to mean, at one moment.
-struct Plan {
-    entry: Arc<MountEntry>,
+pub(super) struct Plan {
+    pub(super) entry: Arc<MountEntry>,
     role: Arc<Found<Role>>,
     target: Arc<Found<Target>>,
 }
@@ -114,21 +115,47 @@ impl Broker {
         role: &str,
     ) -> Result<Issued, IssueError> {
         let caller = self.admit(request, Need::Policy).await?;
-        match self.lend(request, &caller, mount, role).await {
-            Ok((issued, lease)) => {
-                let answer =
-                    Answer::secret(issued.lease_id.clone(), &issued.secret, &self.audit_key);
-                if let Err(error) = self.conclude(request, &caller, &answer).await {
-                    self.give_up(&lease, true).await;
-                    return Err(error.into());
-                }
-                Ok(issued)
-            }
-            Err(error) => {
-                self.conclude(request, &caller, &Answer::error(&error)).await?;
-                Err(error)
-            }
+        if let Some(key) = &request.idempotency_key {
+            return self.issue_once(request, &caller, (mount, role), key).await;
         }
+        Ok(self.issue_to(request, &caller, (mount, role), None).await?.0)
+    }
+
+    /// Issues to a caller who has been admitted, and records the answer.
+    pub(super) async fn issue_to(
+        self: &Arc<Self>,
+        request: &Request,
+        caller: &Caller,
+        (mount, role): (&str, &str),
+        repeat: Option<RepeatKey>,
+    ) -> Result<(Issued, Found<Lease>), IssueError> {
+        let lent = self.lend(request, caller, (mount, role), repeat).await;
+        let told = lent.as_ref().map(|(issued, _)| issued);
+        let recorded = self.conclude_issue(request, caller, told).await;
+        if let (Ok((_, lease)), Err(_)) = (&lent, &recorded) {
+            self.give_up(lease, true).await;
+        }
+        recorded?;
+        lent
+    }
+
+    /// Records what is answered to an issue: a secret as a keyed hash.
+    pub(super) async fn conclude_issue(
+        self: &Arc<Self>,
+        request: &Request,
+        caller: &Caller,
+        told: Result<&Issued, &IssueError>,
+    ) -> Result<(), AdmitError> {
+        let answer = match told {
+            Ok(issued) => Answer::secret(issued.lease_id.clone(), &issued.secret, &self.audit_key),
+            Err(error) => Answer::error(error),
+        };
+        self.conclude(request, caller, &answer).await
+    }
+
+    /// Whether this caller can be lent anything.
+    pub(super) fn may_borrow(caller: &Caller) -> Result<(), IssueError> {
+        if caller.spent { Err(IssueError::LastUse) } else { Ok(()) }
     }
 
     /// Commits the lease, then asks the target.
@@ -136,14 +163,12 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
         caller: &Caller,
-        mount: &str,
-        role: &str,
+        path: (&str, &str),
+        repeat: Option<RepeatKey>,
     ) -> Result<(Issued, Found<Lease>), IssueError> {
-        if caller.spent {
-            return Err(IssueError::LastUse);
-        }
+        Self::may_borrow(caller)?;
         let Committed { lease, drafted, flight, capped } =
-            self.commit_lease(request, caller, mount, role).await?;
+            self.commit_lease(request, caller, path, repeat).await?;
 
         let record = &lease.record;
         self.unanswered.lock().insert(record.id());
@@ -157,6 +182,7 @@ impl Broker {
             Ok(secret) => {
                 let lease_id = self.catalog().wire_id(record.place(), record.id());
                 let ttl = record.term().lapses_at().since(record.issued_at());
+                let secret = Arc::new(secret);
                 Ok((Issued { lease_id, ttl, secret, capped }, lease))
             }
             Err(error) => {
@@ -171,13 +197,13 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
         caller: &Caller,
-        mount: &str,
-        role: &str,
+        (mount, role): (&str, &str),
+        repeat: Option<RepeatKey>,
     ) -> Result<Committed, IssueError> {
         let mut token = Arc::clone(&caller.token);
         for _ in 0..CONFLICT_TRIES {
             let plan = self.plan(mount, role)?;
-            match self.try_commit(request, &token, &plan).await {
+            match self.try_commit(request, &token, &plan, repeat).await {
                 Err(IssueError::Store(StoreError::Conflict)) => {
                     self.reload().await?;
                     let found = self.records.token(&token.record.key).await?;
@@ -191,7 +217,7 @@ impl Broker {
         Err(StoreError::Conflict.into())
     }
 
-    fn plan(&self, mount: &str, role: &str) -> Result<Plan, IssueError> {
+    pub(super) fn plan(&self, mount: &str, role: &str) -> Result<Plan, IssueError> {
         let catalog = self.catalog();
         let unknown = || IssueError::UnknownRole(role.to_owned());
         let entry = Arc::clone(catalog.at(mount).ok_or_else(unknown)?);
@@ -211,6 +237,7 @@ impl Broker {
         request: &Request,
         token: &Found<crate::access::token::Token>,
         plan: &Plan,
+        repeat: Option<RepeatKey>,
     ) -> Result<Committed, IssueError> {
         let (mount, role, target) = (&plan.entry.mount, &plan.role, &plan.target);
         let now = self.clock.now();
@@ -245,12 +272,16 @@ impl Broker {
         };
         let term = Term::starting(ttl, now.plus(ttl_max), now);
         let lease =
-            Lease::new(id, place, owner, drafted.handle().clone(), self.issue_span(now), term, now);
-        let batch = Batch::default()
+            Lease::new(id, place, owner, drafted.handle().clone(), self.issue_span(now), term, now)
+                .repeatable(repeat);
+        let mut batch = Batch::default()
             .expect(token_at(&token.record.key), Some(token.revision))
             .expect(mount_at(mount.record.id), Some(mount.revision))
             .expect(role_at(mount.record.id, &role.record.name), Some(role.revision))
             .expect(target_at(mount.record.id, &target.record.name), Some(target.revision));
+        if let Some(key) = &repeat {
+            batch = batch.expect(repeat_at(key), self.supersede(key).await?);
+        }
         let batch = self.records.put_new_lease(batch, &lease)?;
 
         // Ids are not reused, so nobody else can be in this flight.

@@ -29,6 +29,7 @@ impl Broker {
     pub async fn sweep(self: &Arc<Self>) -> Result<Swept, StoreError> {
         self.asleep_until.store(u64::MAX, Ordering::Release);
         let now = self.clock.now();
+        self.repeats.forget_old(now);
         self.refill_leases(now).await?;
         self.refill_tokens(now).await?;
 
@@ -56,7 +57,8 @@ impl Broker {
     fn next_look(&self, now: Timestamp) -> Timestamp {
         let leases = self.leases_due.lock().next(QUEUE_AHEAD);
         let tokens = self.tokens_due.lock().next(QUEUE_AHEAD);
-        self.lanes.next(now).into_iter().fold(leases.min(tokens), Timestamp::min)
+        let others = self.lanes.next(now).into_iter().chain(self.repeats.next());
+        others.fold(leases.min(tokens), Timestamp::min)
     }
 
     /// Puts a lease into its target's lane, if it is still due: a renewal leaves its old entry in the queue.

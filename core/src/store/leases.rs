@@ -6,6 +6,7 @@
 //! | `due/<due_at><id>` | time, for the sweep |
 //! | `of-token/<token><id>` | the token it was issued to |
 //! | `of-role/<mount><role>\0<id>` | mount and role; its value tells target and generation |
+//! | `repeat/<hash>` | the request that asked for it, if that may be repeated; the value is the lease |
 //! | `history/<id>` | what remains of a lease that is gone |
 //! | `history-at/<settled_at><id>` | time, for forgetting it |
 
@@ -16,6 +17,12 @@ use crate::ids::{LeaseId, MountId, TargetId};
 use crate::lease::{Generation, Lease, LeaseState, Place};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The keyed hash of a request that may be repeated: where the lease is found that came of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RepeatKey(pub [u8; 32]);
 
 /// What remains of a lease once its credential is gone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,6 +58,12 @@ fn due_at(at: Timestamp, id: LeaseId) -> Key {
     joined(&[b"due/", &at.0.to_be_bytes(), id.bytes()])
 }
 
+/// Where a request that may be repeated leads to its lease.
+#[must_use]
+pub fn repeat_at(key: &RepeatKey) -> Key {
+    joined(&[b"repeat/", &key.0])
+}
+
 fn of_token(token: &TokenKey, id: LeaseId) -> Key {
     joined(&[b"of-token/", &token.0, id.bytes()])
 }
@@ -77,11 +90,17 @@ pub(super) fn tail<const N: usize>(key: &Key) -> Option<[u8; N]> {
 }
 
 impl Records {
-    /// Adds a fresh lease to a batch: its record and its index, all absent before.
+    /// Adds a fresh lease to a batch: its record and its index, all absent before but the place of a request that may
+    /// be repeated, of which the batch says how it was found.
     pub fn put_new_lease(&self, batch: Batch, lease: &Lease) -> Result<Batch, StoreError> {
         let at = lease_at(lease.id());
         let place = lease.place();
         let target = [place.target.bytes().as_slice(), &place.generation.0.to_be_bytes()].concat();
+        let mut batch = batch;
+        if let Some(key) = lease.repeat_key() {
+            let at = repeat_at(key);
+            batch = batch.put(at.clone(), self.seal(&at, &lease.id())?);
+        }
         Ok(batch
             .expect(at.clone(), None)
             .put(of_token(&lease.owner().token, lease.id()), Value::default())
@@ -128,6 +147,13 @@ impl Records {
             .delete(of_role_lease(lease.place(), lease.id()))
             .put(history, sealed)
             .put(history_from(settled_at, Some(lease.id())), Value::default());
+        if let Some(key) = lease.repeat_key() {
+            // A later lease may have the place by now. It never comes back to this one.
+            let place = self.repeated(key).await?.filter(|place| place.record == lease.id());
+            if let Some(place) = place {
+                batch = batch.expect(repeat_at(key), Some(place.revision)).delete(repeat_at(key));
+            }
+        }
         batch.spends_reserve = true;
         self.commit(batch).await
     }
@@ -135,6 +161,11 @@ impl Records {
     /// Returns a lease.
     pub async fn lease(&self, id: LeaseId) -> Result<Option<Found<Lease>>, StoreError> {
         self.read(&lease_at(id)).await
+    }
+
+    /// Returns the lease that came of a request that may be repeated.
+    pub async fn repeated(&self, key: &RepeatKey) -> Result<Option<Found<LeaseId>>, StoreError> {
+        self.read(&repeat_at(key)).await
     }
 
     /// Returns what remains of a lease that is gone.
@@ -233,6 +264,12 @@ impl Records {
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl fmt::Debug for RepeatKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RepeatKey(..)")
     }
 }
 

@@ -9,7 +9,7 @@ use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
 use leasehold_core::access::policy::Need;
 use leasehold_core::audit::{Asked, AskedMount, Operation};
-use leasehold_core::broker::Request;
+use leasehold_core::broker::{BadIdempotencyKey, IdempotencyKey, Request};
 use leasehold_core::secret::SecretText;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -78,6 +78,7 @@ pub(super) fn call(
     body: Map<String, Value>,
 ) -> Result<Call, Refusal> {
     refuse_what_would_be_ignored(request)?;
+    let idempotency_key = idempotency_key(request)?;
     let Found { path, operation, name, mount, need, lends, endpoint } = found;
     // A HEAD must do nothing, and some reads create.
     let endpoint = if request.method() == Method::HEAD && lends {
@@ -99,7 +100,7 @@ pub(super) fn call(
     };
     Ok(Call {
         broker,
-        request: Request { asked, token: token(request) },
+        request: Request { asked, token: token(request), idempotency_key },
         name,
         mount,
         need,
@@ -137,6 +138,16 @@ fn token(request: &HttpRequest) -> Option<SecretText> {
     let bearer = || header(header::AUTHORIZATION.as_str())?.strip_prefix("Bearer ").map(str::trim);
     let text = header("X-Vault-Token").filter(|text| !text.is_empty()).or_else(bearer)?;
     (!text.is_empty()).then(|| SecretText::new(text.to_owned()))
+}
+
+/// Returns the key under which a request may be repeated. It is read on every path, so that a bad one tells nothing
+/// of what is there.
+fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Refusal> {
+    let mut sent = request.headers().get_all("Idempotency-Key");
+    let key = sent.next().map(|key| IdempotencyKey::parse(key.as_bytes())).transpose();
+    // Of two keys, each would be another request.
+    let key = if sent.next().is_some() { Err(BadIdempotencyKey) } else { key };
+    key.map_err(|bad| Refusal::told(StatusCode::BAD_REQUEST, bad.to_string()))
 }
 
 /// Some headers ask for a secret to be handed over in another way. To ignore them would show it to whoever
