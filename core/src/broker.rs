@@ -4,6 +4,7 @@
 
 mod authenticate;
 pub mod batch;
+mod clock;
 mod flights;
 mod housekeep;
 mod idempotency;
@@ -16,11 +17,13 @@ mod reconcile;
 mod renew;
 mod revoke;
 mod role;
+mod skew;
 mod sweep;
 mod target;
 mod token;
 
 pub use authenticate::{AdmitError, Caller};
+pub use clock::{ClockAccepted, ClockError, ClockState, ClockView};
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use issue::{IssueError, Issued};
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
@@ -29,6 +32,7 @@ pub use reconcile::{ReconcileError, Report};
 pub use renew::{RenewError, RenewedLease};
 pub use revoke::{RevokeError, Revoked, Until};
 pub use role::{RoleError, RoleView, RoleWrite};
+pub use skew::TargetSkew;
 pub use sweep::Swept;
 pub use target::{TargetError, TargetView, TargetWrite};
 pub use token::{
@@ -91,6 +95,8 @@ pub struct Broker {
     reloading: futures_util::lock::Mutex<()>,
     mounting: futures_util::lock::Mutex<()>,
     open_targets: open_targets::OpenTargets,
+    skews: skew::Skews,
+    clock_watch: Mutex<clock::ClockWatch>,
     /// Issues that callers wait for.
     issuing: flights::Flights,
     /// Issues of this process that were never answered, or not for sure. An issue of another process is
@@ -130,6 +136,7 @@ impl Broker {
         limits: Limits,
     ) -> Result<(Arc<Self>, mpsc::Receiver<()>), StoreError> {
         let records = Records::new(ports.store, unsealed.barrier, Arc::clone(&ports.chance));
+        let clock_watch = clock::ClockWatch::begin(&records, &*ports.clock).await?;
         let catalog = Catalog::load(&records).await?;
         let boot = BootId::new(ports.clock.now(), &*ports.chance);
         let (wake, woken) = mpsc::channel(1);
@@ -147,6 +154,8 @@ impl Broker {
             reloading: futures_util::lock::Mutex::default(),
             mounting: futures_util::lock::Mutex::default(),
             open_targets: open_targets::OpenTargets::default(),
+            skews: skew::Skews::default(),
+            clock_watch: Mutex::new(clock_watch),
             issuing: flights::Flights::default(),
             unanswered: Mutex::default(),
             turns: flights::Flights::default(),

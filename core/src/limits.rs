@@ -24,6 +24,22 @@ pub const REVOKE_WITHIN: Duration = Duration::from_mins(1);
 /// How long a record may take at all audit devices together; Vault's socket device gives up after 2 s.
 pub const AUDIT_WITHIN: Duration = Duration::from_secs(10);
 
+/// How far the system's clock may be from the time before somebody is told: more than time servers let a clock drift.
+pub const CLOCK_OFF: Duration = Duration::from_secs(30);
+/// How long it may be so before issues and renewals are refused: most wrong steps are taken back by then.
+pub const CLOCK_OFF_FOR: Duration = Duration::from_mins(5);
+/// How far behind the highest time of before a process may begin: the clock of a machine without a battery is set
+/// right soon after its start, by about as much.
+pub const CLOCK_BEHIND: Duration = Duration::from_mins(1);
+/// How often a log is reminded that the clock waits for somebody.
+pub const CLOCK_REMIND: Duration = Duration::from_mins(10);
+/// How far the clock of a target may be off before somebody is told. What it is told is in its own time all the same.
+pub const SKEW_MAX: Duration = Duration::from_secs(30);
+/// How often the clock of a target in use is looked at: a clock drifts by seconds a day.
+pub const SKEW_EVERY: Duration = Duration::from_mins(10);
+/// The longest answer that tells a target's time well enough.
+pub const SKEW_WITHIN: Duration = Duration::from_secs(5);
+
 /// How far ahead the queue of what is due reaches. At 24 bytes an entry, an hour at 1,000 leases/s is 86 MB.
 pub const QUEUE_HORIZON: Duration = Duration::from_hours(1);
 /// How long before its end the horizon is moved on.

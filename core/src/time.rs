@@ -1,5 +1,7 @@
 //! The one source of time, and how times are written.
 
+pub mod watch;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -8,12 +10,15 @@ use std::time::Duration;
 /// Tells the time. Nothing else in this crate may.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Returns the time: the wall clock as it was when the process began, carried on by a clock that
-    /// counts suspension and that nobody can step.
+    /// counts suspension and that nobody can step. Only [`Clock::advance_to`] moves it.
     fn now(&self) -> Timestamp;
 
     /// Returns what the system's wall clock says now, steps included. Compared with [`Clock::now`],
     /// never used to decide a term.
     fn wall(&self) -> Timestamp;
+
+    /// Moves the time forward to `at`; never back. Done at a start, and when an operator accepts the wall clock.
+    fn advance_to(&self, at: Timestamp);
 }
 
 /// A point in time, in milliseconds since the Unix epoch.
@@ -40,6 +45,14 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Returns how many milliseconds this point is after `other`; below zero if it is before.
+    #[must_use]
+    pub fn millis_after(self, other: Self) -> i64 {
+        let after = i64::try_from(self.0.saturating_sub(other.0)).unwrap_or(i64::MAX);
+        let before = i64::try_from(other.0.saturating_sub(self.0)).unwrap_or(i64::MAX);
+        after.saturating_sub(before)
     }
 
     /// Returns the whole seconds since the epoch, rounded down.

@@ -151,6 +151,7 @@ impl World {
     /// still take effect.
     pub async fn restart(&self) {
         self.sweeper.lock().unwrap().abort();
+        self.clock.read_wall();
         let (broker, sweeper) = boot(&self.store, &self.chance, &self.clock, &self.audit).await;
         *self.broker.lock().unwrap() = broker;
         *self.sweeper.lock().unwrap() = sweeper;

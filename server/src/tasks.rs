@@ -90,6 +90,10 @@ mod tests {
         fn wall(&self) -> Timestamp {
             self.now()
         }
+
+        fn advance_to(&self, at: Timestamp) {
+            self.0.fetch_max(at.0, Ordering::SeqCst);
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use leasehold_core::time::{Clock, Timestamp};
 use nix::time::{ClockId, clock_gettime};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Carries the wall clock of the start on by `CLOCK_BOOTTIME`, which counts suspension and which
@@ -12,6 +13,8 @@ pub struct SystemClock {
     wall: Duration,
     /// What `CLOCK_BOOTTIME` said at the start.
     boot: Duration,
+    /// How far it was moved forward since, in milliseconds.
+    moved_ms: AtomicU64,
 }
 
 /// The system does not have a clock that the server needs.
@@ -27,18 +30,28 @@ impl SystemClock {
         let missing = |error: nix::Error| ClockError { reason: error.to_string() };
         let wall = clock_gettime(ClockId::CLOCK_REALTIME).map_err(missing)?;
         let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(missing)?;
-        Ok(Self { wall: wall.into(), boot: boot.into() })
+        Ok(Self { wall: wall.into(), boot: boot.into(), moved_ms: AtomicU64::new(0) })
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since = read(ClockId::CLOCK_BOOTTIME).saturating_sub(self.boot);
-        timestamp(self.wall.saturating_add(since))
+        self.unmoved().plus(Duration::from_millis(self.moved_ms.load(Ordering::Acquire)))
     }
 
     fn wall(&self) -> Timestamp {
         timestamp(read(ClockId::CLOCK_REALTIME))
+    }
+
+    fn advance_to(&self, at: Timestamp) {
+        self.moved_ms.fetch_max(at.0.saturating_sub(self.unmoved().0), Ordering::AcqRel);
+    }
+}
+
+impl SystemClock {
+    fn unmoved(&self) -> Timestamp {
+        let since = read(ClockId::CLOCK_BOOTTIME).saturating_sub(self.boot);
+        timestamp(self.wall.saturating_add(since))
     }
 }
 
@@ -69,8 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn the_time_can_be_moved_forward_and_never_back() {
+        let clock = SystemClock::start().unwrap();
+        let later = clock.now().plus(Duration::from_hours(1));
+        clock.advance_to(later);
+        let moved = clock.now();
+        assert!(moved >= later && moved.since(later) < Duration::from_mins(1), "{moved:?}");
+        clock.advance_to(Timestamp(0));
+        assert!(clock.now() >= moved);
+        assert!(clock.wall() < later);
+    }
+
+    #[test]
     fn the_time_goes_on_by_the_boot_clock_from_what_the_wall_said() {
-        let clock = SystemClock { wall: Duration::from_secs(1_000_000), boot: Duration::ZERO };
+        let clock = SystemClock {
+            wall: Duration::from_secs(1_000_000),
+            boot: Duration::ZERO,
+            moved_ms: AtomicU64::new(0),
+        };
         let earliest = timestamp(read(ClockId::CLOCK_BOOTTIME));
         let since = clock.now().since(Timestamp(1_000_000_000));
         let latest = timestamp(read(ClockId::CLOCK_BOOTTIME));

@@ -27,9 +27,11 @@ impl Broker {
         .await
     }
 
-    /// Removes retired targets and closed mounts whose last lease is gone, goes on revoking the leases of closed
+    /// Keeps the time, removes retired targets and closed mounts whose last lease is gone, goes on revoking the leases of closed
     /// mounts, and forgets history that is old enough. Called every minute or so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.measure_skews();
+        self.keep_time().await?;
         self.requeue_overdue().await?;
         let retired = self.drop_retired().await?;
         let closed = self.drop_closed().await?;

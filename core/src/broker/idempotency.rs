@@ -301,7 +301,7 @@ impl Broker {
         role: &str,
         remembered: &Remembered,
     ) -> Result<Option<Issued>, IssueError> {
-        Self::may_borrow(caller)?;
+        self.may_borrow(caller)?;
         let plan = self.plan(mount, role)?;
         // They may have waited long since they were admitted.
         let token = self.records.token(&caller.token.record.key).await?;

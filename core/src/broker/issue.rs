@@ -20,6 +20,7 @@ use crate::store::records::Found;
 use crate::store::tokens::token_at;
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
+use crate::time::watch::Doubt;
 use futures_channel::oneshot;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,9 @@ pub enum IssueError {
     /// The target did not issue.
     #[error("{0}")]
     Target(EngineError),
+    /// The time that would say how long it lives is in doubt.
+    #[error(transparent)]
+    Clock(#[from] Doubt),
     /// The lease was revoked while the target was being asked.
     #[error("the lease was revoked while it was being issued")]
     Revoked,
@@ -153,8 +157,9 @@ impl Broker {
         self.conclude(request, caller, &answer).await
     }
 
-    /// Whether this caller can be lent anything.
-    pub(super) fn may_borrow(caller: &Caller) -> Result<(), IssueError> {
+    /// Whether this caller can be lent anything now.
+    pub(super) fn may_borrow(&self, caller: &Caller) -> Result<(), IssueError> {
+        self.trust_clock()?;
         if caller.spent { Err(IssueError::LastUse) } else { Ok(()) }
     }
 
@@ -166,7 +171,7 @@ impl Broker {
         path: (&str, &str),
         repeat: Option<RepeatKey>,
     ) -> Result<(Issued, Found<Lease>), IssueError> {
-        Self::may_borrow(caller)?;
+        self.may_borrow(caller)?;
         let Committed { lease, drafted, flight, capped } =
             self.commit_lease(request, caller, path, repeat).await?;
 

@@ -63,6 +63,17 @@ impl Broker {
         self.kinds.first().filter(|_| self.kinds.len() == 1)
     }
 
+    /// Returns the engines that are open.
+    pub(super) fn all_open_targets(&self) -> Vec<((TargetId, Generation), Arc<dyn OpenTarget>)> {
+        let open = self.open_targets.0.lock();
+        open.iter().map(|(key, (_, engine))| (*key, Arc::clone(engine))).collect()
+    }
+
+    /// Forgets the engines of all targets; they are opened anew when needed.
+    pub(super) fn close_all_targets(&self) {
+        self.open_targets.0.lock().clear();
+    }
+
     /// Forgets the engine of a target that is gone; its connections close once nobody uses them.
     pub(super) fn close_target(&self, id: TargetId, generation: Generation) {
         self.open_targets.0.lock().remove(&(id, generation));

@@ -12,6 +12,7 @@ use crate::limits::{CONFLICT_TRIES, RENEW_WITHIN};
 use crate::store::StoreError;
 use crate::store::mounts::Role;
 use crate::store::records::Found;
+use crate::time::watch::Doubt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,9 @@ pub enum RenewError {
         "the target `{0}` of the lease's role is not the one it was issued at; the lease ends at its term"
     )]
     NoTarget(String),
+    /// The time that would say how long it lives is in doubt.
+    #[error(transparent)]
+    Clock(#[from] Doubt),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,6 +84,7 @@ impl Broker {
         increment: Option<Duration>,
     ) -> Result<RenewedLease, RenewError> {
         self.served(request, Need::Policy, async |_| {
+            self.trust_clock()?;
             let found = self.find_lease(lease_id).await?.ok_or(RenewError::NoLease)?;
             let id = found.record.id();
             // Nobody has been told of a lease that is being issued.

@@ -47,6 +47,7 @@ struct Seen {
     batches: Vec<usize>,
     at_work: usize,
     at_work_most: usize,
+    clock_ahead: Duration,
 }
 
 static TARGETS: LazyLock<Mutex<HashMap<u64, Arc<SimulatedTarget>>>> = LazyLock::new(Mutex::default);
@@ -67,6 +68,11 @@ impl SimulatedTarget {
     /// Changes what it does.
     pub fn mood(&self, mood: Mood) {
         self.seen.lock().unwrap().mood = mood;
+    }
+
+    /// Sets its clock ahead.
+    pub fn set_clock_ahead(&self, by: Duration) {
+        self.seen.lock().unwrap().clock_ahead = by;
     }
 
     /// What it holds.
@@ -286,7 +292,11 @@ impl Engine for SimulatedEngine {
 
     async fn identity(&self) -> Result<Identity, EngineError> {
         let server = Some(format!("{:p}", Arc::as_ptr(&self.target)));
-        Ok(Identity { server, clock: Timestamp(0), version: "simulated".into() })
+        Ok(Identity {
+            server,
+            clock: self.clock.wall().plus(self.target.seen.lock().unwrap().clock_ahead),
+            version: "simulated".into(),
+        })
     }
 
     async fn lacks(&self, _role: Option<&Self::Role>) -> Result<Vec<String>, EngineError> {

@@ -8,18 +8,19 @@
 //! | 405 | use another method |
 //! | 500 | the operator looks at the log |
 //! | 502 | try again later: the target did not answer, or was busy |
-//! | 503 | wait until the store is initialized |
+//! | 503 | wait until the store is initialized, or an operator has seen to the clock |
 
 use super::envelope::Reply;
 use crate::wiring::FoundError;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
-    AdmitError, IssueError, LookupError, MountError, RenewError, RevokeError, RoleError,
-    TargetError, TokenError,
+    AdmitError, ClockError, IssueError, LookupError, MountError, RenewError, RevokeError,
+    RoleError, TargetError, TokenError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
 use leasehold_core::store::StoreError;
+use leasehold_core::time::watch::Doubt;
 use serde_json::json;
 
 /// A request that is not served.
@@ -119,11 +120,28 @@ impl From<StoreError> for Refusal {
     }
 }
 
+impl From<Doubt> for Refusal {
+    fn from(doubt: Doubt) -> Self {
+        Self::told(StatusCode::SERVICE_UNAVAILABLE, doubt.to_string())
+    }
+}
+
+impl From<ClockError> for Refusal {
+    fn from(error: ClockError) -> Self {
+        match error {
+            ClockError::Admit(error) => error.into(),
+            ClockError::Store(error) => error.into(),
+            ClockError::TooSoon(_) => bad(error),
+        }
+    }
+}
+
 impl From<IssueError> for Refusal {
     fn from(error: IssueError) -> Self {
         match error {
             IssueError::Admit(error) => error.into(),
             IssueError::Store(error) => error.into(),
+            IssueError::Clock(doubt) => doubt.into(),
             IssueError::Target(ref target) => of_target(target, error.to_string()),
             IssueError::UnknownRole(_)
             | IssueError::UnknownTarget { .. }
@@ -141,6 +159,7 @@ impl From<RenewError> for Refusal {
         match error {
             RenewError::Admit(error) => error.into(),
             RenewError::Store(error) => error.into(),
+            RenewError::Clock(doubt) => doubt.into(),
             RenewError::Target(ref target) => of_target(target, error.to_string()),
             RenewError::NoLease
             | RenewError::Lease(_)

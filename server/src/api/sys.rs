@@ -1,6 +1,7 @@
 //! `sys/`: the server itself, its mounts, and its leases.
 
 pub(super) mod auth;
+pub(super) mod clock;
 pub(super) mod health;
 pub(super) mod init;
 pub(super) mod internal_ui;

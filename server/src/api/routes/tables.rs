@@ -38,7 +38,7 @@ pub(super) const OPEN: [OpenRoute; 5] = [
     },
 ];
 
-pub(super) const SYS: [Route; 23] = [
+pub(super) const SYS: [Route; 25] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -66,6 +66,18 @@ pub(super) const SYS: [Route; 23] = [
         "Lists the auth methods.",
     )
     .read(|call| Box::pin(sys::auth::list(call))),
+    at(
+        "sys/clock",
+        Tail::End,
+        "Shows the time that leases are kept by, and how far the clocks of the system and the targets are off.",
+    )
+    .read(|call| Box::pin(sys::clock::read(call))),
+    at(
+        "sys/clock/accept",
+        Tail::End,
+        "Takes the system's clock for right: the time becomes what it says, or stays ahead of it, but never goes back.",
+    )
+    .update(|call| Box::pin(sys::clock::accept(call))),
     at(
         "sys/leases",
         Tail::End,
