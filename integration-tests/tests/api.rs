@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "api/clock.rs"]
+mod clock;
 #[path = "api/idempotency.rs"]
 mod idempotency;
 #[path = "api/init.rs"]

@@ -1,4 +1,6 @@
-//! `operator`: what is done once, when a server is set up.
+//! `operator`: what is done once, when a server is set up, and what only its operator can decide.
+
+mod clock;
 
 use super::{Format, FormatFlags, Session};
 use crate::answer::{Answer, plain};
@@ -7,18 +9,22 @@ use crate::connection::ConnectionFlags;
 use crate::failure::{Doing, Exit, Failure};
 use serde_json::{Map, Value};
 
-/// Initialize a new server
+/// Initialize a new server, see to its clock
 ///
-/// What an operator does once, before anybody else can use the server.
+/// What only the operator of a server does.
 #[derive(clap::Subcommand)]
 pub(super) enum Operator {
     Init(Init),
+    Clock(clock::Clock),
+    AcceptClock(clock::AcceptClock),
 }
 
 impl Operator {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Init(init) => init.run(session),
+            Self::Clock(clock) => clock.run(session),
+            Self::AcceptClock(accept) => accept.run(session),
         }
     }
 }

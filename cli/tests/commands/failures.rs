@@ -40,6 +40,8 @@ fn each_command_says_what_it_was_doing() {
         (&["secrets", "enable", "kv"], "Error enabling: kv: "),
         (&["secrets", "disable", "kv"], "Error disabling secrets engine at kv/: "),
         (&["operator", "init"], "Error initializing: "),
+        (&["operator", "clock"], "Error reading the clock: "),
+        (&["operator", "accept-clock"], "Error accepting the clock: "),
     ] {
         let server = Server::with(&[(400, r#"{"errors":["no"]}"#)]);
         let outcome = Run::at(&server, arguments).run();

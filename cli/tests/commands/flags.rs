@@ -119,6 +119,8 @@ fn help_is_shown_for_everything() {
         &["completions"],
         &["man"],
         &["operator", "init"],
+        &["operator", "clock"],
+        &["operator", "accept-clock"],
         &["server"],
         &["status"],
     ] {

@@ -205,3 +205,49 @@ fn a_tuning_of_nothing_or_with_no_span_is_refused_here() {
         assert_eq!(server.lines().len(), 0);
     }
 }
+
+#[test]
+fn a_clock_in_doubt_is_exit_code_2_and_says_what_to_do() {
+    let doubt = "issues and renewals wait. see `leasehold operator accept-clock`";
+    let clock = |refusing: bool| {
+        envelope(&json!({
+            "time": "2026-11-22T08:00:00Z", "system_time": "2026-11-22T07:00:00Z",
+            "system_ahead_ms": -3_600_000, "accepted_ahead": 0, "highest_time": null,
+            "off_since": null, "refusing": refusing, "reason": refusing.then_some(doubt),
+            "targets": [{
+                "mount": "database/", "name": "app", "ahead_ms": 31_000, "too_far": true,
+                "measured_at": "2026-11-22T08:00:00Z"
+            }],
+        }))
+    };
+    let server = Server::with(&[(200, &clock(true)), (200, &clock(false))]);
+    let outcome = Run::at(&server, &["operator", "clock"]).run();
+    assert_eq!((outcome.exit, outcome.err.as_str()), (2, ""));
+    assert_eq!(
+        outcome.out,
+        format!(
+            "Key                      Value\n\
+             ---                      -----\n\
+             Time of Leases           2026-11-22T08:00:00Z\n\
+             System's Clock           2026-11-22T07:00:00Z\n\
+             System Ahead By          -3600000 ms\n\
+             Accepted Ahead           0 s\n\
+             Refusing                 true\n\
+             database/app Ahead By    31000 ms: too far\n\
+             \n{doubt}\n"
+        )
+    );
+    let shown = Run::at(&server, &["operator", "clock", "-format=json"]).run().ok();
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["data"]["refusing"], false);
+    assert_eq!(server.lines(), ["GET /v1/sys/clock"; 2]);
+}
+
+#[test]
+fn a_clock_is_accepted_and_what_became_of_it_shown() {
+    let accepted = json!({ "time": "2026-11-22T08:00:00Z", "moved": 0, "accepted_ahead": 3600 });
+    let server = Server::with(&[(200, &envelope(&accepted))]);
+    let out = Run::at(&server, &["operator", "accept-clock"]).run().ok();
+    assert!(out.contains("accepted_ahead    3600\n"), "{out}");
+    assert_eq!(server.lines(), ["PUT /v1/sys/clock/accept"]);
+}
