@@ -360,3 +360,17 @@ async fn two_nodes_that_are_asked_at_once_leave_one_credential() {
     assert_eq!(held, [last.lease_id.rsplit('/').next().unwrap()]);
     assert_eq!((world.leases(), world.store.count("repeat/")), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn parameters_are_the_same_in_any_order() {
+    let world = World::new().await;
+    let target = world.target("app", "1h", "24h").await;
+    let mut answers = Vec::new();
+    for written in [r#"{"a":1,"b":{"c":2,"d":3}}"#, r#"{ "b": {"d":3, "c":2}, "a":1 }"#] {
+        let mut request = keyed(ROOT, "k");
+        request.asked.data = Some(serde_json::from_str(written).unwrap());
+        answers.push(shown(&world.broker().issue(&request, "database/", "app").await.unwrap()));
+    }
+    answers.dedup();
+    assert_eq!((answers.len(), target.credentials().len()), (1, 1));
+}

@@ -105,3 +105,20 @@ async fn the_clock_is_shown_and_accepting_one_that_is_right_changes_nothing() {
     let _ = server.get("sys/clock/accept").await.expect(405);
     let _ = server.ask("", "GET", "sys/clock", Value::Null).await.expect(403);
 }
+
+#[tokio::test]
+async fn the_clock_of_a_target_in_use_is_measured() {
+    let lending = Lending::start().await;
+    let _ = lending.lend().await;
+    let _ = lending.server.post("sys/leases/tidy", Value::Null).await.expect(202);
+    let mut targets = Value::Null;
+    crate::lending::until("it is measured", async || {
+        targets = clock(&lending.server).await["targets"].clone();
+        targets != json!([])
+    })
+    .await;
+    let target = &targets[0];
+    assert_eq!((&target["mount"], &target["name"]), (&json!("database/"), &json!("pg")));
+    assert_eq!(target["too_far"], false);
+    assert!(target["ahead_ms"].as_i64().is_some_and(|ahead| ahead.abs() < 5_000), "{target}");
+}
