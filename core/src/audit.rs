@@ -6,6 +6,7 @@ mod entry;
 
 pub use entry::{Answer, Asked, AskedMount, Operation, Who};
 
+use crate::metrics::Counter;
 use crate::tasks::Pending;
 use aws_lc_rs::hmac;
 use std::fmt;
@@ -32,13 +33,19 @@ pub struct AuditError {
 pub struct Trail {
     devices: Arc<[Arc<dyn Audit>]>,
     key: hmac::Key,
+    failures: Arc<Counter>,
 }
 
 impl Trail {
     /// Records on all these devices; on none, if there is none, as Vault does.
     #[must_use]
     pub fn new(devices: Vec<Arc<dyn Audit>>, key: hmac::Key) -> Self {
-        Self { devices: devices.into(), key }
+        Self { devices: devices.into(), key, failures: Arc::default() }
+    }
+
+    /// Returns how often one device or another did not record.
+    pub fn failures(&self) -> u64 {
+        self.failures.value()
     }
 
     /// Records what is asked, before it is done.
@@ -96,6 +103,7 @@ impl Trail {
             match outcome {
                 Ok(()) => recorded = Ok(()),
                 Err(error) => {
+                    self.failures.one();
                     tracing::error!(%error, "an audit device failed");
                     if recorded.is_err() {
                         recorded = Err(error);

@@ -5,6 +5,7 @@
 mod authenticate;
 pub mod batch;
 mod clock;
+mod count;
 mod flights;
 mod housekeep;
 mod idempotency;
@@ -24,8 +25,10 @@ mod token;
 
 pub use authenticate::{AdmitError, Caller};
 pub use clock::{ClockAccepted, ClockError, ClockState, ClockView};
+pub use count::Readings;
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use issue::{IssueError, Issued};
+pub use lanes::InHand;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
 pub use mount::{MountError, MountTune, MountWrite};
 pub use reconcile::{ReconcileError, Report};
@@ -47,6 +50,7 @@ use crate::ids::{BootId, InstallationId, LeaseId, TokenAccessor};
 use crate::lease::queue::Queue;
 use crate::lease::{Lease, LeaseState};
 use crate::limits::{AUDIT_WITHIN, Limits};
+use crate::metrics::Metrics;
 use crate::mount::Catalog;
 use crate::seal::Unsealed;
 use crate::secret::SecretText;
@@ -109,6 +113,7 @@ pub struct Broker {
     leases_due: Mutex<Queue>,
     tokens_due: Mutex<Queue>,
     lanes: lanes::Lanes,
+    metrics: Metrics,
     /// Until when the sweep sleeps, in milliseconds since the epoch; the last one of all while it is awake, so
     /// that whatever becomes due meanwhile wakes it again.
     asleep_until: AtomicU64,
@@ -162,6 +167,7 @@ impl Broker {
             leases_due: Mutex::default(),
             tokens_due: Mutex::default(),
             lanes: lanes::Lanes::default(),
+            metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),
             wake,
             clock: ports.clock,
@@ -216,6 +222,11 @@ impl Broker {
                 self.repeats.forget(key, lease.id());
             }
         }
+        if let (Ok(_), LeaseState::Held, LeaseState::Revoking(revoking)) =
+            (&outcome, was.record.state(), lease.state())
+        {
+            self.metrics.begun(revoking.cause);
+        }
         outcome
     }
 
@@ -234,13 +245,14 @@ impl Broker {
         record: impl Future<Output = Result<(), AuditError>>,
     ) -> Result<(), AuditError> {
         let deadline = self.tasks.sleep_until(self.clock.now().plus(AUDIT_WITHIN));
-        match select(std::pin::pin!(record), deadline).await {
+        let outcome = match select(std::pin::pin!(record), deadline).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => Err(AuditError {
                 device: "any".into(),
                 reason: format!("none answered within {} s", AUDIT_WITHIN.as_secs()),
             }),
-        }
+        };
+        outcome.inspect_err(|_| self.metrics.unrecorded.one())
     }
 
     /// Notes that a token needs a look at `at`.

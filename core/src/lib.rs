@@ -31,6 +31,7 @@ pub mod engine;
 pub mod ids;
 pub mod lease;
 pub mod limits;
+pub mod metrics;
 pub mod mount;
 pub mod pace;
 pub mod seal;

@@ -112,6 +112,11 @@ impl Catalog {
         self.targets.get(&(id, generation))
     }
 
+    /// Returns all targets in all of their generations, retired ones included.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Found<Target>>> {
+        self.targets.values()
+    }
+
     /// Returns the targets that are retired: no longer in any mount, kept for revoking.
     pub fn retired(&self) -> impl Iterator<Item = &Arc<Found<Target>>> {
         self.targets.values().filter(|target| {

@@ -18,6 +18,7 @@ use crate::engine::{
 };
 use crate::lease::Handle;
 use crate::limits::WAITING_MAX;
+use crate::metrics::{TargetMeter, Verb};
 use crate::secret::Secret;
 use crate::store::Revision;
 use crate::tasks::{Pending, Tasks};
@@ -40,6 +41,8 @@ pub struct LinePorts {
     pub chance: Arc<dyn Chance>,
     /// Work beside the caller.
     pub tasks: Arc<dyn Tasks>,
+    /// What counts how the target does.
+    pub meter: Arc<TargetMeter>,
 }
 
 /// How long past its deadline an answer is waited for: the deadline is the target's own as well, and its
@@ -88,22 +91,27 @@ impl<E: Engine> Inner<E> {
     /// Puts a question into the line, and sees that somebody works on it.
     fn ask<A: Send + 'static>(
         self: &Arc<Self>,
+        verb: Verb,
         answer_by: Timestamp,
         join: impl FnOnce(&mut Waiting<E>, oneshot::Sender<Result<A, EngineError>>),
     ) -> Pending<'static, Result<A, EngineError>> {
+        let meter = Arc::clone(&self.ports.meter);
         let (answer, answered) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
             if waiting.len() >= WAITING_MAX {
                 let message = format!("{WAITING_MAX} requests wait for this target already");
-                return Box::pin(async { Err(EngineError::refused(Cause::Contended, message)) });
+                let refused = Err(EngineError::refused(Cause::Contended, message));
+                meter.of(verb).answered(&refused);
+                return Box::pin(async { refused });
             }
             join(&mut waiting, answer);
         }
+        let open = meter.of(verb).open.raise(1);
         self.hire();
         let deadline = self.ports.tasks.sleep_until(answer_by.plus(GRACE));
         Box::pin(async move {
-            match select(answered, deadline).await {
+            let answer = match select(answered, deadline).await {
                 Either::Left((Ok(answer), _)) => answer,
                 // The worker is gone without a word: it may have asked.
                 Either::Left((Err(oneshot::Canceled), _)) => {
@@ -112,7 +120,10 @@ impl<E: Engine> Inner<E> {
                 Either::Right(_) => {
                     Err(EngineError::uncertain(Cause::TooLate, "the target did not answer in time"))
                 }
-            }
+            };
+            drop(open);
+            meter.of(verb).answered(&answer);
+            answer
         })
     }
 
@@ -173,7 +184,9 @@ impl<E: Engine> OpenTarget for Line<E> {
         };
         let (lease, lapses_at, answer_by) = (asked.lease, asked.lapses_at, asked.answer_by);
         let renewal = Renewal { lease, handle, role, lapses_at, answer_by };
-        self.0.ask(answer_by, |waiting, answer| waiting.renewals.push_back((renewal, answer)))
+        self.0.ask(Verb::Renew, answer_by, |waiting, answer| {
+            waiting.renewals.push_back((renewal, answer));
+        })
     }
 
     fn revoke(&self, asked: ToRevoke<'_>) -> Pending<'static, Result<(), EngineError>> {
@@ -186,7 +199,9 @@ impl<E: Engine> OpenTarget for Line<E> {
         let (lease, answer_by) = (asked.lease, asked.answer_by);
         let unanswered = asked.unanswered;
         let revocation = Revocation { lease, handle, role, unanswered, answer_by };
-        self.0.ask(answer_by, |waiting, answer| waiting.revocations.push_back((revocation, answer)))
+        self.0.ask(Verb::Revoke, answer_by, |waiting, answer| {
+            waiting.revocations.push_back((revocation, answer));
+        })
     }
 
     fn list(&self) -> Pending<'_, Result<Vec<Listed>, EngineError>> {
@@ -270,7 +285,9 @@ impl<E: Engine> Drafted for OneDraft<E> {
         let Self { line, role, lease, typed, draft, .. } = *self;
         let sharing = line.engine.sharing(&role, &typed);
         let issue = Issue { lease, handle: typed, draft: Draft(draft), role, lapses_at, issue_by };
-        line.ask(issue_by, |waiting, answer| waiting.join_issue(issue, sharing, answer))
+        line.ask(Verb::Issue, issue_by, |waiting, answer| {
+            waiting.join_issue(issue, sharing, answer);
+        })
     }
 }
 

@@ -27,8 +27,9 @@ impl Broker {
         .await
     }
 
-    /// Keeps the time, removes retired targets and closed mounts whose last lease is gone, goes on revoking the leases of closed
-    /// mounts, and forgets history that is old enough. Called every minute or so; nothing depends on when.
+    /// Keeps the time, removes retired targets and closed mounts whose last lease is gone, goes on revoking the
+    /// leases of closed mounts, forgets history that is old enough, and counts what is left. Called every minute or
+    /// so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
         self.measure_skews();
         self.keep_time().await?;
@@ -38,7 +39,8 @@ impl Broker {
         if retired || closed {
             self.reload().await?;
         }
-        self.forget_history().await
+        self.forget_history().await?;
+        self.count().await
     }
 
     async fn drop_retired(&self) -> Result<bool, StoreError> {

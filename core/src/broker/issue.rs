@@ -297,6 +297,7 @@ impl Broker {
             self.due(id, lease.due_at());
         }
         let revision = committed?;
+        self.metrics.made.one();
         let drafted = derived.await.map_err(|oneshot::Canceled| {
             IssueError::Unusable(FieldError("the credential could not be prepared".into()))
         })?;

@@ -16,6 +16,17 @@ pub(super) struct Lanes(Mutex<HashMap<Lane, InLane>>);
 /// Which lane.
 pub(super) type Lane = (TargetId, Generation);
 
+/// How much of the sweep's work a target has in hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InHand {
+    /// Leases that are due and wait for the target to take them.
+    pub parked: usize,
+    /// Leases that are being attempted.
+    pub attempted: usize,
+    /// Whether the target rests, because it could not be reached.
+    pub resting: bool,
+}
+
 #[derive(Debug, Default)]
 struct InLane {
     pace: Pace,
@@ -24,6 +35,15 @@ struct InLane {
     parked: VecDeque<LeaseId>,
     /// Those that wait and those in hand: a lease is in a lane once, however often it is found to be due.
     known: HashSet<LeaseId>,
+}
+
+impl InHand {
+    /// Adds what another identity of the same target has in hand.
+    pub(super) fn join(&mut self, other: Self) {
+        self.parked = self.parked.saturating_add(other.parked);
+        self.attempted = self.attempted.saturating_add(other.attempted);
+        self.resting |= other.resting;
+    }
 }
 
 impl Lanes {
@@ -75,6 +95,16 @@ impl Lanes {
                 }
             }
         }
+    }
+
+    /// Returns how much each target has in hand.
+    pub(super) fn in_hand(&self) -> Vec<(Lane, InHand)> {
+        let lanes = self.0.lock();
+        let each = lanes.iter().map(|(lane, state)| {
+            let (parked, attempted) = (state.parked.len(), state.in_hand);
+            (*lane, InHand { parked, attempted, resting: state.pace != Pace::default() })
+        });
+        each.collect()
     }
 
     /// When the first target that rests while leases wait for it may be asked again.

@@ -2,6 +2,7 @@
 
 use super::Broker;
 use super::batch::LinePorts;
+use super::count::label_of;
 use crate::engine::erased::{Kind, OpenTarget};
 use crate::engine::{FieldError, Origin};
 use crate::ids::TargetId;
@@ -39,7 +40,9 @@ impl Broker {
     /// Stands for a target that may not be stored yet.
     pub(super) fn open_afresh(&self, target: &Target) -> Result<Arc<dyn OpenTarget>, FieldError> {
         let origin = Origin { installation: self.installation, target: target.id };
+        let (mount, name) = label_of(&self.catalog(), target);
         let ports = LinePorts {
+            meter: self.metrics.target(&mount, &name),
             clock: Arc::clone(&self.clock),
             chance: Arc::clone(&self.chance),
             tasks: Arc::clone(&self.tasks),

@@ -272,6 +272,7 @@ impl Broker {
             match self.records.settle_lease(&claimed, now).await {
                 Ok(_) => {
                     self.unanswered.lock().remove(&id);
+                    self.metrics.settled.one();
                     return Ok(());
                 }
                 // A conflict never brings the lease back.

@@ -3,7 +3,7 @@
 //! | key | leads from |
 //! |---|---|
 //! | `lease/<id>` | the lease itself |
-//! | `due/<due_at><id>` | time, for the sweep |
+//! | `due/<due_at><id>` | time, for the sweep; its value is the lease's [`Standing`] |
 //! | `of-token/<token><id>` | the token it was issued to |
 //! | `of-role/<mount><role>\0<id>` | mount and role; its value tells target and generation |
 //! | `repeat/<hash>` | the request that asked for it, if that may be repeated; the value is the lease |
@@ -42,6 +42,17 @@ pub struct Placed {
     pub target: TargetId,
     /// And which identity of it.
     pub generation: Generation,
+}
+
+/// What the index by time says beside a lease, so that leases can be counted without opening any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The target it is at.
+    pub target: TargetId,
+    /// And which identity of it.
+    pub generation: Generation,
+    /// Since when it is being revoked, and how many attempts were started; `None` while it is lent.
+    pub revoking: Option<(Timestamp, u32)>,
 }
 
 /// Where a lease is kept.
@@ -95,17 +106,17 @@ impl Records {
     pub fn put_new_lease(&self, batch: Batch, lease: &Lease) -> Result<Batch, StoreError> {
         let at = lease_at(lease.id());
         let place = lease.place();
-        let target = [place.target.bytes().as_slice(), &place.generation.0.to_be_bytes()].concat();
         let mut batch = batch;
         if let Some(key) = lease.repeat_key() {
             let at = repeat_at(key);
             batch = batch.put(at.clone(), self.seal(&at, &lease.id())?);
         }
+        let standing = Standing::of(lease);
         Ok(batch
             .expect(at.clone(), None)
             .put(of_token(&lease.owner().token, lease.id()), Value::default())
-            .put(of_role_lease(place, lease.id()), Value(target))
-            .put(due_at(lease.due_at(), lease.id()), Value::default())
+            .put(of_role_lease(place, lease.id()), Value(standing.place().to_vec()))
+            .put(due_at(lease.due_at(), lease.id()), standing.value())
             .put(at.clone(), self.seal(&at, lease)?))
     }
 
@@ -120,9 +131,11 @@ impl Records {
             .expect(at.clone(), Some(was.revision))
             .put(at.clone(), self.seal(&at, lease)?);
         if was.record.due_at() != lease.due_at() {
-            batch = batch
-                .delete(due_at(was.record.due_at(), lease.id()))
-                .put(due_at(lease.due_at(), lease.id()), Value::default());
+            batch = batch.delete(due_at(was.record.due_at(), lease.id()));
+        }
+        let standing = Standing::of(lease);
+        if was.record.due_at() != lease.due_at() || Standing::of(&was.record) != standing {
+            batch = batch.put(due_at(lease.due_at(), lease.id()), standing.value());
         }
         // A renewal waits for space like an issue; only what ends leases goes on without.
         batch.spends_reserve = matches!(lease.state(), LeaseState::Revoking(_));
@@ -182,6 +195,22 @@ impl Records {
     ) -> Result<Vec<(Timestamp, LeaseId, Key)>, StoreError> {
         let found = self.index(from, &due_from(to), limit).await?;
         Ok(found.into_iter().filter_map(|(key, _)| read_due(&key)).collect())
+    }
+
+    /// Returns up to `limit` leases from the key `from` of the index by time on, soonest due first, with how each
+    /// stands; `None` where the index does not say.
+    pub async fn standings(
+        &self,
+        from: &Key,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, LeaseId, Key, Option<Standing>)>, StoreError> {
+        let end = joined(&[b"due/"]).after_prefix();
+        let found = self.index(from, &end, limit).await?;
+        let read = found.into_iter().filter_map(|(key, value)| {
+            let (at, id, key) = read_due(&key)?;
+            Some((at, id, key, Standing::read(&value)))
+        });
+        Ok(read.collect())
     }
 
     /// Returns up to `limit` leases of a token, after the lease `after`.
@@ -273,6 +302,49 @@ impl fmt::Debug for RepeatKey {
     }
 }
 
+impl Standing {
+    /// How a lease stands.
+    #[must_use]
+    pub fn of(lease: &Lease) -> Self {
+        let revoking = match lease.state() {
+            LeaseState::Held => None,
+            LeaseState::Revoking(revoking) => Some((revoking.since, revoking.attempts)),
+        };
+        let Place { target, generation, .. } = lease.place();
+        Self { target: *target, generation: *generation, revoking }
+    }
+
+    fn place(&self) -> [u8; 20] {
+        let mut place = [0; 20];
+        let (target, generation) = place.split_at_mut(16);
+        target.copy_from_slice(self.target.bytes());
+        generation.copy_from_slice(&self.generation.0.to_be_bytes());
+        place
+    }
+
+    fn value(&self) -> Value {
+        let mut value = self.place().to_vec();
+        if let Some((since, attempts)) = self.revoking {
+            value.extend(since.0.to_be_bytes());
+            value.extend(attempts.to_be_bytes());
+        }
+        Value(value)
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        let (place, revoking) = value.0.split_first_chunk::<20>()?;
+        let (target, generation) = read_place(place)?;
+        let revoking = match revoking.split_first_chunk::<8>() {
+            None => None,
+            Some((since, attempts)) => {
+                let attempts = u32::from_be_bytes(attempts.try_into().ok()?);
+                Some((Timestamp(u64::from_be_bytes(*since)), attempts))
+            }
+        };
+        Some(Self { target, generation, revoking })
+    }
+}
+
 /// The first key of the index of history by time, or the key of one lease in it.
 fn history_from(settled_at: Timestamp, id: Option<LeaseId>) -> Key {
     let id = id.map(|id| *id.bytes());
@@ -297,10 +369,12 @@ fn read_due(key: &Key) -> Option<(Timestamp, LeaseId, Key)> {
 }
 
 fn read_placed(key: &Key, value: &Value) -> Option<Placed> {
-    let (target, generation) = value.0.split_first_chunk::<16>()?;
-    Some(Placed {
-        lease: LeaseId::from_bytes(tail(key)?),
-        target: TargetId::from_bytes(*target),
-        generation: Generation(u32::from_be_bytes(generation.try_into().ok()?)),
-    })
+    let (target, generation) = read_place(&value.0)?;
+    Some(Placed { lease: LeaseId::from_bytes(tail(key)?), target, generation })
+}
+
+fn read_place(bytes: &[u8]) -> Option<(TargetId, Generation)> {
+    let (target, generation) = bytes.split_first_chunk::<16>()?;
+    let generation = Generation(u32::from_be_bytes(generation.try_into().ok()?));
+    Some((TargetId::from_bytes(*target), generation))
 }

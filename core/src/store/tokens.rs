@@ -150,6 +150,20 @@ impl Records {
         self.commit(batch).await
     }
 
+    /// Counts up to `limit` tokens from a key on (from the first one if it is empty), without opening any; returns
+    /// where to go on if there may be more.
+    pub async fn count_tokens(
+        &self,
+        from: &Key,
+        limit: usize,
+    ) -> Result<(usize, Option<Key>), StoreError> {
+        let prefix = joined(&[b"token/"]);
+        let from = if from.0.is_empty() { &prefix } else { from };
+        let found = self.index(from, &prefix.after_prefix(), limit).await?;
+        let next = found.last().filter(|_| found.len() >= limit).map(|(key, _)| key.next());
+        Ok((found.len(), next))
+    }
+
     /// Returns how many uses a token has left; `None` if they are not counted.
     pub async fn uses_left(&self, key: &TokenKey) -> Result<Option<u32>, StoreError> {
         Ok(self.read::<u32>(&uses_at(key)).await?.map(|uses| uses.record))

@@ -123,6 +123,7 @@ async fn who_borrows_does_not_notice_that_owner_roles_were_dropped() {
         clock: Arc::clone(&clock),
         chance: Arc::new(SystemChance),
         tasks: Arc::new(TokioTasks::new(Handle::current(), clock)),
+        meter: Arc::default(),
     };
     let login = (ADMINISTRATOR, ADMINISTRATOR_PASSWORD);
     let fields = fields_of(&place.server, login, &Value::Null);

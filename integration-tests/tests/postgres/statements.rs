@@ -137,6 +137,7 @@ async fn statements_that_meet_at_a_shared_object_are_issued_in_the_end() {
         clock: Arc::clone(&clock),
         chance: Arc::new(SystemChance),
         tasks: Arc::new(TokioTasks::new(Handle::current(), clock)),
+        meter: Arc::default(),
     };
     let fields = fields_of(&place.server, (SUPERUSER, SUPERUSER_PASSWORD), &Value::Null);
     let line = KindOf::<Postgres>::new()

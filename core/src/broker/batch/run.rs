@@ -7,11 +7,32 @@ use crate::limits::{CONTENDED_TRIES, CONTENDED_WAIT};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use std::time::Duration;
+use tracing::Instrument;
 
 type Answers<A> = Vec<Result<A, EngineError>>;
 
 impl<E: Engine> Inner<E> {
+    /// Asks the target for a batch and gives every member its answer.
     pub(super) async fn run(&self, job: Job<E>) {
+        let (verb, members) = job.asks();
+        let meter = &self.ports.meter;
+        let span = tracing::debug_span!(
+            "batch",
+            mount = meter.mount,
+            at = meter.target,
+            verb = verb.name(),
+            members
+        );
+        let began = self.ports.clock.now();
+        let at_work = meter.of(verb).at_work.raise(members);
+        self.ask_target(job).instrument(span.clone()).await;
+        drop(at_work);
+        let took = self.ports.clock.now().since(began);
+        meter.of(verb).batch(members, took);
+        tracing::debug!(parent: &span, took_ms = took.as_millis(), "the target has answered");
+    }
+
+    async fn ask_target(&self, job: Job<E>) {
         match job {
             Job::Issue { members, .. } => self.run_issues(members).await,
             Job::Renew(members) => {

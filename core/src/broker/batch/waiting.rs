@@ -6,6 +6,7 @@ use crate::engine::{Engine, Issue, Renewal, Renewed, Revocation, Sharing};
 use crate::limits::{
     BATCH_TIME, ISSUE_BATCH_MAX, REVOKE_BATCH_MAX, REVOKE_BATCH_TIME, UNDIVIDED_TIME,
 };
+use crate::metrics::Verb;
 use crate::secret::Secret;
 use futures_channel::oneshot;
 use std::collections::VecDeque;
@@ -72,6 +73,15 @@ impl<E: Engine> Job<E> {
         match self {
             Self::Issue { one_lane, .. } => *one_lane,
             Self::Renew(_) | Self::Revoke(_) => false,
+        }
+    }
+
+    /// What the target is asked, and for how many.
+    pub(super) fn asks(&self) -> (Verb, usize) {
+        match self {
+            Self::Issue { members, .. } => (Verb::Issue, members.len()),
+            Self::Renew(members) => (Verb::Renew, members.len()),
+            Self::Revoke(members) => (Verb::Revoke, members.len()),
         }
     }
 }
