@@ -4,6 +4,8 @@
 
 #[path = "api/clock.rs"]
 mod clock;
+#[path = "api/exposition.rs"]
+mod exposition;
 #[path = "api/idempotency.rs"]
 mod idempotency;
 #[path = "api/init.rs"]
@@ -12,6 +14,8 @@ mod init;
 mod leases;
 #[path = "api/lending.rs"]
 mod lending;
+#[path = "api/metrics.rs"]
+mod metrics;
 #[path = "api/refusals.rs"]
 mod refusals;
 #[path = "api/shapes.rs"]

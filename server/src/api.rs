@@ -17,6 +17,7 @@ mod routes;
 mod sys;
 mod token;
 
+use crate::time::Stopwatch;
 use crate::wiring::{Count, Node, Server};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -26,6 +27,7 @@ use error::Refusal;
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
 use routes::Open;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
@@ -40,12 +42,18 @@ pub(crate) struct Front {
     /// The requests that are being served.
     pub(crate) serving: Count,
     ending: Arc<AtomicBool>,
+    /// The listeners that show the metrics to whoever asks.
+    open_metrics: Arc<[SocketAddr]>,
 }
 
 impl Front {
     /// Serves from now on.
-    pub(crate) fn new(server: Arc<Server>, runtime: Handle) -> Self {
-        Self { server, runtime, serving: Count::new(), ending: Arc::default() }
+    pub(crate) fn new(
+        server: Arc<Server>,
+        runtime: Handle,
+        open_metrics: Arc<[SocketAddr]>,
+    ) -> Self {
+        Self { server, runtime, serving: Count::new(), ending: Arc::default(), open_metrics }
     }
 
     /// From now on every answer closes its connection: idle ones would hold up the end.
@@ -61,12 +69,14 @@ pub(crate) async fn serve(
     front: web::Data<Front>,
 ) -> HttpResponse {
     let _serving = front.serving.begin();
+    let watch = Stopwatch::start();
     let headless = request.method() == Method::HEAD;
     let outcome = answer(&request, payload, &front).await;
     let reply = outcome.unwrap_or_else(Refusal::into_reply);
+    front.server.meters.http.answered(reply.status, watch.took());
     let mut response = HttpResponse::build(reply.status);
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    response.insert_header((header::CONTENT_TYPE, "application/json"));
+    response.insert_header((header::CONTENT_TYPE, reply.kind));
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         response.insert_header((header::ALLOW, allowed(&request, &front.server)));
     }
@@ -101,7 +111,10 @@ async fn answer(
     let operation = caller::operation(request, &query)?;
     let body = body::read(request, payload, operation).await?;
     let server = &front.server;
-    if let Some(open) = routes::open(&path, caller::has_token(request)) {
+    let shows_metrics = || front.open_metrics.contains(&request.app_config().local_addr());
+    let open = routes::open(&path, caller::has_token(request))
+        .or_else(|| routes::open_metrics(&path).filter(|_| shows_metrics()));
+    if let Some(open) = open {
         let endpoint = open.endpoint(operation).ok_or(Refusal::no_such_method())?;
         let open = Open { server: Arc::clone(server), query, body };
         return run(&front.runtime, async move { endpoint(&open).await }).await;

@@ -78,6 +78,8 @@ pub(crate) enum Storage {
 pub(crate) struct Listener {
     pub(crate) address: String,
     pub(crate) tls: Option<Tls>,
+    /// Whether it shows the metrics to whoever asks.
+    pub(crate) open_metrics: bool,
 }
 
 /// With what a listener proves itself.
@@ -276,15 +278,21 @@ impl Loaded {
                 "max_request_duration",
                 "max_request_size",
                 "proxy_protocol_behavior",
-                "telemetry",
                 "tls_cipher_suites",
                 "tls_disable_client_certs",
                 "tls_prefer_server_cipher_suites",
                 "tls_require_and_verify_client_cert",
             ],
         );
+        let mut telemetry = fields.nested("telemetry")?;
+        let open_metrics = telemetry.flag("unauthenticated_metrics_access")?.unwrap_or(false);
+        self.ignore(
+            &mut telemetry,
+            &["unauthenticated_pprof_access", "unauthenticated_in_flight_request_access"],
+        );
+        telemetry.finish()?;
         fields.finish()?;
-        self.config.listeners.push(Listener { address, tls });
+        self.config.listeners.push(Listener { address, tls, open_metrics });
         Ok(())
     }
 
@@ -358,7 +366,8 @@ impl Config {
                 "a server started with -dev keeps everything in memory: leave `storage` and `seal` out".into(),
             ));
         }
-        self.listeners.insert(0, Listener { address: address.to_owned(), tls: None });
+        let address = address.to_owned();
+        self.listeners.insert(0, Listener { address, tls: None, open_metrics: false });
         Ok(())
     }
 

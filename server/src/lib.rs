@@ -10,6 +10,7 @@ mod config;
 mod dev;
 mod listener;
 mod logging;
+mod meters;
 mod process;
 mod seal_file;
 pub mod store;

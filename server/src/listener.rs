@@ -16,6 +16,8 @@ pub(crate) struct Bound {
     pub(crate) socket: TcpListener,
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<ServerConfig>,
+    /// Whether it shows the metrics to whoever asks.
+    pub(crate) open_metrics: bool,
 }
 
 /// Binds a listener.
@@ -31,7 +33,7 @@ pub(crate) fn bind(listener: &Listener) -> Result<Bound, StartError> {
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "callers that are not on this machine send their tokens in clear: `tls_disable` is set");
     }
-    Ok(Bound { socket, address, tls })
+    Ok(Bound { socket, address, tls, open_metrics: listener.open_metrics })
 }
 
 fn server_config(tls: &Tls) -> Result<ServerConfig, String> {

@@ -17,6 +17,26 @@ pub struct SystemClock {
     moved_ms: AtomicU64,
 }
 
+/// Measures how long something takes, finer than terms are counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Duration);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(monotonic())
+    }
+
+    /// Returns how long ago it was started.
+    pub(crate) fn took(self) -> Duration {
+        monotonic().saturating_sub(self.0)
+    }
+}
+
+/// Where the system has no such clock, everything takes no time: nothing but a metric goes by it.
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+}
+
 /// The system does not have a clock that the server needs.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the system's clocks: {reason}")]

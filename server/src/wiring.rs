@@ -10,6 +10,7 @@ use crate::audit::file::FileAudit;
 use crate::chance::SystemChance;
 use crate::config::{Config, ConfigError, Storage};
 use crate::listener::{self, Bound};
+use crate::meters::Meters;
 use crate::seal_file::SealFileError;
 use crate::store::embedded::Embedded;
 use crate::tasks::TokioTasks;
@@ -110,10 +111,12 @@ fn serve(
     dev: Option<Dev>,
     workers: usize,
 ) -> Result<(), StartError> {
-    let (store, storage): (Arc<dyn Store>, _) = match &config.storage {
-        Storage::Memory => (Arc::new(Embedded::in_memory()?), "inmem"),
-        Storage::Embedded(folder) => (Arc::new(Embedded::open(folder)?), "embedded"),
+    let (store, storage) = match &config.storage {
+        Storage::Memory => (Embedded::in_memory()?, "inmem"),
+        Storage::Embedded(folder) => (Embedded::open(folder)?, "embedded"),
     };
+    let meters = Meters { store: store.meter(), ..Meters::default() };
+    let store: Arc<dyn Store> = Arc::new(store);
     let audits = open_audits(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start().map_err(system)?);
     let tasks = TokioTasks::new(runtime.handle().clone(), Arc::clone(&clock));
@@ -125,7 +128,7 @@ fn serve(
         tasks: tasks.clone(),
         audit: audits.iter().map(|audit| Arc::clone(audit) as Arc<dyn Audit>).collect(),
     };
-    let server = Arc::new(Server::new(ports, config, storage));
+    let server = Arc::new(Server::new(ports, config, storage, meters));
 
     runtime.block_on(async {
         let bound = config.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
@@ -141,7 +144,8 @@ fn serve(
         }
         dev::announce(&bound, storage).map_err(system)?;
         drop(root);
-        let front = Front::new(Arc::clone(&server), runtime.handle().clone());
+        let open = bound.iter().filter(|bound| bound.open_metrics).map(|bound| bound.address);
+        let front = Front::new(Arc::clone(&server), runtime.handle().clone(), open.collect());
         let http = listen(bound, front.clone(), workers)?;
         let handle = http.handle();
         let serving = runtime.spawn(http);

@@ -5,6 +5,7 @@ use super::error::Refusal;
 use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
 use super::{Broker, Front};
+use crate::wiring::Server;
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
 use leasehold_core::access::policy::Need;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub(super) struct Call {
     pub(super) broker: Arc<Broker>,
     pub(super) request: Request,
+    pub(super) server: Arc<Server>,
     /// What the path names: a role, a lease, a mount.
     pub(super) name: String,
     /// The mount that the path goes to, with its `/`; empty for paths that go to none.
@@ -101,6 +103,7 @@ pub(super) fn call(
     Ok(Call {
         broker,
         request: Request { asked, token: token(request), idempotency_key },
+        server: Arc::clone(&front.server),
         name,
         mount,
         need,

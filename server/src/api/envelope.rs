@@ -6,12 +6,17 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
+/// What nearly every body is.
+const JSON: &str = "application/json";
+
 /// An answer, as bytes.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     /// Empty for an answer without one.
     pub(super) body: Vec<u8>,
+    /// What the body is.
+    pub(super) kind: &'static str,
 }
 
 /// The envelope of every answer that has data.
@@ -85,23 +90,32 @@ impl Reply {
         match serde_json::to_vec(body) {
             Ok(mut body) => {
                 body.push(b'\n');
-                Self { status, body }
+                Self { status, body, kind: JSON }
             }
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written");
-                Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: Vec::new() }
+                Self::empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }
 
     /// Done, and nothing to tell.
     pub(super) fn done() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: Vec::new() }
+        Self::empty(StatusCode::NO_CONTENT)
     }
 
     /// It is kept and goes on by itself.
     pub(super) fn accepted() -> Self {
-        Self { status: StatusCode::ACCEPTED, body: Vec::new() }
+        Self::empty(StatusCode::ACCEPTED)
+    }
+
+    /// An answer that is no JSON.
+    pub(super) fn text(status: StatusCode, kind: &'static str, text: String) -> Self {
+        Self { status, body: text.into_bytes(), kind }
+    }
+
+    fn empty(status: StatusCode) -> Self {
+        Self { status, body: Vec::new(), kind: JSON }
     }
 }
 

@@ -13,7 +13,7 @@ use leasehold_core::audit::Operation;
 use leasehold_core::tasks::Pending;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use tables::{DATABASE, OPEN, SYS, TOKEN};
+use tables::{DATABASE, METRICS, OPEN, SYS, TOKEN};
 
 /// The longest name of a role or a target, in bytes: it is part of a key of the store.
 const NAME_MAX: usize = 512;
@@ -156,6 +156,11 @@ pub(super) fn open(path: &str, has_token: bool) -> Option<&'static OpenRoute> {
     const { &OPEN }
         .iter()
         .find(|route| route.path == path && !(has_token && route.only_without_token))
+}
+
+/// Returns the page of the metrics, if that is at the path.
+pub(super) fn open_metrics(path: &str) -> Option<&'static OpenRoute> {
+    const { &METRICS }.path.eq(path).then_some(const { &METRICS })
 }
 
 impl OpenRoute {

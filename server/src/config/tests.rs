@@ -80,6 +80,25 @@ fn a_whole_configuration_means_the_same_in_hcl_and_json() {
 }
 
 #[test]
+fn a_listener_shows_metrics_without_a_token_only_if_it_says_so() {
+    let listener =
+        |inside: &str| format!("listener \"tcp\" {{\n tls_disable = true\n {inside}\n}}");
+    for (inside, open) in [
+        ("", false),
+        ("telemetry {}", false),
+        ("telemetry { unauthenticated_metrics_access = false }", false),
+        ("telemetry { unauthenticated_metrics_access = \"true\" }", true),
+    ] {
+        let Loaded { config, warnings } = read(&listener(inside)).unwrap();
+        assert_eq!((config.listeners[0].open_metrics, warnings.len()), (open, 0), "{inside}");
+    }
+    let known = "telemetry { unauthenticated_pprof_access = true }";
+    assert_eq!(read(&listener(known)).unwrap().warnings.len(), 1);
+    let refused = refusal(&listener("telemetry { unauthenticated_metric_access = true }"));
+    assert!(refused.contains("listener tcp telemetry: unknown key"), "{refused}");
+}
+
+#[test]
 fn blocks_may_stand_on_one_line_inside_each_other() {
     let written = r#"
         storage "embedded" { path = "/store" } seal "file" { path = "/root.key" }

@@ -19,6 +19,7 @@ mod writer;
 
 pub use folder::{Holder, OpenError};
 
+use crate::store::meter::StoreMeter;
 use crate::tasks::Joined;
 use folder::Folder;
 use futures_core::stream::BoxStream;
@@ -74,6 +75,7 @@ struct Shared {
     state: RwLock<State>,
     /// Whether the writer has been asked to see to the file and has not done so yet.
     doubted: AtomicBool,
+    meter: Arc<StoreMeter>,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,7 @@ impl Embedded {
             name: disk.name.clone(),
             state: RwLock::new(State::Open(database)),
             doubted: AtomicBool::new(false),
+            meter: Arc::default(),
         });
         let (work, waiting) = mpsc::channel(WAITING_MAX);
         let (changes, _) = broadcast::channel(FEED_GROUPS_MAX);
@@ -148,6 +151,12 @@ impl Embedded {
         let thread = thread.spawn(move || writer.run(waiting));
         let thread = thread.map_err(|error| folder::unusable(&path, &error))?;
         Ok(Self { shared, changes: feed, work, _writer: Joined::new(thread) })
+    }
+
+    /// Returns what counts the writes.
+    #[must_use]
+    pub fn meter(&self) -> Arc<StoreMeter> {
+        Arc::clone(&self.shared.meter)
     }
 
     /// Tells what came of a read, and has the writer see to the file if it was the file's fault.

@@ -2,6 +2,7 @@
 
 use super::StartError;
 use crate::config::Config;
+use crate::meters::Meters;
 use crate::seal_file::{self, SealFileError};
 use crate::sweeper;
 use leasehold_core::broker::{Broker, Ports, found};
@@ -38,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) storage: &'static str,
     /// Where callers are told to find the server.
     pub(crate) api_addr: Option<String>,
+    pub(crate) meters: Meters,
     /// Held while the store is being initialized.
     founding: tokio::sync::Mutex<()>,
     sweeper: Mutex<Option<JoinHandle<()>>>,
@@ -63,7 +65,12 @@ fn kinds() -> Vec<Arc<dyn Kind>> {
 }
 
 impl Server {
-    pub(super) fn new(ports: Ports, config: &Config, storage: &'static str) -> Self {
+    pub(super) fn new(
+        ports: Ports,
+        config: &Config,
+        storage: &'static str,
+        meters: Meters,
+    ) -> Self {
         Self {
             node: RwLock::new(Node::Uninitialized),
             ports,
@@ -71,6 +78,7 @@ impl Server {
             seal: config.seal.clone(),
             storage,
             api_addr: config.api_addr.clone(),
+            meters,
             founding: tokio::sync::Mutex::default(),
             sweeper: Mutex::default(),
         }

@@ -4,7 +4,8 @@ use super::{OpenRoute, Route, Tail, at};
 use crate::api::{database, sys, token};
 use std::future::ready;
 
-/// **Invariant:** what is in this list, and nothing else, is answered without a token.
+/// **Invariant:** what is in this list, and nothing else, is answered without a token; [`METRICS`] only where a
+/// listener is told so.
 pub(super) const OPEN: [OpenRoute; 5] = [
     OpenRoute {
         path: "sys/health",
@@ -38,7 +39,15 @@ pub(super) const OPEN: [OpenRoute; 5] = [
     },
 ];
 
-pub(super) const SYS: [Route; 25] = [
+/// Answered without a token only by a listener with `unauthenticated_metrics_access`.
+pub(super) const METRICS: OpenRoute = OpenRoute {
+    path: "sys/metrics",
+    only_without_token: false,
+    read: Some(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open))))),
+    update: None,
+};
+
+pub(super) const SYS: [Route; 26] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -146,6 +155,12 @@ pub(super) const SYS: [Route; 25] = [
         "Revokes all leases under a prefix, without error if a target fails; what failed is tried again.",
     )
     .update(|call| Box::pin(sys::leases_revoke_force::update(call))),
+    at(
+        "sys/metrics",
+        Tail::End,
+        "Shows what the server counts; `format=prometheus` for Prometheus.",
+    )
+    .read(|call| Box::pin(sys::metrics::read(call))),
     at(
         "sys/renew",
         Tail::End,

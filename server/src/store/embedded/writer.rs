@@ -2,6 +2,7 @@
 
 use super::file::{self, FileError, RECORDS};
 use super::{Disk, Shared, State};
+use crate::time::Stopwatch;
 use leasehold_core::store::{Batch, Key, Revision, StoreError};
 use nix::sys::statvfs::statvfs;
 use redb::{Database, ReadableTable, Table, WriteTransaction};
@@ -101,12 +102,14 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let closed = matches!(&*shared.state.read(), State::Closed(_));
         if closed && let Err(reason) = self.reopen() {
-            return answer(group, &StoreError::Refused(self.about(&reason)));
+            return self.answer(group, &StoreError::Refused(self.about(&reason)));
         }
+        let watch = Stopwatch::start();
         let written = match &*shared.state.read() {
             State::Open(database) => self.apply(database, &group),
             State::Closed(reason) => Err(Failed::Before(FileError(reason.clone()))),
         };
+        shared.meter.group(group.len(), watch.took());
         match written {
             Ok(applied) => self.tell(group, applied),
             Err(failed) => self.recover(group, failed),
@@ -145,7 +148,18 @@ impl Writer {
             }
         }
         for (asked, verdict) in group.into_iter().zip(applied.verdicts) {
+            self.shared.meter.told(&verdict);
             // A caller that is gone is told nothing; its batch is in.
+            drop(asked.answer.send(verdict));
+        }
+    }
+
+    /// Tells the same to everybody.
+    fn answer(&self, group: Vec<Asked>, error: &StoreError) {
+        for asked in group {
+            let verdict = Err(error.clone());
+            self.shared.meter.told(&verdict);
+            // A caller that is gone needs no answer.
             drop(asked.answer.send(verdict));
         }
     }
@@ -161,16 +175,16 @@ impl Writer {
         tracing::error!(%reason, "the store could not write, and opens its file again");
         let reopened = self.reopen();
         match (applied, reopened) {
-            (None, _) => answer(group, &StoreError::Refused(reason)),
+            (None, _) => self.answer(group, &StoreError::Refused(reason)),
             // One transaction holds the whole group and nobody else writes, so the file has moved
             // on with all of it or with none.
             (Some(_), Ok(())) if self.revision == before => {
-                answer(group, &StoreError::Refused(reason));
+                self.answer(group, &StoreError::Refused(reason));
             }
             (Some(applied), Ok(())) if self.revision == applied.last => self.tell(group, applied),
-            (Some(_), Ok(())) => answer(group, &StoreError::Uncertain(reason)),
+            (Some(_), Ok(())) => self.answer(group, &StoreError::Uncertain(reason)),
             (Some(_), Err(then)) => {
-                answer(group, &StoreError::Uncertain(format!("{reason}; and then: {then}")));
+                self.answer(group, &StoreError::Uncertain(format!("{reason}; and then: {then}")));
             }
         }
     }
@@ -303,14 +317,6 @@ fn put(records: &mut Table<&[u8], &[u8]>, batch: &Batch, revision: u64) -> Resul
         records.remove(key.0.as_slice())?;
     }
     Ok(())
-}
-
-/// Tells the same to everybody.
-fn answer(group: Vec<Asked>, error: &StoreError) {
-    for asked in group {
-        // A caller that is gone needs no answer.
-        drop(asked.answer.send(Err(error.clone())));
-    }
 }
 
 fn keys(batch: &Batch) -> impl Iterator<Item = Key> {

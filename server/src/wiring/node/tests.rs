@@ -49,7 +49,7 @@ async fn the_first_token_is_told_even_if_the_store_does_not_open() {
         audit: Vec::new(),
     };
     let config = Config { seal: Some(folder.path().join("root.key")), ..Config::default() };
-    let server = Server::new(ports, &config, "embedded");
+    let server = Server::new(ports, &config, "embedded", Meters::default());
 
     let token = server.found().await.unwrap();
 

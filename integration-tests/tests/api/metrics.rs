@@ -1,0 +1,178 @@
+//! What the server counts.
+
+#![expect(
+    clippy::float_cmp,
+    clippy::indexing_slicing,
+    reason = "the numbers are counts, and what is not there fails the test"
+)]
+
+use crate::exposition::Exposition;
+use crate::lending::{Lending, until};
+use leasehold_integration_tests::server::{Place, Server};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const AT: [(&str, &str); 2] = [("mount", "database/"), ("target", "pg")];
+
+async fn text(server: &Server) -> String {
+    let answer = server.get("sys/metrics?format=prometheus").await.expect(200);
+    assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    answer.text
+}
+
+async fn read(server: &Server) -> Exposition {
+    Exposition::read(&text(server).await)
+}
+
+fn at<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    AT.iter().chain(more).copied().collect()
+}
+
+/// Has the leases counted until the store is told to hold so many.
+async fn until_counted(server: &Server, held: u32, revoking: u32) {
+    let _ = server.post("sys/leases/tidy", json!({})).await.expect(202);
+    until(&format!("{held} held and {revoking} revoking are counted"), async || {
+        let told = read(server).await;
+        let count = |state| told.value("leasehold_leases", &at(&[("state", state)]));
+        count("held").unwrap_or(0.0) == f64::from(held)
+            && count("revoking").unwrap_or(0.0) == f64::from(revoking)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_numbers_follow_what_is_issued_renewed_revoked_and_fails() {
+    let mut lending = Lending::start().await;
+    let before = read(&lending.server).await;
+    let answers = |told: &Exposition, verb, result| {
+        let labels = at(&[("verb", verb), ("result", result)]);
+        told.value("leasehold_target_answers_total", &labels).unwrap_or(0.0)
+    };
+    assert_eq!(answers(&before, "issue", "ok"), 0.0);
+    let lent = futures_util::future::join_all((0..3).map(|_| lending.lend())).await;
+    let named = |number: usize| json!({ "lease_id": lent[number].lease_id });
+    let server = &lending.server;
+    let _ = server.post("sys/leases/renew", named(0)).await.expect(200);
+    let _ = server.post("sys/leases/revoke", named(1)).await.expect(204);
+
+    let told = read(server).await;
+    for (verb, count) in [("issue", 3.0), ("renew", 1.0), ("revoke", 1.0)] {
+        assert_eq!(answers(&told, verb, "ok"), count, "{verb}");
+        let labels = at(&[("verb", verb)]);
+        assert_eq!(told.value("leasehold_target_batch_members_sum", &labels), Some(count));
+        let batches = told.value("leasehold_target_batch_seconds_count", &labels).unwrap();
+        assert!((1.0..=count).contains(&batches), "{verb}: {batches}");
+        assert_eq!(told.value("leasehold_target_waiting", &labels), Some(0.0));
+        assert_eq!(told.value("leasehold_target_in_flight", &labels), Some(0.0));
+    }
+    assert_eq!(told.value("leasehold_leases_made_total", &[]), Some(3.0));
+    assert_eq!(told.value("leasehold_leases_settled_total", &[]), Some(1.0));
+    let asked = told.value("leasehold_revocations_begun_total", &[("cause", "asked")]);
+    assert_eq!(asked, Some(1.0));
+    let of_class = |told: &Exposition, class| {
+        told.value("leasehold_http_request_seconds_count", &[("status", class)]).unwrap()
+    };
+    assert!(of_class(&told, "2xx") >= of_class(&before, "2xx") + 5.0);
+    let written = |told: &Exposition| {
+        told.value("leasehold_store_commits_total", &[("result", "written")]).unwrap()
+    };
+    // An issue and a renewal are one each, a revocation two.
+    assert_eq!(written(&told) - written(&before), 6.0);
+    until_counted(server, 2, 0).await;
+
+    lending.target.kill();
+    let server = &lending.server;
+    let _ = server.get("database/creds/app").await.expect(502);
+    let _ = server.post("sys/leases/revoke", named(2)).await.expect(502);
+    let told = read(server).await;
+    assert_eq!(answers(&told, "issue", "unreachable"), 1.0);
+    assert!(answers(&told, "revoke", "unreachable") >= 1.0);
+    assert_eq!(told.value("leasehold_target_resting", &AT), Some(1.0));
+    assert!(of_class(&told, "5xx") >= 2.0);
+    until_counted(server, 1, 2).await;
+    let told = read(server).await;
+    assert!(told.value("leasehold_revocation_age_seconds", &AT).unwrap() > 0.0);
+    let by_attempts = told.samples().filter(|(name, ..)| *name == "leasehold_revoking_leases");
+    assert_eq!(by_attempts.map(|(.., count)| count).sum::<f64>(), 2.0);
+}
+
+/// Returns the metrics that operators are told of.
+fn documented() -> BTreeSet<String> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/OPERATING.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `leasehold_")?.split_once('`'));
+    rows.filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        .map(|(name, _)| format!("leasehold_{name}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn vaults_json_and_the_text_of_prometheus_tell_the_same() {
+    let lending = Lending::start().await;
+    lending.lend().await;
+    let server = &lending.server;
+    until_counted(server, 1, 0).await;
+    let told = read(server).await;
+    assert_eq!(told.kinds.keys().cloned().collect::<BTreeSet<_>>(), documented());
+    let answer = server.get("sys/metrics").await.expect(200);
+    assert_eq!(answer.headers["content-type"], "application/json");
+    let keys: BTreeSet<_> = answer.body.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["Counters", "Gauges", "Points", "Samples", "Timestamp"];
+    assert_eq!(keys, expected.into());
+    let time = answer.at("/Timestamp");
+    assert!(time.ends_with(" +0000 UTC") && time.len() == 29, "{time}");
+    let names = |list: &str| -> BTreeSet<String> {
+        let list = answer.body[list].as_array().unwrap().iter();
+        list.map(|metric| metric["Name"].as_str().unwrap().to_owned()).collect()
+    };
+    for (list, kind) in [("Gauges", "gauge"), ("Counters", "counter"), ("Samples", "histogram")] {
+        let kinds = told.kinds.iter().filter(|(_, of)| *of == kind);
+        let kinds: BTreeSet<_> = kinds.map(|(name, _)| name.clone()).collect();
+        assert_eq!(names(list), kinds, "{list}");
+    }
+    let mut counters = answer.body["Counters"].as_array().unwrap().iter();
+    let made = counters.find(|metric| metric["Name"] == "leasehold_leases_made_total").unwrap();
+    assert_eq!(made["Count"], 1.0);
+    let mut gauges = answer.body["Gauges"].as_array().unwrap().iter();
+    let held = gauges.find(|metric| metric["Labels"]["state"] == "held").unwrap();
+    let labels = json!({ "mount": "database/", "target": "pg", "state": "held" });
+    assert_eq!((&held["Labels"], &held["Value"]), (&labels, &json!(1.0)));
+
+    let refused = server.get("sys/metrics?format=bad").await.expect(400);
+    assert_eq!(refused.text, "metric response format \"bad\" unknown");
+    assert_eq!(refused.headers["content-type"], "text/plain");
+}
+
+#[tokio::test]
+async fn the_metrics_need_a_token_unless_the_listener_says_otherwise() {
+    let place = Place::new();
+    let server = place.found().await;
+    for path in ["sys/metrics", "sys/metrics?format=prometheus", "sys/metrics?format=bad"] {
+        let _ = server.ask("", "GET", path, Value::Null).await.expect(403);
+        let _ = server.ask("hvs.nobody", "GET", path, Value::Null).await.expect(403);
+    }
+    let _ = server.post("sys/metrics", json!({})).await.expect(405);
+    drop(server);
+
+    let shown = Place::new();
+    let written = std::fs::read_to_string(shown.path("config.hcl")).unwrap();
+    let telemetry = "tls_disable = true\n telemetry { unauthenticated_metrics_access = true }";
+    shown.configure(&written.replace("tls_disable = true", telemetry));
+    let mut server = shown.start();
+    // Before it is initialized there is no lease to count.
+    let path = "sys/metrics?format=prometheus";
+    let empty = server.ask("", "GET", path, Value::Null).await.expect(200);
+    let empty = Exposition::read(&empty.text);
+    assert!(empty.kinds.contains_key("leasehold_http_request_seconds"));
+    assert!(!empty.kinds.contains_key("leasehold_leases_made_total"));
+    let made = server.post("sys/init", json!({})).await.expect(200);
+    made.at("/root_token").clone_into(&mut server.token);
+    for token in ["", "hvs.nobody", &server.token] {
+        let open = server.ask(token, "GET", path, Value::Null).await.expect(200);
+        let told = Exposition::read(&open.text);
+        assert_eq!(told.value("leasehold_leases_made_total", &[]), Some(0.0));
+    }
+    let _ = server.ask("", "GET", "sys/metrics?format=bad", Value::Null).await.expect(400);
+    // Nothing else is open because of it.
+    let _ = server.ask("", "GET", "sys/mounts", Value::Null).await.expect(403);
+}
