@@ -22,7 +22,7 @@ use crate::wiring::{Count, Node, Server};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use caller::Call;
-use envelope::Reply;
+use envelope::{Reply, request_id};
 use error::Refusal;
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
+use tracing::{Instrument, Span};
 
 /// What every worker needs to serve.
 #[derive(Clone, Debug)]
@@ -71,9 +72,18 @@ pub(crate) async fn serve(
     let _serving = front.serving.begin();
     let watch = Stopwatch::start();
     let headless = request.method() == Method::HEAD;
-    let outcome = answer(&request, payload, &front).await;
+    let id = request_id(front.server.chance());
+    // Of the level of errors, so that whatever is logged of a request carries its id.
+    let span = tracing::error_span!("request", request_id = id, path = tracing::field::Empty);
+    let outcome = answer(&request, payload, &front, id).instrument(span.clone()).await;
     let reply = outcome.unwrap_or_else(Refusal::into_reply);
-    front.server.meters.http.answered(reply.status, watch.took());
+    let took = watch.took();
+    front.server.meters.http.answered(reply.status, took);
+    span.in_scope(|| {
+        let (method, status) = (request.method().as_str(), reply.status.as_u16());
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::debug!(method, status, took_us, "a request was answered");
+    });
     let mut response = HttpResponse::build(reply.status);
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     response.insert_header((header::CONTENT_TYPE, reply.kind));
@@ -105,6 +115,7 @@ async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     front: &Front,
+    id: String,
 ) -> Result<Reply, Refusal> {
     let path = path::decoded(request.uri().path())?;
     let query = query::parse(request.query_string())?;
@@ -115,6 +126,7 @@ async fn answer(
     let open = routes::open(&path, caller::has_token(request))
         .or_else(|| routes::open_metrics(&path).filter(|_| shows_metrics()));
     if let Some(open) = open {
+        told_path(&path);
         let endpoint = open.endpoint(operation).ok_or(Refusal::no_such_method())?;
         let open = Open { server: Arc::clone(server), query, body };
         return run(&front.runtime, async move { endpoint(&open).await }).await;
@@ -128,7 +140,11 @@ async fn answer(
     } else {
         routes::find(&broker, path, operation)
     };
-    let call = caller::call(request, front, broker, found, query, body)?;
+    // A path that leads nowhere may hold anything, a token too.
+    if found.endpoint.is_ok() {
+        told_path(&found.path);
+    }
+    let call = caller::call(request, front, id, broker, found, query, body)?;
     if operation == Operation::Read {
         // Reads are short, and asking another thread for each would cost as much again.
         return run(&Handle::current(), async move { call.served().await }).await;
@@ -136,12 +152,17 @@ async fn answer(
     run(&front.runtime, async move { call.served().await }).await
 }
 
+/// Has whatever is logged of this request say where it goes.
+fn told_path(path: &str) {
+    Span::current().record("path", path);
+}
+
 /// Runs a request beside its client.
 async fn run(
     runtime: &Handle,
     work: impl Future<Output = Result<Reply, Refusal>> + Send + 'static,
 ) -> Result<Reply, Refusal> {
-    runtime.spawn(work).await.unwrap_or_else(|error| {
+    runtime.spawn(work.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a request was not served to its end");
         Err(Refusal::told(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
     })

@@ -9,7 +9,7 @@ pub mod chance;
 mod config;
 mod dev;
 mod listener;
-mod logging;
+pub mod logging;
 mod meters;
 mod process;
 mod seal_file;
@@ -55,7 +55,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
     if let Some(dev) = &options.dev {
         config.for_dev(&dev.listen_address)?;
     }
-    logging::start(
+    let _reload = logging::start(
         options.log_level.as_deref().or(config.log_level.as_deref()),
         config.log_format,
     )?;

@@ -1,4 +1,4 @@
-//! What the server counts.
+//! What the server counts, and what it logs.
 
 #![expect(
     clippy::float_cmp,
@@ -7,7 +7,8 @@
 )]
 
 use crate::exposition::Exposition;
-use crate::lending::{Lending, until};
+use crate::lending::{Lending, config, role, until};
+use leasehold_integration_tests::postgres::SUPERUSER_PASSWORD;
 use leasehold_integration_tests::server::{Place, Server};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -175,4 +176,91 @@ async fn the_metrics_need_a_token_unless_the_listener_says_otherwise() {
     let _ = server.ask("", "GET", "sys/metrics?format=bad", Value::Null).await.expect(400);
     // Nothing else is open because of it.
     let _ = server.ask("", "GET", "sys/mounts", Value::Null).await.expect(403);
+}
+
+/// A server that logs all it can, as JSON, and lends.
+async fn talkative() -> (Place, Lending) {
+    let place = Place::with("log_level = \"trace\"\nlog_format = \"json\"");
+    let server = place.found().await;
+    (place, Lending::on(server).await)
+}
+
+/// Returns what a line of the log is about, if it is about a request.
+fn request_of(line: &Value) -> Option<&str> {
+    let mut spans = line["spans"].as_array()?.iter();
+    spans.find_map(|span| span["request_id"].as_str())
+}
+
+#[tokio::test]
+async fn no_password_and_no_token_is_in_the_metrics_or_the_log() {
+    let (_place, mut lending) = talkative().await;
+    let server = &lending.server;
+    let made = server.post("auth/token/create", json!({ "policies": ["root"] })).await.expect(200);
+    let child = made.at("/auth/client_token").to_owned();
+    let lent = lending.lend().await;
+    let named = json!({ "lease_id": lent.lease_id });
+    let _ = server.post("sys/leases/renew", named.clone()).await.expect(200);
+    // Where a token does not belong, too.
+    for path in [format!("auth/token/lookup/{child}"), format!("nowhere/{child}")] {
+        assert!(server.get(&path).await.status >= 400);
+    }
+    let _ = server.get(&format!("sys/health?token={child}")).await.expect(200);
+    let _ = server.post("auth/token/lookup", json!({ "token": child })).await.expect(200);
+    let wrong = json!({ "lease_id": lent.lease_id, "increment": lent.password });
+    let _ = server.post("sys/leases/renew", wrong).await.expect(400);
+    let mut broken = config(&lending.target);
+    broken["password"] = json!("canary-of-an-administrator");
+    let _ = server.post("database/config/broken", broken).await.expect(400);
+    let mut broken = role("1h", "2h");
+    broken["creation_statements"] = json!("SELECT '{{password}}' FROM nowhere");
+    let _ = server.post("database/roles/broken", broken).await;
+    assert!(server.get("database/creds/broken").await.status >= 400);
+    lending.target.kill();
+    let server = &lending.server;
+    let _ = server.post("sys/leases/revoke", named).await.expect(502);
+    until_counted(server, 0, 2).await;
+
+    let json = server.get("sys/metrics").await.expect(200).text;
+    let (log, metrics) = (server.log(), text(server).await + &json);
+    assert!(log.lines().count() > 20, "{log}");
+    let root = server.token.as_str();
+    let secrets = [&*lent.password, root, &*child, SUPERUSER_PASSWORD, "canary-of-an"];
+    for secret in secrets {
+        assert!(secret.len() > 8, "{secret}");
+        assert!(!log.contains(secret), "`{secret}` is in the log:\n{log}");
+        assert!(!metrics.contains(secret), "`{secret}` is in the metrics:\n{metrics}");
+    }
+    let (_, id) = lent.lease_id.rsplit_once('/').unwrap();
+    assert!(!metrics.contains(id) && !metrics.contains(&lent.username));
+    assert!(!metrics.contains("broken\""), "roles and what was refused have no series: {metrics}");
+}
+
+#[tokio::test]
+async fn every_line_of_a_request_says_which_in_the_words_of_its_answer_and_the_audit() {
+    let (place, lending) = talkative().await;
+    let server = &lending.server;
+    let answer = server.get("database/creds/app").await.expect(200);
+    let id = answer.at("/request_id");
+    let audit = std::fs::read_to_string(place.path("audit")).unwrap();
+    assert!(audit.contains(id), "the audit has another id");
+    let log = server.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ours: Vec<_> = lines.iter().filter(|line| request_of(line) == Some(id)).collect();
+    let answered = ours.iter().find(|line| line["fields"]["status"] == 200).unwrap();
+    assert_eq!(answered["fields"]["message"], "a request was answered");
+    assert_eq!(
+        (&answered["fields"]["method"], &answered["level"]),
+        (&json!("GET"), &json!("DEBUG"))
+    );
+    assert!(answered["fields"]["took_us"].is_number(), "{answered}");
+    assert_eq!(answered["span"]["path"], "database/creds/app");
+
+    // Each batch at a target is told with how long it took.
+    let batch = lines.iter().find(|line| line["span"]["name"] == "batch").unwrap();
+    assert_eq!((&batch["span"]["verb"], &batch["span"]["members"]), (&json!("issue"), &json!(1)));
+    assert_eq!(
+        (&batch["span"]["at"], &batch["span"]["mount"]),
+        (&json!("pg"), &json!("database/"))
+    );
+    assert!(batch["fields"]["took_ms"].is_number(), "{batch}");
 }

@@ -1,6 +1,5 @@
 //! Makes of an HTTP request what the broker is asked: who, what, from where.
 
-use super::envelope::request_id;
 use super::error::Refusal;
 use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
@@ -74,6 +73,7 @@ pub(super) fn operation(
 pub(super) fn call(
     request: &HttpRequest,
     front: &Front,
+    id: String,
     broker: Arc<Broker>,
     found: Found,
     mut query: Map<String, Value>,
@@ -92,7 +92,7 @@ pub(super) fn call(
     query.extend(body);
     let peer = request.peer_addr();
     let asked = Asked {
-        id: request_id(front.server.chance()),
+        id,
         operation,
         mount: asked_mount(&broker, &path, &mount),
         path,

@@ -29,7 +29,8 @@ impl<E: Engine> Inner<E> {
         drop(at_work);
         let took = self.ports.clock.now().since(began);
         meter.of(verb).batch(members, took);
-        tracing::debug!(parent: &span, took_ms = took.as_millis(), "the target has answered");
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(parent: &span, took_ms, "the target has answered");
     }
 
     async fn ask_target(&self, job: Job<E>) {
