@@ -4,6 +4,7 @@ use super::{DAY, HOUR, SECOND};
 use leasehold_core::broker::{Readings, Until};
 use leasehold_core::metrics::{Tally, TargetMeter, Verb};
 use leasehold_core::store::{Batch, Key, Store, StoreError, Value};
+use leasehold_core::time::Clock;
 use leasehold_integration_tests::world::target::Mood;
 use leasehold_integration_tests::world::{ROOT, World, request};
 use std::sync::Arc;
@@ -149,6 +150,20 @@ async fn the_counts_are_right_after_a_restart_and_do_not_need_what_the_index_say
     }
     let looked_up = tally(&read(&world).await, "app");
     assert_eq!((looked_up.held, looked_up.revoking), (counted.held, counted.revoking));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_marked_at_the_very_moment_it_lapses_is_counted_as_being_revoked() {
+    let world = World::new().await;
+    world.target("app", "1h", "24h").await;
+    let issued = world.issue("app").await.unwrap();
+    world.stop_sweeping();
+    let lapses_at = world.clock.now().plus(issued.ttl);
+    world.pass(HOUR).await;
+    assert_eq!(world.clock.now(), lapses_at);
+    world.broker().revoke(&request(ROOT), &issued.lease_id, Until::Marked).await.unwrap();
+    let told = tally(&read(&world).await, "app");
+    assert_eq!((told.held, told.revoking), (0, [1, 0, 0, 0]));
 }
 
 #[tokio::test(start_paused = true)]
