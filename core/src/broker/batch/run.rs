@@ -1,9 +1,10 @@
 //! Asks the target for a batch, and tries again what may be tried again.
 
 use super::waiting::Job;
-use super::{Asked, Inner};
+use super::{Asked, Inner, LinePorts};
 use crate::engine::{Cause, Engine, EngineError, Issue};
 use crate::limits::{CONTENDED_TRIES, CONTENDED_WAIT};
+use crate::metrics::{Raised, TargetMeter, Verb};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -11,54 +12,69 @@ use tracing::Instrument;
 
 type Answers<A> = Vec<Result<A, EngineError>>;
 
+/// A batch that the target is at work on.
+struct Asking<'a> {
+    ports: &'a LinePorts,
+    verb: Verb,
+    members: usize,
+    began: Timestamp,
+    at_work: Raised,
+}
+
+impl<'a> Asking<'a> {
+    fn begin(ports: &'a LinePorts, verb: Verb, members: usize) -> Self {
+        let at_work = ports.meter.of(verb).at_work.raise(members);
+        Self { ports, verb, members, began: ports.clock.now(), at_work }
+    }
+
+    /// The target has answered: counted before anybody is told, so that whoever has an answer finds it counted.
+    /// Returns how long it took.
+    fn over(self) -> Duration {
+        let took = self.ports.clock.now().since(self.began);
+        drop(self.at_work);
+        self.ports.meter.of(self.verb).batch(self.members, took);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(took_ms, "the target has answered");
+        took
+    }
+}
+
 impl<E: Engine> Inner<E> {
     /// Asks the target for a batch and gives every member its answer.
     pub(super) async fn run(&self, job: Job<E>) {
         let (verb, members) = job.asks();
-        let meter = &self.ports.meter;
-        let span = tracing::debug_span!(
-            "batch",
-            mount = meter.mount,
-            at = meter.target,
-            verb = verb.name(),
-            members
-        );
-        let began = self.ports.clock.now();
-        let at_work = meter.of(verb).at_work.raise(members);
-        self.ask_target(job).instrument(span.clone()).await;
-        drop(at_work);
-        let took = self.ports.clock.now().since(began);
-        meter.of(verb).batch(members, took);
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(parent: &span, took_ms, "the target has answered");
+        let TargetMeter { mount, target, .. } = &*self.ports.meter;
+        let verb_name = verb.name();
+        let span = tracing::debug_span!("batch", mount, at = target, verb = verb_name, members);
+        let asking = Asking::begin(&self.ports, verb, members);
+        self.ask_target(job, asking).instrument(span).await;
     }
 
-    async fn ask_target(&self, job: Job<E>) {
+    async fn ask_target(&self, job: Job<E>, asking: Asking<'_>) {
         match job {
-            Job::Issue { members, .. } => self.run_issues(members).await,
+            Job::Issue { members, .. } => {
+                let (asked, answers) = split(members);
+                let outcome = self.issue_batch(&asked, asking.began).await;
+                let took = asking.over();
+                if let Some(first) = asked.first() {
+                    self.waiting.lock().note_issue(&first.role, asked.len(), took);
+                }
+                tell(answers, outcome);
+            }
             Job::Renew(members) => {
                 let (asked, answers) = split(members);
-                tell(answers, self.engine.renew(&asked).await);
+                let outcome = self.engine.renew(&asked).await;
+                asking.over();
+                tell(answers, outcome);
             }
             Job::Revoke(members) => {
                 let (asked, answers) = split(members);
-                let began = self.ports.clock.now();
                 let outcome = self.engine.revoke(&asked).await;
-                self.waiting.lock().note_revoke(asked.len(), self.ports.clock.now().since(began));
+                let took = asking.over();
+                self.waiting.lock().note_revoke(asked.len(), took);
                 tell(answers, outcome);
             }
         }
-    }
-
-    async fn run_issues(&self, members: Vec<Asked<Issue<E>, Secret>>) {
-        let (asked, answers) = split(members);
-        let began = self.ports.clock.now();
-        let outcome = self.issue_batch(&asked, began).await;
-        if let Some(first) = asked.first() {
-            let took = self.ports.clock.now().since(began);
-            self.waiting.lock().note_issue(&first.role, asked.len(), took);
-        }
-        tell(answers, outcome);
     }
 
     /// Issues a batch. Only one that was refused as a whole, before any commit, is tried again, under the
