@@ -109,8 +109,8 @@ fn one_in_json(name: &str, kind: MetricType, metric: &Metric) -> Value {
             json!({ "Name": name, "Value": metric.get_gauge().get_value(), "Labels": labels })
         }
         MetricType::COUNTER => {
-            let count = metric.get_counter().get_value();
-            json!({ "Name": name, "Count": count, "Sum": count, "Labels": labels })
+            let sum = metric.get_counter().get_value();
+            json!({ "Name": name, "Count": whole(sum), "Sum": sum, "Labels": labels })
         }
         MetricType::HISTOGRAM | MetricType::SUMMARY | MetricType::UNTYPED => {
             let histogram = metric.get_histogram();
@@ -119,4 +119,14 @@ fn one_in_json(name: &str, kind: MetricType, metric: &Metric) -> Value {
             json!({ "Name": name, "Count": count, "Sum": sum, "Mean": mean, "Labels": labels })
         }
     }
+}
+
+/// Vault's clients read counts as whole numbers, and refuse `1.0`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it was made of a count"
+)]
+fn whole(count: f64) -> u64 {
+    count as u64
 }
