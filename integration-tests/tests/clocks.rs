@@ -256,6 +256,8 @@ async fn the_skew_of_a_target_is_measured_and_shown() {
         world.pass(SECOND).await;
         let view = world.broker().read_clock(&request(ROOT)).await.unwrap();
         let [skew] = view.targets.try_into().unwrap();
+        let counted: Vec<_> = world.broker().readings().skews.into_iter().collect();
+        assert_eq!(counted, [((skew.mount.clone(), skew.name.clone()), skew.ahead_ms)]);
         (skew.mount, skew.name, skew.ahead_ms, skew.too_far)
     };
     let told = |ahead_ms, too_far| ("database/".to_owned(), "app".to_owned(), ahead_ms, too_far);

@@ -29,6 +29,8 @@ pub struct ClockState {
     pub wall: Timestamp,
     /// How far the time is ahead of it, as an operator has accepted.
     pub ahead: Duration,
+    /// How far the two are apart beyond that.
+    pub off: Duration,
     /// Since when they differ.
     pub off_since: Option<Timestamp>,
     /// Why issues and renewals are refused, if they are.
@@ -109,6 +111,7 @@ impl Broker {
             time,
             wall,
             ahead: watched.watch.ahead(),
+            off: watched.watch.off(time, wall),
             off_since: watched.watch.off_since(),
             doubt: watched.watch.doubt(time, wall),
         }

@@ -5,6 +5,7 @@
 //! minute later, has it right.
 
 use super::authenticate::{AdmitError, Recorded};
+use super::clock::ClockState;
 use super::lanes::InHand;
 use super::{Broker, Request};
 use crate::access::policy::Need;
@@ -42,8 +43,10 @@ pub struct Readings {
     pub queued: (usize, usize),
     /// Issues that were never answered, or not for sure.
     pub unanswered: usize,
-    /// How far the system's wall clock is ahead of the time that terms go by, in milliseconds.
-    pub wall_ahead_ms: i64,
+    /// How the time is that terms go by.
+    pub clock: ClockState,
+    /// How far the clocks of targets are ahead, in milliseconds, by the path of their mount and their name.
+    pub skews: BTreeMap<(String, String), i64>,
 }
 
 impl Recorded for Readings {
@@ -98,7 +101,13 @@ impl Broker {
             lane.join(in_hand);
         }
         let Metrics { made, settled, unrecorded, .. } = &self.metrics;
-        let (ours, wall) = (self.clock.now(), self.clock.wall());
+        let mut skews = BTreeMap::<_, i64>::new();
+        for skew in self.target_skews() {
+            let known = skews.entry((skew.mount, skew.name)).or_default();
+            // Two identities of a target are shown as one: the one that is further off.
+            *known =
+                std::cmp::max_by_key(*known, skew.ahead_ms, |ahead_ms| ahead_ms.unsigned_abs());
+        }
         Readings {
             targets: self.metrics.targets(),
             counted: self.metrics.counted(),
@@ -110,7 +119,8 @@ impl Broker {
             audit_failures: self.trail.failures(),
             queued: (self.leases_due.lock().len(), self.tokens_due.lock().len()),
             unanswered: self.unanswered.lock().len(),
-            wall_ahead_ms: wall.0.cast_signed().saturating_sub(ours.0.cast_signed()),
+            clock: self.clock_state(),
+            skews,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A server whose system clock is behind the highest time of before, and an operator who says that it is right.
 
 use crate::lending::{Lending, Lent};
+use crate::metrics::read;
 use leasehold_core::seal::{RootKey, unseal};
 use leasehold_core::store::records::Records;
 use leasehold_core::time::Clock;
@@ -62,6 +63,10 @@ async fn a_clock_that_went_back_refuses_issues_until_an_operator_accepts_it() {
     assert_eq!((&shown["refusing"], &shown["reason"]), (&json!(true), &json!(refused)));
     let behind_ms = shown["system_ahead_ms"].as_i64().unwrap();
     assert!((-660_000..=-590_000).contains(&behind_ms), "{behind_ms}");
+    let told = async |metric| read(server).await.value(metric, &[]).unwrap();
+    let off = told("leasehold_clock_off_seconds").await;
+    assert!((590.0..=660.0).contains(&off), "{off}");
+    assert!((told("leasehold_clock_refusing").await - 1.0).abs() < f64::EPSILON);
     let (exit, said) = typed(server, &["operator", "clock"]);
     assert_eq!(exit, Some(2), "{said}");
     assert!(said.contains("accept-clock"), "{said}");
@@ -74,6 +79,10 @@ async fn a_clock_that_went_back_refuses_issues_until_an_operator_accepts_it() {
     let audit = std::fs::read_to_string(place.path("audit")).unwrap();
     assert!(audit.lines().any(|line| line.contains("sys/clock/accept")), "{audit}");
     assert_eq!(typed(server, &["operator", "clock"]).0, Some(0));
+    assert!(told("leasehold_clock_off_seconds").await < 30.0, "it was accepted");
+    assert!(told("leasehold_clock_refusing").await.abs() < f64::EPSILON);
+    let wall_ahead = told("leasehold_clock_wall_ahead_seconds").await;
+    assert!((-660.0..=-590.0).contains(&wall_ahead), "{wall_ahead}");
     let second = Lent::of(&server.get("database/creds/app").await);
     let _ = server.post("sys/leases/renew", renewal.clone()).await.expect(200);
     let revoke = json!({ "lease_id": second.lease_id });
@@ -121,4 +130,8 @@ async fn the_clock_of_a_target_in_use_is_measured() {
     assert_eq!((&target["mount"], &target["name"]), (&json!("database/"), &json!("pg")));
     assert_eq!(target["too_far"], false);
     assert!(target["ahead_ms"].as_i64().is_some_and(|ahead| ahead.abs() < 5_000), "{target}");
+    let told = read(&lending.server).await;
+    let labels = [("mount", "database/"), ("target", "pg")];
+    let ahead = told.value("leasehold_target_clock_ahead_seconds", &labels).unwrap();
+    assert!(ahead.abs() < 5.0, "{ahead}");
 }

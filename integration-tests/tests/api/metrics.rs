@@ -21,7 +21,7 @@ async fn text(server: &Server) -> String {
     answer.text
 }
 
-async fn read(server: &Server) -> Exposition {
+pub(crate) async fn read(server: &Server) -> Exposition {
     Exposition::read(&text(server).await)
 }
 
@@ -113,7 +113,12 @@ async fn vaults_json_and_the_text_of_prometheus_tell_the_same() {
     lending.lend().await;
     let server = &lending.server;
     until_counted(server, 1, 0).await;
-    let told = read(server).await;
+    let mut told = read(server).await;
+    until("the clock of the target is measured", async || {
+        told = read(server).await;
+        told.value("leasehold_target_clock_ahead_seconds", &AT).is_some()
+    })
+    .await;
     assert_eq!(told.kinds.keys().cloned().collect::<BTreeSet<_>>(), documented());
     let answer = server.get("sys/metrics").await.expect(200);
     assert_eq!(answer.headers["content-type"], "application/json");

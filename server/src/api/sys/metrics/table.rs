@@ -27,6 +27,7 @@ pub(super) fn families(
         families.extend(of_targets(readings));
         families.extend(of_lanes(readings));
         families.extend(of_broker(readings));
+        families.extend(of_clocks(readings));
     }
     families.extend(of_server(meters));
     // The text format knows no metric without a sample: nothing was set up that it could be of.
@@ -203,8 +204,6 @@ fn of_lanes(readings: &Readings) -> Vec<MetricFamily> {
 fn of_broker(readings: &Readings) -> Vec<MetricFamily> {
     let (leases, tokens) = readings.queued;
     let queues = [("leases", leases), ("tokens", tokens)];
-    #[expect(clippy::cast_precision_loss, reason = "a clock that is off by more is off by enough")]
-    let ahead = readings.wall_ahead_ms as f64 / 1000.0;
     vec![
         gauges(
             "leasehold_queue_entries",
@@ -226,10 +225,36 @@ fn of_broker(readings: &Readings) -> Vec<MetricFamily> {
             "Lines that one audit device or another did not record.",
             vec![counter(&[], readings.audit_failures)],
         ),
+    ]
+}
+
+/// The clocks.
+fn of_clocks(readings: &Readings) -> Vec<MetricFamily> {
+    let clock = &readings.clock;
+    let wall_ahead = seconds(clock.wall.millis_after(clock.time));
+    let skews = readings.skews.iter();
+    let skews =
+        skews.map(|((mount, target), ahead)| gauge(&at(mount, target, &[]), seconds(*ahead)));
+    vec![
         gauges(
             "leasehold_clock_wall_ahead_seconds",
-            "How far the system's wall clock is ahead of the time that terms go by, which follows it from the start and is never stepped.",
-            vec![gauge(&[], ahead)],
+            "How far the system's wall clock is ahead of the time that terms go by; below zero where it is behind, accepted or not.",
+            vec![gauge(&[], wall_ahead)],
+        ),
+        gauges(
+            "leasehold_clock_off_seconds",
+            "How far the system's wall clock and the time that terms go by are apart, beyond what an operator has accepted.",
+            vec![gauge(&[], clock.off.as_secs_f64())],
+        ),
+        gauges(
+            "leasehold_clock_refusing",
+            "1 while issues and renewals are refused because the clock is in doubt.",
+            vec![gauge(&[], size(usize::from(clock.doubt.is_some())))],
+        ),
+        gauges(
+            "leasehold_target_clock_ahead_seconds",
+            "How far the clock of a target in use is ahead of the system's; below zero where it is behind.",
+            skews.collect(),
         ),
     ]
 }
@@ -271,6 +296,11 @@ fn of_server(meters: &Meters) -> Vec<MetricFamily> {
 /// The labels of something at a target.
 fn at<'a>(mount: &'a str, target: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [("mount", mount), ("target", target)].into_iter().chain(more.iter().copied()).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a clock that is off by more is off by enough")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
 }
 
 fn size(size: usize) -> f64 {
