@@ -30,6 +30,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// returned revision, which is higher than any before.
     fn commit(&self, batch: Batch) -> Pending<'_, Result<Revision, StoreError>>;
 
+    /// Returns all records as they are now, in chunks and in the order of their keys, however much is written while
+    /// they are read. What holds a snapshot keeps space of the store from being used again, so it is read at once.
+    fn snapshot(&self) -> Snapshot;
+
     /// Returns the keys that are put or deleted from now on, whoever does it. A reader that falls
     /// behind is told `None` once in place of all that it missed, and must read anew what it keeps.
     fn changes(&self) -> BoxStream<'static, Option<Key>>;
@@ -37,6 +41,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
 /// A record as [`Store::range`] returns it.
 pub type Entry = (Key, Value, Revision);
+
+/// The chunks of [`Store::snapshot`].
+pub type Snapshot = BoxStream<'static, Result<Vec<Entry>, StoreError>>;
 
 /// Where a record is kept. Carries no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

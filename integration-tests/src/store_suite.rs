@@ -3,12 +3,13 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     reason = "what fails here fails a test, as it should"
 )]
 
 use futures_util::{FutureExt, StreamExt};
-use leasehold_core::store::{Batch, Entry, Key, Revision, Store, StoreError, Value};
+use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, StoreError, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,17 @@ pub async fn check_all(make: impl AsyncFn() -> Arc<dyn Store>) {
     a_reader_that_falls_behind_is_told_so(&*make().await).await;
     writers_on_one_counter_lose_nothing(make().await).await;
     a_random_history_ends_as_in_a_map(&*make().await).await;
+    check_snapshots(make).await;
+}
+
+/// Runs the checks of snapshots alone, each on a new and empty store: for stores without a feed.
+///
+/// # Panics
+///
+/// Where the store does not do as its port says.
+pub async fn check_snapshots(make: impl AsyncFn() -> Arc<dyn Store>) {
+    a_snapshot_shows_one_moment(&*make().await).await;
+    snapshots_under_load_are_consistent(make().await).await;
 }
 
 fn key(text: &str) -> Key {
@@ -331,4 +343,77 @@ async fn a_random_history_ends_as_in_a_map(store: &dyn Store) {
         .map(|(number, (step, revision))| (name(number), value(&step.to_string()), revision))
         .collect();
     assert_eq!(all(store).await, expected);
+}
+
+async fn taken(mut snapshot: Snapshot) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    while let Some(chunk) = snapshot.next().await {
+        entries.extend(chunk.unwrap());
+    }
+    entries
+}
+
+async fn a_snapshot_shows_one_moment(store: &dyn Store) {
+    assert_eq!(taken(store.snapshot()).await, []);
+    let mut batch = Batch::default();
+    for number in 0..3000 {
+        batch = batch.put(key(&format!("{number:04}")), Value(vec![7; 1000]));
+    }
+    store.commit(batch).await.unwrap();
+    let before = all(store).await;
+    let mut late = store.snapshot();
+    let first = late.next().await.unwrap().unwrap();
+    store
+        .commit(put("0000", "changed").delete(key("2999")).put(key("new"), value("x")))
+        .await
+        .unwrap();
+    let mut seen = first;
+    seen.extend(taken(late).await);
+    assert!(seen == before, "what was written later shows, or something is missing");
+    assert!(taken(store.snapshot()).await == all(store).await);
+}
+
+/// Writers keep pairs of records that only ever change together; no snapshot may show one without the other.
+async fn snapshots_under_load_are_consistent(store: Arc<dyn Store>) {
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for round in 0..60 {
+                    let (one, other) =
+                        (format!("a/{writer}/{round}"), format!("z/{writer}/{round}"));
+                    let both = put(&one, "x").put(key(&other), value("x"));
+                    store.commit(both).await.unwrap();
+                    if round % 3 == 0 {
+                        store
+                            .commit(Batch::default().delete(key(&one)).delete(key(&other)))
+                            .await
+                            .unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let (mut looked, mut partly) = (0, 0);
+    loop {
+        let ended = writers.iter().all(tokio::task::JoinHandle::is_finished);
+        let entries = taken(store.snapshot()).await;
+        let under = |prefix: &str| -> Vec<Vec<u8>> {
+            let keys = entries.iter().map(|(key, ..)| &key.0);
+            keys.filter(|key| key.starts_with(prefix.as_bytes()))
+                .map(|key| key[2..].to_vec())
+                .collect()
+        };
+        assert_eq!(under("a/"), under("z/"), "half of a batch shows");
+        looked += 1;
+        partly += usize::from(!ended && !entries.is_empty());
+        if ended {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        looked > 1 && partly > 0,
+        "no snapshot was taken while others wrote: {looked} {partly}"
+    );
 }

@@ -4,6 +4,7 @@
 
 use leasehold_core::store::{Batch, Key, Revision, Store, StoreError, Value};
 use leasehold_integration_tests::store_suite;
+use leasehold_integration_tests::world::store::MemoryStore;
 use leasehold_server::store::embedded::{Embedded, Holder, OpenError};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -49,6 +50,11 @@ async fn the_embedded_store_on_disk_passes_the_suite() {
 async fn the_embedded_store_in_memory_passes_the_suite() {
     store_suite::check_all(async || Arc::new(Embedded::in_memory().unwrap()) as Arc<dyn Store>)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_store_of_the_simulated_world_keeps_the_same_promises() {
+    store_suite::check_snapshots(async || Arc::new(MemoryStore::default()) as Arc<dyn Store>).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A store in memory that counts what it does and fails when told to.
 
 use futures_util::stream::{BoxStream, StreamExt};
-use leasehold_core::store::{Batch, Entry, Key, Revision, Store, StoreError, Value};
+use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, StoreError, Value};
 use leasehold_core::tasks::Pending;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -154,6 +154,21 @@ impl Store for MemoryStore {
             let kept = Arc::clone(&self.0);
             tokio::spawn(async move { kept.lock().unwrap().commit(batch) }).await.unwrap()
         })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let kept = self.0.lock().unwrap();
+        let readable = kept.readable();
+        let records: Vec<_> = kept
+            .records
+            .iter()
+            .map(|(key, (value, at))| (key.clone(), value.clone(), *at))
+            .collect();
+        let chunks: Vec<_> = records.chunks(16).map(<[_]>::to_vec).collect();
+        match readable {
+            Ok(()) => futures_util::stream::iter(chunks.into_iter().map(Ok)).boxed(),
+            Err(error) => futures_util::stream::iter([Err(error)]).boxed(),
+        }
     }
 
     fn changes(&self) -> BoxStream<'static, Option<Key>> {

@@ -13,6 +13,7 @@
 
 mod file;
 mod folder;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -24,7 +25,7 @@ use crate::tasks::Joined;
 use folder::Folder;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
-use leasehold_core::store::{Batch, Entry, Key, Revision, Store, StoreError, Value};
+use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, StoreError, Value};
 use leasehold_core::tasks::Pending;
 use parking_lot::RwLock;
 use redb::backends::InMemoryBackend;
@@ -214,6 +215,10 @@ impl Store for Embedded {
                 Err(StoreError::Uncertain("the store was closed before it answered".to_owned()))
             })
         })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        snapshot::of(&self.shared)
     }
 
     fn changes(&self) -> BoxStream<'static, Option<Key>> {

@@ -6,7 +6,7 @@ use crate::store::embedded::Embedded;
 use crate::tasks::TokioTasks;
 use crate::time::SystemClock;
 use futures_core::stream::BoxStream;
-use leasehold_core::store::{Batch, Entry, Key, Revision, Store, Value};
+use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, Value};
 use leasehold_core::tasks::Pending;
 
 /// A store that keeps what it is given, and cannot be opened afterwards.
@@ -29,6 +29,10 @@ impl Store for Unreadable {
 
     fn commit(&self, batch: Batch) -> Pending<'_, Result<Revision, StoreError>> {
         self.0.commit(batch)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.0.snapshot()
     }
 
     fn changes(&self) -> BoxStream<'static, Option<Key>> {
