@@ -23,6 +23,9 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// told from one that was asked and does not answer: only the latter may have done something.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
+/// How long something may take that is fetched part by part, each in its time: a day is more than a backup takes.
+const FETCH_TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
 const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-vault-token");
 /// Proxies that guard against forged requests let only those with this header pass.
 const REQUEST_HEADER: HeaderName = HeaderName::from_static("x-vault-request");
@@ -73,6 +76,16 @@ pub(crate) enum ClientError {
     /// The runtime cannot be made.
     #[error("no network connections can be made: {0}")]
     Runtime(std::io::Error),
+}
+
+/// How a fetch ended.
+pub(crate) enum Fetched<F> {
+    /// All of it came.
+    Whole,
+    /// Whoever took the parts gave up.
+    Stopped(F),
+    /// There is no good answer.
+    Failed(RequestError),
 }
 
 /// One thing to ask.
@@ -129,6 +142,7 @@ impl Client {
     pub(crate) fn new(connection: Connection) -> Result<Self, ClientError> {
         let mut builder = reqwest::Client::builder()
             .timeout(connection.timeout)
+            .read_timeout(connection.timeout)
             .connect_timeout(connection.timeout.min(CONNECT_TIMEOUT_MAX))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -176,6 +190,53 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request) -> Result<Answer, RequestError> {
+        let (response, asked) = self.ask(request, None).await?;
+        let answer = answer(response, asked).await?;
+        // Whoever asks for a wrapped secret means to hand it on unseen, so an open one is not shown.
+        if self.wrap_ttl.is_some() && answer.is_open() {
+            return Err(RequestError::NotWrapped(answer.lease_id()));
+        }
+        Ok(answer)
+    }
+
+    /// Reads what is at `path` part by part, however long it is. The time-out bounds the wait for each part.
+    pub(crate) fn fetch<F>(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), F>,
+    ) -> Fetched<F> {
+        self.runtime.block_on(async {
+            let (mut response, asked) =
+                match self.ask(Request::get(path), Some(FETCH_TIMEOUT_MAX)).await {
+                    Ok(asked) => asked,
+                    Err(error) => return Fetched::Failed(error),
+                };
+            if !response.status().is_success() {
+                return match answer(response, asked.clone()).await {
+                    Ok(_) => Fetched::Failed(asked.not_json(b"")),
+                    Err(error) => Fetched::Failed(error),
+                };
+            }
+            loop {
+                match response.chunk().await {
+                    Ok(Some(part)) => {
+                        if let Err(stopped) = take(&part) {
+                            return Fetched::Stopped(stopped);
+                        }
+                    }
+                    Ok(None) => return Fetched::Whole,
+                    Err(error) => return Fetched::Failed(asked.failed(&error)),
+                }
+            }
+        })
+    }
+
+    /// Sends the request and returns the beginning of its answer.
+    async fn ask(
+        &self,
+        request: Request,
+        timeout: Option<Duration>,
+    ) -> Result<(reqwest::Response, Box<error::Asked>), RequestError> {
         let url = self.url(&request)?;
         let asked = Box::new(error::Asked {
             method: request.method.clone(),
@@ -195,19 +256,13 @@ impl Client {
         if let Some(body) = &request.body {
             builder = builder.json(body);
         }
-        let response = match builder.send().await {
-            Ok(response) => response,
-            Err(error) => return Err(asked.failed(&error)),
-        };
-        let status = response.status();
-        let location = response.headers().get(reqwest::header::LOCATION).cloned();
-        let text = read(response, &asked).await?;
-        let answer = judge(status, location.as_ref(), &text, asked)?;
-        // Whoever asks for a wrapped secret means to hand it on unseen, so an open one is not shown.
-        if self.wrap_ttl.is_some() && answer.is_open() {
-            return Err(RequestError::NotWrapped(answer.lease_id()));
+        if let Some(timeout) = timeout {
+            builder = builder.timeout(timeout);
         }
-        Ok(answer)
+        match builder.send().await {
+            Ok(response) => Ok((response, asked)),
+            Err(error) => Err(asked.failed(&error)),
+        }
     }
 
     fn url(&self, request: &Request) -> Result<Url, RequestError> {
@@ -225,6 +280,17 @@ impl Client {
         }
         Ok(url)
     }
+}
+
+/// Reads an answer to its end, and returns it if it is a good one.
+async fn answer(
+    response: reqwest::Response,
+    asked: Box<error::Asked>,
+) -> Result<Answer, RequestError> {
+    let status = response.status();
+    let location = response.headers().get(reqwest::header::LOCATION).cloned();
+    let text = read(response, &asked).await?;
+    judge(status, location.as_ref(), &text, asked)
 }
 
 /// Reads the body of an answer, up to the bound.

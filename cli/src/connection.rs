@@ -16,7 +16,7 @@ pub(crate) const DEFAULT_ADDRESS: &str = "https://127.0.0.1:8200";
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How to reach the server. LEASEHOLD_… variables win over VAULT_… ones; a flag wins over both.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionFlags {
     /// Where the server listens [env: LEASEHOLD_ADDR, VAULT_ADDR] [default: https://127.0.0.1:8200]

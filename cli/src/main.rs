@@ -20,6 +20,7 @@ mod duration;
 mod environment;
 mod failure;
 mod output;
+mod progress;
 mod prompt;
 mod token_file;
 mod yaml;

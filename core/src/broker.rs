@@ -3,6 +3,7 @@
 //! Each verb is one file below, and each file is read from top to bottom.
 
 mod authenticate;
+mod backup;
 pub mod batch;
 mod clock;
 mod count;
@@ -24,6 +25,7 @@ mod target;
 mod token;
 
 pub use authenticate::{AdmitError, Caller};
+pub use backup::{Backup, BackupError};
 pub use clock::{ClockAccepted, ClockError, ClockState, ClockView};
 pub use count::Readings;
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
@@ -44,6 +46,7 @@ pub use token::{
 
 use crate::access::token::Token;
 use crate::audit::{Asked, Audit, AuditError, Trail};
+use crate::backup::BackupKey;
 use crate::chance::Chance;
 use crate::engine::erased::Kind;
 use crate::ids::{BootId, InstallationId, LeaseId, TokenAccessor};
@@ -91,6 +94,7 @@ pub struct Broker {
     trail: Trail,
     audit_key: hmac::Key,
     token_key: hmac::Key,
+    backup_key: BackupKey,
     installation: InstallationId,
     boot: BootId,
     limits: Limits,
@@ -98,6 +102,8 @@ pub struct Broker {
     catalog: RwLock<Arc<Catalog>>,
     reloading: futures_util::lock::Mutex<()>,
     mounting: futures_util::lock::Mutex<()>,
+    /// Held by the backup that is being taken.
+    backing_up: Arc<futures_util::lock::Mutex<()>>,
     open_targets: open_targets::OpenTargets,
     skews: skew::Skews,
     clock_watch: Mutex<clock::ClockWatch>,
@@ -151,6 +157,7 @@ impl Broker {
             audit_key: unsealed.audit_key,
             repeats: idempotency::Repeats::new(&unsealed.token_key),
             token_key: unsealed.token_key,
+            backup_key: unsealed.backup_key,
             installation: unsealed.installation,
             boot,
             limits,
@@ -158,6 +165,7 @@ impl Broker {
             catalog: RwLock::new(Arc::new(catalog)),
             reloading: futures_util::lock::Mutex::default(),
             mounting: futures_util::lock::Mutex::default(),
+            backing_up: Arc::default(),
             open_targets: open_targets::OpenTargets::default(),
             skews: skew::Skews::default(),
             clock_watch: Mutex::new(clock_watch),

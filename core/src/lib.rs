@@ -24,6 +24,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod broker;
 pub mod chance;
 pub mod duration;

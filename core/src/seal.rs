@@ -5,6 +5,7 @@
 
 pub mod barrier;
 
+use crate::backup::BackupKey;
 use crate::chance::Chance;
 use crate::ids::InstallationId;
 use crate::store::{Batch, Key, Store, StoreError};
@@ -31,6 +32,8 @@ pub struct Unsealed {
     pub token_key: hmac::Key,
     /// Hashes what the audit must not show.
     pub audit_key: hmac::Key,
+    /// Proves backups.
+    pub backup_key: BackupKey,
 }
 
 /// The store cannot be initialized or unsealed.
@@ -117,7 +120,7 @@ pub async fn initialize(
     let ring = KeyRing { installation, keys: vec![draw()], token_key: draw(), audit_key: draw() };
     let plain = Zeroizing::new(serde_json::to_vec(&ring).map_err(|_| SealError::WrongKey)?);
     let sealed = SealingKey::new(0, root.expose()).seal(&ring_at(), &plain, chance);
-    let unsealed = ring.open();
+    let unsealed = ring.open(root);
     let batch = Batch::default().expect(ring_at(), None).put(ring_at(), sealed);
     store.commit(first(&unsealed, batch)?).await.map_err(|error| match error {
         StoreError::Conflict => SealError::AlreadyInitialized,
@@ -133,17 +136,18 @@ pub async fn unseal(store: &dyn Store, root: &RootKey) -> Result<Unsealed, SealE
         .open(&ring_at(), &sealed)
         .map_err(|Unreadable| SealError::WrongKey)?;
     let ring: KeyRing = serde_json::from_slice(&plain).map_err(|_| SealError::WrongKey)?;
-    Ok(ring.open())
+    Ok(ring.open(root))
 }
 
 impl KeyRing {
-    fn open(&self) -> Unsealed {
+    fn open(&self, root: &RootKey) -> Unsealed {
         let keys = (1_u32..).zip(&self.keys).map(|(id, key)| SealingKey::new(id, key)).collect();
         Unsealed {
             barrier: Arc::new(Barrier::new(keys)),
             installation: self.installation,
             token_key: hmac::Key::new(hmac::HMAC_SHA256, &self.token_key),
             audit_key: hmac::Key::new(hmac::HMAC_SHA256, &self.audit_key),
+            backup_key: BackupKey::of(root),
         }
     }
 }

@@ -108,7 +108,24 @@ fn binary() -> &'static Path {
     })
 }
 
+/// Returns a command of the binary that knows no server.
+#[must_use]
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments).env_remove("VAULT_ADDR").env_remove("VAULT_TOKEN").stdin(Stdio::null());
+    command
+}
+
 impl Server {
+    /// Returns a client command of the binary, for this server and by its token.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        command.env("LEASEHOLD_ADDR", format!("http://{}", self.address));
+        command.env("LEASEHOLD_TOKEN", &self.token);
+        command
+    }
+
     /// Starts a server that keeps everything in memory.
     #[must_use]
     pub fn dev() -> Self {

@@ -20,10 +20,12 @@ mod token;
 use crate::time::Stopwatch;
 use crate::wiring::{Count, Node, Server};
 use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use caller::Call;
-use envelope::{Reply, request_id};
+use envelope::{Parts, Reply, request_id};
 use error::Refusal;
+use futures_util::{StreamExt, stream};
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
 use routes::Open;
@@ -93,7 +95,14 @@ pub(crate) async fn serve(
     if front.ending.load(Ordering::Relaxed) {
         response.force_close();
     }
-    if headless { response.finish() } else { response.body(reply.body) }
+    match reply.stream {
+        _ if headless => response.finish(),
+        Some(Parts(mut parts)) => {
+            let parts = stream::poll_fn(move |cx| span.in_scope(|| parts.poll_next_unpin(cx)));
+            response.streaming(parts.map(|part| part.map(Bytes::from)))
+        }
+        None => response.body(reply.body),
+    }
 }
 
 /// Returns the methods that a path answers to. It is asked only for answers that say already that the path is there,

@@ -1,5 +1,6 @@
 //! `operator`: what is done once, when a server is set up, and what only its operator can decide.
 
+mod backup;
 mod clock;
 
 use super::{Format, FormatFlags, Session};
@@ -9,7 +10,7 @@ use crate::connection::ConnectionFlags;
 use crate::failure::{Doing, Exit, Failure};
 use serde_json::{Map, Value};
 
-/// Initialize a new server, see to its clock
+/// Initialize a new server, back it up, see to its clock
 ///
 /// What only the operator of a server does.
 #[derive(clap::Subcommand)]
@@ -17,6 +18,7 @@ pub(super) enum Operator {
     Init(Init),
     Clock(clock::Clock),
     AcceptClock(clock::AcceptClock),
+    Backup(backup::Backup),
 }
 
 impl Operator {
@@ -25,6 +27,7 @@ impl Operator {
             Self::Init(init) => init.run(session),
             Self::Clock(clock) => clock.run(session),
             Self::AcceptClock(accept) => accept.run(session),
+            Self::Backup(backup) => backup.run(session),
         }
     }
 }

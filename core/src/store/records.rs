@@ -1,6 +1,6 @@
 //! Typed records over the store: sealed on the way in, opened on the way out.
 
-use super::{Batch, Key, Revision, Store, StoreError, Value};
+use super::{Batch, Key, Revision, Snapshot, Store, StoreError, Value};
 use crate::chance::Chance;
 use crate::seal::barrier::Barrier;
 use serde::Serialize;
@@ -100,6 +100,12 @@ impl Records {
     /// Whether anything is kept at `at`, readable or not.
     pub async fn store_has(&self, at: &Key) -> Result<bool, StoreError> {
         Ok(self.store.get(at).await?.is_some())
+    }
+
+    /// Returns everything as it is now, sealed.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.store.snapshot()
     }
 
     /// Commits a batch.

@@ -1,9 +1,12 @@
 //! What is answered: Vault's envelope, all keys always present.
 
 use actix_web::http::StatusCode;
+use futures_core::stream::BoxStream;
 use leasehold_core::chance::Chance;
+use leasehold_core::store::StoreError;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::fmt;
 use std::time::Duration;
 
 /// What nearly every body is.
@@ -17,6 +20,17 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
     /// What the body is.
     pub(super) kind: &'static str,
+    /// Bytes that are sent as they come, in place of the body.
+    pub(super) stream: Option<Parts>,
+}
+
+/// A body that comes in parts.
+pub(super) struct Parts(pub(super) BoxStream<'static, Result<Vec<u8>, StoreError>>);
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parts(..)")
+    }
 }
 
 /// The envelope of every answer that has data.
@@ -90,32 +104,38 @@ impl Reply {
         match serde_json::to_vec(body) {
             Ok(mut body) => {
                 body.push(b'\n');
-                Self { status, body, kind: JSON }
+                Self { body, ..Self::bare(status) }
             }
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written");
-                Self::empty(StatusCode::INTERNAL_SERVER_ERROR)
+                Self::bare(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }
 
     /// Done, and nothing to tell.
     pub(super) fn done() -> Self {
-        Self::empty(StatusCode::NO_CONTENT)
+        Self::bare(StatusCode::NO_CONTENT)
     }
 
     /// It is kept and goes on by itself.
     pub(super) fn accepted() -> Self {
-        Self::empty(StatusCode::ACCEPTED)
+        Self::bare(StatusCode::ACCEPTED)
     }
 
     /// An answer that is no JSON.
     pub(super) fn text(status: StatusCode, kind: &'static str, text: String) -> Self {
-        Self { status, body: text.into_bytes(), kind }
+        Self { body: text.into_bytes(), kind, ..Self::bare(status) }
     }
 
-    fn empty(status: StatusCode) -> Self {
-        Self { status, body: Vec::new(), kind: JSON }
+    /// Bytes, sent as they come.
+    pub(super) fn stream(parts: BoxStream<'static, Result<Vec<u8>, StoreError>>) -> Self {
+        let (kind, stream) = ("application/octet-stream", Some(Parts(parts)));
+        Self { kind, stream, ..Self::bare(StatusCode::OK) }
+    }
+
+    fn bare(status: StatusCode) -> Self {
+        Self { status, body: Vec::new(), kind: JSON, stream: None }
     }
 }
 

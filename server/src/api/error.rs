@@ -6,6 +6,7 @@
 //! | 403 | come with another token |
 //! | 404 | look at what there is; what is not theirs is not there either |
 //! | 405 | use another method |
+//! | 429 | try again later: what they ask for is done one at a time |
 //! | 500 | the operator looks at the log |
 //! | 502 | try again later: the target did not answer, or was busy |
 //! | 503 | wait until the store is initialized, or an operator has seen to the clock |
@@ -14,8 +15,8 @@ use super::envelope::Reply;
 use crate::wiring::FoundError;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
-    AdmitError, ClockError, IssueError, LookupError, MountError, RenewError, RevokeError,
-    RoleError, TargetError, TokenError,
+    AdmitError, BackupError, ClockError, IssueError, LookupError, MountError, RenewError,
+    RevokeError, RoleError, TargetError, TokenError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -116,6 +117,15 @@ impl From<StoreError> for Refusal {
             StoreError::Conflict | StoreError::Refused(_) | StoreError::Uncertain(_) => {
                 internal(error)
             }
+        }
+    }
+}
+
+impl From<BackupError> for Refusal {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Admit(error) => error.into(),
+            BackupError::Running => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
         }
     }
 }

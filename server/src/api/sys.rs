@@ -17,6 +17,7 @@ pub(super) mod leases_tidy;
 pub(super) mod metrics;
 pub(super) mod mounts;
 pub(super) mod seal_status;
+pub(super) mod storage_backup;
 
 use super::caller::Call;
 use super::error::Refusal;

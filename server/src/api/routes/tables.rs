@@ -47,7 +47,7 @@ pub(super) const METRICS: OpenRoute = OpenRoute {
     update: None,
 };
 
-pub(super) const SYS: [Route; 26] = [
+pub(super) const SYS: [Route; 27] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -197,6 +197,12 @@ pub(super) const SYS: [Route; 26] = [
         "Revokes all leases under a prefix, without error if a target fails; what failed is tried again. An old path of the same under `sys/leases/`.",
     )
     .update(|call| Box::pin(sys::leases_revoke_force::update(call))),
+    at(
+        "sys/storage/backup",
+        Tail::End,
+        "Sends a backup of the store as it is now.",
+    )
+    .read(|call| Box::pin(sys::storage_backup::read(call))),
     at(
         "sys/internal/ui/mounts",
         Tail::End,

@@ -1,0 +1,65 @@
+//! Shows at a terminal how far something long has come, once it has taken a while.
+
+use crate::failure::Failure;
+use crate::output::Output;
+use leasehold_core::time::{Clock, Timestamp};
+use leasehold_server::time::SystemClock;
+use std::time::Duration;
+
+/// What takes no longer than this is not worth a line.
+const SHOWN_AFTER: Duration = Duration::from_secs(2);
+/// How often the line is written anew: often enough to see that it goes on.
+const SHOWN_EVERY: Duration = Duration::from_millis(250);
+
+/// How far a backup or a restore has come.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    clock: SystemClock,
+    next: Timestamp,
+    shown: bool,
+}
+
+impl Progress {
+    /// Begins now; nothing is shown yet.
+    pub(crate) fn begin() -> Result<Self, Failure> {
+        let clock = SystemClock::start().map_err(|error| Failure::Local(error.to_string()))?;
+        let next = clock.now().plus(SHOWN_AFTER);
+        Ok(Self { clock, next, shown: false })
+    }
+
+    /// So much has been done.
+    pub(crate) fn at(&mut self, records: u64, bytes: u64, output: &mut Output) {
+        let now = self.clock.now();
+        if now >= self.next {
+            self.next = now.plus(SHOWN_EVERY);
+            self.shown = true;
+            output.progress(&format!("{records} records, {}", megabytes(bytes)));
+        }
+    }
+
+    /// All is done, or it broke off: whatever comes next begins on a line of its own.
+    pub(crate) fn end(&self, output: &mut Output) {
+        if self.shown {
+            output.progress("");
+        }
+    }
+}
+
+/// Writes a size as people do.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_add(50_000).checked_div(100_000).unwrap_or_default();
+    let (whole, rest) = (tenths.checked_div(10), tenths.checked_rem(10));
+    format!("{}.{} MB", whole.unwrap_or_default(), rest.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_rounded_to_a_tenth_of_a_megabyte() {
+        for (bytes, expected) in [(0, "0.0 MB"), (49_999, "0.0 MB"), (1_250_000, "1.3 MB")] {
+            assert_eq!(megabytes(bytes), expected);
+        }
+    }
+}
