@@ -17,6 +17,7 @@ mod mount;
 mod open_targets;
 mod reconcile;
 mod renew;
+mod restored;
 mod revoke;
 mod role;
 mod skew;
@@ -35,11 +36,13 @@ pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
 pub use mount::{MountError, MountTune, MountWrite};
 pub use reconcile::{ReconcileError, Report};
 pub use renew::{RenewError, RenewedLease};
+pub use restored::{HeldTarget, TakeOverError};
 pub use revoke::{RevokeError, Revoked, Until};
 pub use role::{RoleError, RoleView, RoleWrite};
 pub use skew::TargetSkew;
 pub use sweep::Swept;
 pub use target::{TargetError, TargetView, TargetWrite};
+pub(crate) use token::root_token;
 pub use token::{
     Children, TokenError, TokenKind, TokenMade, TokenRequest, TokenView, WhichToken, found,
 };
@@ -119,6 +122,8 @@ pub struct Broker {
     leases_due: Mutex<Queue>,
     tokens_due: Mutex<Queue>,
     lanes: lanes::Lanes,
+    /// Targets that are being compared with a store that was restored.
+    comparisons: restored::Comparisons,
     metrics: Metrics,
     /// Until when the sweep sleeps, in milliseconds since the epoch; the last one of all while it is awake, so
     /// that whatever becomes due meanwhile wakes it again.
@@ -175,6 +180,7 @@ impl Broker {
             leases_due: Mutex::default(),
             tokens_due: Mutex::default(),
             lanes: lanes::Lanes::default(),
+            comparisons: restored::Comparisons::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),
             wake,

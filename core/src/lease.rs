@@ -14,6 +14,7 @@ pub mod term;
 
 use crate::engine::Unanswered;
 use crate::ids::{BootId, LeaseId, MountId, TargetId, TokenAccessor};
+use crate::store::holds::Hold;
 use crate::store::leases::RepeatKey;
 use crate::store::tokens::TokenKey;
 use crate::time::Timestamp;
@@ -22,6 +23,9 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::time::Duration;
 use term::Term;
+
+/// By how much an end that a target tells may differ from the one it was told: two clocks, and whole seconds.
+const CLOCKS_APART: Duration = Duration::from_secs(1);
 
 /// A promise to remove one credential from one target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -196,6 +200,22 @@ impl Lease {
             }
             LeaseState::Held | LeaseState::Revoking(_) => Err(LeaseError::Lapsed),
         }
+    }
+
+    /// A renewal that the store has forgotten is taken over from the target, as far as the ceiling allows: there the
+    /// credential ends at `ends`, or at no time that the target knows. `None`: there is nothing to take over.
+    #[must_use]
+    pub fn remembering(self, ends: Option<Timestamp>, hold: &Hold) -> Option<Self> {
+        let since = self.renewed_at.unwrap_or(self.issued_at);
+        // What was renewed after the restore is in the store, and what had lapsed before the backup was not renewed.
+        let is_known = since >= hold.since || self.term.lapses_at() <= hold.taken_at;
+        if is_known || self.state != LeaseState::Held {
+            return None;
+        }
+        let again = || hold.since.plus(self.term.lapses_at().since(since));
+        let term = self.term.known_until(ends.unwrap_or_else(again));
+        let longer = term.lapses_at().since(self.term.lapses_at());
+        (longer >= CLOCKS_APART).then_some(Self { term, ..self })
     }
 
     /// The credential is to be revoked, by whoever looks next. Storing this takes the lease from its holder.

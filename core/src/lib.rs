@@ -35,6 +35,7 @@ pub mod limits;
 pub mod metrics;
 pub mod mount;
 pub mod pace;
+pub mod restore;
 pub mod seal;
 pub mod secret;
 pub mod store;

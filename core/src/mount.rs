@@ -3,6 +3,7 @@
 use crate::ids::{MountId, TargetId};
 use crate::lease::{Generation, Place};
 use crate::limits::Limits;
+use crate::store::holds::{Hold, all_holds, held_target};
 use crate::store::mounts::{Mount, Role, Target, role_at, target_at};
 use crate::store::records::{Found, Records};
 use crate::store::{Key, StoreError};
@@ -16,6 +17,7 @@ pub struct Catalog {
     mounts: HashMap<MountId, Arc<MountEntry>>,
     by_path: BTreeMap<String, Arc<MountEntry>>,
     targets: HashMap<(TargetId, Generation), Arc<Found<Target>>>,
+    holds: HashMap<(TargetId, Generation), Found<Hold>>,
 }
 
 /// A mount, with its targets and roles.
@@ -61,6 +63,12 @@ impl Catalog {
         for (_, retired) in records.all::<Target>(&Key(b"retired/".to_vec())).await? {
             let key = (retired.record.id, retired.record.generation);
             catalog.targets.entry(key).or_insert_with(|| Arc::new(retired));
+        }
+        for (key, hold) in records.all::<Hold>(&all_holds()).await? {
+            // One on a target that is gone holds nothing back.
+            if let Some(target) = held_target(&key).filter(|at| catalog.targets.contains_key(at)) {
+                catalog.holds.insert(target, hold);
+            }
         }
         Ok(catalog)
     }
@@ -115,6 +123,17 @@ impl Catalog {
     /// Returns all targets in all of their generations, retired ones included.
     pub fn targets(&self) -> impl Iterator<Item = &Arc<Found<Target>>> {
         self.targets.values()
+    }
+
+    /// Returns what is held back at a target.
+    #[must_use]
+    pub fn hold(&self, id: TargetId, generation: Generation) -> Option<&Found<Hold>> {
+        self.holds.get(&(id, generation))
+    }
+
+    /// Returns all holds, with the targets they are on.
+    pub fn holds(&self) -> impl Iterator<Item = (&Arc<Found<Target>>, &Found<Hold>)> {
+        self.holds.iter().filter_map(|(at, hold)| Some((self.targets.get(at)?, hold)))
     }
 
     /// Returns the targets that are retired: no longer in any mount, kept for revoking.

@@ -8,7 +8,7 @@ pub mod barrier;
 use crate::backup::BackupKey;
 use crate::chance::Chance;
 use crate::ids::InstallationId;
-use crate::store::{Batch, Key, Store, StoreError};
+use crate::store::{Batch, Key, Revision, Store, StoreError, Value};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use barrier::{Barrier, SealingKey, Unreadable};
@@ -118,8 +118,7 @@ pub async fn initialize(
     };
     let installation = InstallationId::new(now, chance);
     let ring = KeyRing { installation, keys: vec![draw()], token_key: draw(), audit_key: draw() };
-    let plain = Zeroizing::new(serde_json::to_vec(&ring).map_err(|_| SealError::WrongKey)?);
-    let sealed = SealingKey::new(0, root.expose()).seal(&ring_at(), &plain, chance);
+    let sealed = ring.seal(root, chance)?;
     let unsealed = ring.open(root);
     let batch = Batch::default().expect(ring_at(), None).put(ring_at(), sealed);
     store.commit(first(&unsealed, batch)?).await.map_err(|error| match error {
@@ -129,17 +128,47 @@ pub async fn initialize(
     Ok(unsealed)
 }
 
+/// Makes another installation of a store that was copied, and in the same batch whatever `first` makes. Records open
+/// as before; no token of the original has a name here, and nothing at a target bears the mark of this installation.
+pub async fn found_copy(
+    store: &dyn Store,
+    root: &RootKey,
+    now: Timestamp,
+    chance: &dyn Chance,
+    first: impl FnOnce(&Unsealed, Batch) -> Result<Batch, StoreError>,
+) -> Result<Unsealed, SealError> {
+    let (mut ring, revision) = open_ring(store, root).await?;
+    ring.installation = InstallationId::new(now, chance);
+    chance.fill(&mut ring.token_key);
+    chance.fill(&mut ring.audit_key);
+    let sealed = ring.seal(root, chance)?;
+    let unsealed = ring.open(root);
+    let batch = Batch::default().expect(ring_at(), Some(revision)).put(ring_at(), sealed);
+    store.commit(first(&unsealed, batch)?).await?;
+    Ok(unsealed)
+}
+
 /// Opens the key ring of an installation.
 pub async fn unseal(store: &dyn Store, root: &RootKey) -> Result<Unsealed, SealError> {
-    let (sealed, _) = store.get(&ring_at()).await?.ok_or(SealError::NotInitialized)?;
-    let plain = SealingKey::new(0, root.expose())
-        .open(&ring_at(), &sealed)
-        .map_err(|Unreadable| SealError::WrongKey)?;
-    let ring: KeyRing = serde_json::from_slice(&plain).map_err(|_| SealError::WrongKey)?;
+    let (ring, _) = open_ring(store, root).await?;
     Ok(ring.open(root))
 }
 
+async fn open_ring(store: &dyn Store, root: &RootKey) -> Result<(KeyRing, Revision), SealError> {
+    let (sealed, revision) = store.get(&ring_at()).await?.ok_or(SealError::NotInitialized)?;
+    let plain = SealingKey::new(0, root.expose())
+        .open(&ring_at(), &sealed)
+        .map_err(|Unreadable| SealError::WrongKey)?;
+    let ring = serde_json::from_slice(&plain).map_err(|_| SealError::WrongKey)?;
+    Ok((ring, revision))
+}
+
 impl KeyRing {
+    fn seal(&self, root: &RootKey, chance: &dyn Chance) -> Result<Value, SealError> {
+        let plain = Zeroizing::new(serde_json::to_vec(self).map_err(|_| SealError::WrongKey)?);
+        Ok(SealingKey::new(0, root.expose()).seal(&ring_at(), &plain, chance))
+    }
+
     fn open(&self, root: &RootKey) -> Unsealed {
         let keys = (1_u32..).zip(&self.keys).map(|(id, key)| SealingKey::new(id, key)).collect();
         Unsealed {

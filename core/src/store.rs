@@ -4,6 +4,7 @@
 //! Typed records, encryption and indexes are written once, over this port, in the modules below.
 
 pub mod clock;
+pub mod holds;
 pub mod leases;
 pub mod mounts;
 pub mod records;

@@ -12,6 +12,7 @@ use crate::world::store::MemoryStore;
 use crate::world::target::{SimulatedEngine, SimulatedTarget};
 use futures_util::StreamExt;
 use leasehold_core::audit::{Asked, Audit, AuditError, Operation};
+use leasehold_core::backup::{BackupKey, Decoder};
 use leasehold_core::broker::{
     Broker, IssueError, Issued, MountWrite, Ports, Request, RoleWrite, TargetWrite, TokenRequest,
     found,
@@ -19,8 +20,10 @@ use leasehold_core::broker::{
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::erased::KindOf;
 use leasehold_core::limits::Limits;
+use leasehold_core::restore::{FromBackup, goes_into_a_copy};
 use leasehold_core::seal::{self, RootKey};
 use leasehold_core::secret::SecretText;
+use leasehold_core::store::{Batch, Key, Store};
 use leasehold_core::tasks::Pending;
 use leasehold_core::time::Clock;
 use serde_json::{Map, json};
@@ -155,6 +158,65 @@ impl World {
         let (broker, sweeper) = boot(&self.store, &self.chance, &self.clock, &self.audit).await;
         *self.broker.lock().unwrap() = broker;
         *self.sweeper.lock().unwrap() = sweeper;
+    }
+
+    /// Takes a backup, as an operator does.
+    pub async fn back_up(&self) -> Vec<u8> {
+        self.back_up_as(ROOT).await
+    }
+
+    /// The same by another token.
+    pub async fn back_up_as(&self, token: &str) -> Vec<u8> {
+        let backup = self.broker().back_up(&request(token)).await.unwrap();
+        let parts: Vec<_> = backup.parts.collect().await;
+        parts.into_iter().flat_map(Result::unwrap).collect()
+    }
+
+    /// The same world with a process on the store of a backup. This one must have ended, and its store is lost.
+    pub async fn restored(&self, backup: &[u8]) -> Self {
+        self.stop_sweeping();
+        let (from, store) = self.read_backup(backup, |_| true).await;
+        from.prepare(&root_key(), &Limits::default()).await.unwrap();
+        self.clock.read_wall();
+        self.beside(store).await
+    }
+
+    /// A copy of the backup in the same world, beside this one, with its root token.
+    pub async fn copied(&self, backup: &[u8]) -> (Self, String) {
+        let (from, store) = self.read_backup(backup, goes_into_a_copy).await;
+        let copy = from.prepare_copy(&root_key()).await.unwrap();
+        (self.beside(store).await, copy.root.reveal().to_owned())
+    }
+
+    async fn read_backup(
+        &self,
+        backup: &[u8],
+        goes_in: impl Fn(&Key) -> bool,
+    ) -> (FromBackup, Arc<MemoryStore>) {
+        let mut decoder = Decoder::new(Some(BackupKey::of(&root_key())));
+        let mut batch = Batch::default();
+        batch
+            .puts
+            .extend(decoder.feed(backup).unwrap().into_iter().filter(|(key, _)| goes_in(key)));
+        let (header, _) = decoder.end().unwrap();
+        let store = Arc::new(MemoryStore::default());
+        store.commit(batch).await.unwrap();
+        let from = FromBackup {
+            store: Arc::clone(&store) as _,
+            chance: Arc::clone(&self.chance) as _,
+            taken_at: header.taken_at,
+            wall: self.clock.wall(),
+        };
+        (from, store)
+    }
+
+    /// Another process in this world, on a store of its own.
+    async fn beside(&self, store: Arc<MemoryStore>) -> Self {
+        let (clock, audit) = (Arc::clone(&self.clock), Arc::new(MemoryAudit::default()));
+        let chance = Arc::clone(&self.chance);
+        let (broker, sweeper) = boot(&store, &chance, &clock, &audit).await;
+        let (broker, sweeper) = (Mutex::new(broker), Mutex::new(sweeper));
+        Self { store, audit, clock, chance, broker, sweeper }
     }
 
     /// The sweep stops, as in a process that hangs.

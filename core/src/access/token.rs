@@ -124,6 +124,27 @@ impl Token {
         Ok(self)
     }
 
+    /// What renewals a restored store has forgotten nobody can know: a token that was good when the backup was taken,
+    /// and can be renewed, gets one more term from now. `None`: it keeps the term it has.
+    #[must_use]
+    pub fn given_another_term(
+        mut self,
+        taken_at: Timestamp,
+        ttl_max: Duration,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let term = self.term.filter(|_| self.renewable && self.is_held(taken_at))?;
+        let last = term.lapses_at().since(self.renewed_at.unwrap_or(self.issued_at));
+        let (ttl, ceiling) = if self.period > Duration::ZERO {
+            (self.period, term.ceiling())
+        } else {
+            (self.creation_ttl.max(last), self.issued_at.plus(ttl_max))
+        };
+        let another = term.renewed(ttl, ceiling, now).ok()?;
+        self.term = Some(another);
+        (another.lapses_at() > term.lapses_at()).then_some(self)
+    }
+
     /// Whether it may do everything.
     #[must_use]
     pub fn is_root(&self) -> bool {

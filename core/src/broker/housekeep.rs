@@ -5,7 +5,8 @@ use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::limits::{HISTORY_KEPT, READ_CHUNK};
 use crate::store::StoreError;
-use crate::store::mounts::retired_at;
+use crate::store::mounts::{Target, retired_at};
+use crate::store::records::Found;
 use std::sync::Arc;
 
 impl Broker {
@@ -52,7 +53,11 @@ impl Broker {
                     now.record.id == record.id && now.record.generation == record.generation
                 })
             });
-            if is_current || self.has_leases(record.mount, record.id, record.generation).await? {
+            // What was issued since a backup is found through the configuration of then.
+            if is_current
+                || self.holds_lapses_at(record.id, record.generation)
+                || self.has_leases(record.mount, record.id, record.generation).await?
+            {
                 continue;
             }
             match self
@@ -65,6 +70,7 @@ impl Broker {
                 Err(error) => return Err(error),
             }
             self.close_target(record.id, record.generation);
+            self.drop_hold(record).await?;
         }
         Ok(dropped)
     }
@@ -74,10 +80,17 @@ impl Broker {
         let catalog = self.catalog();
         for entry in catalog.all_mounts().filter(|entry| entry.mount.record.closed_at.is_some()) {
             let id = entry.mount.record.id;
+            let held = |target: &Found<Target>| {
+                self.holds_lapses_at(target.record.id, target.record.generation)
+            };
+            if entry.targets.values().any(|target| held(target)) {
+                continue;
+            }
             if self.records.leases_of_role(id, None, None, 1).await?.is_empty() {
                 self.records.remove_mount(&entry.mount).await?;
                 for target in entry.targets.values() {
                     self.close_target(target.record.id, target.record.generation);
+                    self.drop_hold(&target.record).await?;
                 }
                 dropped = true;
             } else {

@@ -22,11 +22,19 @@ pub(super) struct OpenTargets(Mutex<HashMap<(TargetId, Generation), Opened>>);
 type Opened = (Revision, Arc<dyn OpenTarget>);
 
 impl Broker {
-    /// Returns the engine that stands for a target.
+    /// Returns the engine that stands for a target. There is none for a target of another installation: this is the
+    /// one way to ask any target anything.
     pub(super) fn open_target(
         &self,
         target: &Found<Target>,
     ) -> Result<Arc<dyn OpenTarget>, FieldError> {
+        if self.is_copied(&target.record) {
+            let name = self.target_name(&target.record);
+            return Err(FieldError(format!(
+                "this store is a copy, and the target `{name}` belongs to the installation it was copied from: nothing \
+                 is asked of it until an operator runs `leasehold operator take-over {name}`"
+            )));
+        }
         let key = (target.record.id, target.record.generation);
         let mut open = self.open_targets.0.lock();
         if let Some((_, known)) = open.get(&key).filter(|(at, _)| *at == target.revision) {

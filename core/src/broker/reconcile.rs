@@ -1,8 +1,8 @@
 //! Compares what bears our mark at a target with the leases, and takes what has no lease onto one.
 
 use super::Broker;
-use crate::engine::EngineError;
 use crate::engine::erased::Listed;
+use crate::engine::{EngineError, FieldError};
 use crate::ids::{LeaseId, TokenAccessor};
 use crate::lease::term::Term;
 use crate::lease::{IssueSpan, Lease, LeaseState, Owner, Place};
@@ -31,6 +31,9 @@ pub enum ReconcileError {
     /// There is no such target.
     #[error("no target is called `{0}`")]
     NoTarget(String),
+    /// Its configuration cannot be used, or not yet.
+    #[error(transparent)]
+    Unusable(#[from] FieldError),
     /// The target could not be asked.
     #[error(transparent)]
     Target(#[from] EngineError),
@@ -71,11 +74,11 @@ impl Broker {
         target.map(Arc::clone).ok_or_else(|| ReconcileError::NoTarget(name.to_owned()))
     }
 
-    async fn list_target(&self, target: &Found<Target>) -> Result<Vec<Listed>, ReconcileError> {
-        let open = self
-            .open_target(target)
-            .map_err(|_| ReconcileError::NoTarget(target.record.name.clone()))?;
-        Ok(open.list().await?)
+    pub(super) async fn list_target(
+        &self,
+        target: &Found<Target>,
+    ) -> Result<Vec<Listed>, ReconcileError> {
+        Ok(self.open_target(target)?.list().await?)
     }
 
     async fn compare(&self, target: &Target, listed: &[Listed]) -> Result<Report, ReconcileError> {
@@ -111,7 +114,11 @@ impl Broker {
         }))
     }
 
-    async fn adopt_one(&self, target: &Target, listed: &Listed) -> Result<(), StoreError> {
+    pub(super) async fn adopt_one(
+        &self,
+        target: &Target,
+        listed: &Listed,
+    ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let lapses_at = listed.lapses_at.unwrap_or(now).min(now.plus(TTL_MAX));
         let place = Place {

@@ -94,7 +94,9 @@ impl Broker {
         let ahead_ms = identity.clock.millis_after(middle);
         let skew = Skew { ahead_ms, measured_at: self.clock.now() };
         let known = self.skews.note(target, skew);
-        let Some(name) = self.target_name(target) else { return };
+        let catalog = self.catalog();
+        let Some(found) = catalog.target(target.0, target.1) else { return };
+        let name = self.target_name(&found.record);
         match (known.is_some_and(Skew::is_too_far), skew.is_too_far()) {
             (false, true) => {
                 tracing::warn!(%name, ahead_ms, "the clock of a target is far off; what it is told is in its own time, but see to its clock");
@@ -104,13 +106,6 @@ impl Broker {
             }
             (true, true) | (false, false) => {}
         }
-    }
-
-    fn target_name(&self, (id, generation): (TargetId, Generation)) -> Option<String> {
-        let catalog = self.catalog();
-        let target = &catalog.target(id, generation)?.record;
-        let mount = catalog.mount(target.mount)?;
-        Some(format!("{}config/{}", mount.mount.record.path, target.name))
     }
 
     /// Returns what was measured.

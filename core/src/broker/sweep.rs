@@ -3,7 +3,7 @@
 use super::Broker;
 use super::revoke::RevokeError;
 use crate::ids::{LeaseId, TokenAccessor};
-use crate::lease::Cause;
+use crate::lease::{Cause, LeaseState};
 use crate::limits::{OVERDUE, QUEUE_AHEAD, QUEUE_HORIZON, READ_CHUNK, RETRY_FIRST, SWEEP_MAX};
 use crate::store::StoreError;
 use crate::store::leases::due_from;
@@ -47,6 +47,7 @@ impl Broker {
             }
         }
         self.start_attempts(now);
+        self.start_comparisons(now);
 
         let due = tokens.len().saturating_add(leases.len());
         let next = if due >= SWEEP_MAX { now } else { self.next_look(now) };
@@ -57,15 +58,19 @@ impl Broker {
     fn next_look(&self, now: Timestamp) -> Timestamp {
         let leases = self.leases_due.lock().next(QUEUE_AHEAD);
         let tokens = self.tokens_due.lock().next(QUEUE_AHEAD);
-        let others = self.lanes.next(now).into_iter().chain(self.repeats.next());
-        others.fold(leases.min(tokens), Timestamp::min)
+        let others = [self.lanes.next(now), self.repeats.next(), self.next_comparison()];
+        others.into_iter().flatten().fold(leases.min(tokens), Timestamp::min)
     }
 
     /// Puts a lease into its target's lane, if it is still due: a renewal leaves its old entry in the queue.
     async fn park_if_due(&self, id: LeaseId, now: Timestamp) -> Result<(), StoreError> {
         let Some(lease) = self.records.lease(id).await? else { return Ok(()) };
+        let place = lease.record.place();
+        // After a restore only the target knows whether it was renewed; it is looked for again once that is known.
+        if self.holds_lapses(place) && lease.record.state() == &LeaseState::Held {
+            return Ok(());
+        }
         if lease.record.due_at() <= now {
-            let place = lease.record.place();
             self.lanes.park((place.target, place.generation), id);
         }
         Ok(())
@@ -96,7 +101,11 @@ impl Broker {
     /// Puts what is long overdue into the queue again, from the store: whatever a process may have lost of its
     /// memory, it finds within minutes.
     pub(super) async fn requeue_overdue(&self) -> Result<(), StoreError> {
-        let before = self.clock.now().minus(OVERDUE);
+        self.requeue_due(self.clock.now().minus(OVERDUE)).await
+    }
+
+    /// The same for all that was due before a time.
+    pub(super) async fn requeue_due(&self, before: Timestamp) -> Result<(), StoreError> {
         let mut from = due_from(Timestamp(0));
         loop {
             let found = self.records.leases_due(&from, before, READ_CHUNK).await?;

@@ -126,7 +126,9 @@ impl Broker {
         let was = entry.targets.get(&wanted.name);
         let mut target = self.merged(mount, was.map(|was| &was.record), wanted)?;
         self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
-        if target.verify_connection {
+        // A copy asks nothing of a target, wherever its configuration points meanwhile.
+        let is_copied = was.is_some_and(|was| self.is_copied(&was.record));
+        if target.verify_connection && !is_copied {
             target.server = self.verify(&target).await?;
         }
         let Some(was) = was else {
@@ -139,9 +141,13 @@ impl Broker {
                 .replace(target_at(mount, &target.name), Some(was.revision), &target)
                 .await?;
         } else {
-            self.records.succeed_target(was, &target).await?;
+            let hold = catalog.hold(was.record.id, was.record.generation);
+            self.records.succeed_target(was, &target, hold.map(|hold| &hold.record)).await?;
         }
-        Ok(self.reload().await?)
+        self.reload().await?;
+        // What is held back at a new identity of it is seen to at once.
+        self.wake_sweep();
+        Ok(())
     }
 
     fn merged(

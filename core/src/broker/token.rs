@@ -135,12 +135,8 @@ pub async fn found(
     let path = if text.is_some() { "auth/token/create" } else { "auth/token/root" };
     let text = text.unwrap_or_else(|| draw(chance));
     let first = |unsealed: &Unsealed, batch: Batch| {
-        let token = Token {
-            display_name: display_name.to_owned(),
-            path: path.into(),
-            policies: vec![ROOT_POLICY.into()],
-            ..blank_token(key_of(&unsealed.token_key, &text), now, chance)
-        };
+        let token =
+            Token { path: path.into(), ..root_token(unsealed, &text, display_name, now, chance) };
         let barrier = Arc::clone(&unsealed.barrier);
         let records = Records::new(Arc::clone(&ports.store), barrier, Arc::clone(&ports.chance));
         records.put_new_token(batch, &token)
@@ -153,6 +149,22 @@ pub async fn found(
         outcome => outcome?,
     };
     Ok((unsealed, text))
+}
+
+/// A token that may do everything and never lapses.
+pub(crate) fn root_token(
+    unsealed: &Unsealed,
+    text: &SecretText,
+    display_name: &str,
+    now: Timestamp,
+    chance: &dyn Chance,
+) -> Token {
+    Token {
+        display_name: display_name.to_owned(),
+        path: "auth/token/root".into(),
+        policies: vec![ROOT_POLICY.into()],
+        ..blank_token(key_of(&unsealed.token_key, text), now, chance)
+    }
 }
 
 fn blank_token(key: TokenKey, now: Timestamp, chance: &dyn Chance) -> Token {

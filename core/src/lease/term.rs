@@ -43,6 +43,12 @@ impl Term {
         Ok(Self { lapses_at: now.plus(whole_seconds(ttl)).min(ceiling), ceiling: self.ceiling })
     }
 
+    /// The same term, which somebody else knows to end later; never past its ceiling.
+    #[must_use]
+    pub fn known_until(self, lapses_at: Timestamp) -> Self {
+        Self { lapses_at: self.lapses_at.max(lapses_at.min(self.ceiling)), ..self }
+    }
+
     /// When the term ends unless renewed.
     #[must_use]
     pub fn lapses_at(self) -> Timestamp {

@@ -8,6 +8,7 @@
 //! | `role/<mount><name>` | a role |
 //! | `retired/<target><generation>` | a target as it was, while leases of that generation live |
 
+use super::holds::{Hold, hold_at};
 use super::leases::joined;
 use super::records::{Found, Records};
 use super::{Batch, Key, Revision, StoreError, Value};
@@ -189,18 +190,24 @@ impl Records {
         self.commit(Batch::default().expect(at.clone(), was).put(at, sealed)).await
     }
 
-    /// Keeps a target in place of another identity of it, which is retired.
+    /// Keeps a target in place of another identity of it, which is retired. What is held back at the one is held back
+    /// at the other: after a restore, what was issued since may be at either.
     pub async fn succeed_target(
         &self,
         was: &Found<Target>,
         target: &Target,
+        hold: Option<&Hold>,
     ) -> Result<Revision, StoreError> {
         let at = target_at(target.mount, &target.name);
         let retired = retired_at(was.record.id, was.record.generation);
-        let batch = Batch::default()
+        let mut batch = Batch::default()
             .expect(at.clone(), Some(was.revision))
             .put(at.clone(), self.seal(&at, target)?)
             .put(retired.clone(), self.seal(&retired, &was.record)?);
+        if let Some(hold) = hold {
+            let at = hold_at(target.id, target.generation);
+            batch = batch.put(at.clone(), self.seal(&at, hold)?);
+        }
         self.commit(batch).await
     }
 

@@ -72,10 +72,19 @@ impl Records {
         was: &Found<Token>,
         token: &Token,
     ) -> Result<Revision, StoreError> {
+        self.commit(self.put_changed_token(Batch::default(), was, token)?).await
+    }
+
+    /// Adds to a batch what became of a token.
+    pub fn put_changed_token(
+        &self,
+        batch: Batch,
+        was: &Found<Token>,
+        token: &Token,
+    ) -> Result<Batch, StoreError> {
         let at = token_at(&token.key);
-        let mut batch = Batch::default()
-            .expect(at.clone(), Some(was.revision))
-            .put(at.clone(), self.seal(&at, token)?);
+        let mut batch =
+            batch.expect(at.clone(), Some(was.revision)).put(at.clone(), self.seal(&at, token)?);
         if was.record.due_at() != token.due_at() {
             batch.deletes.extend(was.record.due_at().map(|at| due_at(at, token.accessor)));
             batch
@@ -89,7 +98,7 @@ impl Records {
             batch.puts.extend(joined.map(|at| (at, Value::default())));
         }
         batch.spends_reserve = true;
-        self.commit(batch).await
+        Ok(batch)
     }
 
     /// Removes a token that has ended, with all that leads to it. Nothing lives under it any more.
@@ -176,10 +185,20 @@ impl Records {
         from: &Key,
         limit: usize,
     ) -> Result<(Vec<Token>, Option<Key>), StoreError> {
+        let (found, next) = self.tokens_found(from, limit).await?;
+        Ok((found.into_iter().map(|found| found.record).collect(), next))
+    }
+
+    /// The same, with which write of each it is.
+    pub async fn tokens_found(
+        &self,
+        from: &Key,
+        limit: usize,
+    ) -> Result<(Vec<Found<Token>>, Option<Key>), StoreError> {
         let prefix = joined(&[b"token/"]);
         let from = if from.0.is_empty() { &prefix } else { from };
         let (found, next) = self.scan::<Token>(from, &prefix.after_prefix(), limit).await?;
-        Ok((found.into_iter().map(|(_, found)| found.record).collect(), next))
+        Ok((found.into_iter().map(|(_, found)| found).collect(), next))
     }
 
     /// Returns up to `limit` tokens that are due before `to`, from the key `from` on.

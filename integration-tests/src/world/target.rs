@@ -44,6 +44,11 @@ pub struct SimulatedTarget {
 struct Seen {
     mood: Mood,
     credentials: BTreeMap<LeaseId, Option<Timestamp>>,
+    /// Whose they are; one that was planted is everybody's.
+    marks: BTreeMap<LeaseId, Origin>,
+    /// Whether it keeps ends, or only its owner knows them.
+    endless: bool,
+    asked: usize,
     batches: Vec<usize>,
     at_work: usize,
     at_work_most: usize,
@@ -90,6 +95,16 @@ impl SimulatedTarget {
         self.seen.lock().unwrap().credentials.insert(lease, lapses_at);
     }
 
+    /// Knows no ends any more.
+    pub fn forget_ends(&self) {
+        self.seen.lock().unwrap().endless = true;
+    }
+
+    /// How often it was asked anything.
+    pub fn asked_times(&self) -> usize {
+        self.seen.lock().unwrap().asked
+    }
+
     /// How many were asked for in each batch.
     pub fn batches(&self) -> Vec<usize> {
         self.seen.lock().unwrap().batches.clone()
@@ -112,6 +127,7 @@ impl SimulatedTarget {
         let mood = {
             let mut seen = self.seen.lock().unwrap();
             seen.batches.push(members);
+            seen.asked += 1;
             seen.at_work += 1;
             seen.at_work_most = seen.at_work_most.max(seen.at_work);
             seen.mood
@@ -169,6 +185,7 @@ impl SimulatedTarget {
 #[derive(Debug)]
 pub struct SimulatedEngine {
     target: Arc<SimulatedTarget>,
+    origin: Origin,
     clock: Arc<dyn Clock>,
 }
 
@@ -195,10 +212,10 @@ impl Engine for SimulatedEngine {
         Map::from_iter([("connection_url".into(), url), ("username".into(), Value::from("admin"))])
     }
 
-    fn open(config: u64, _origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
+    fn open(config: u64, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
         let target = TARGETS.lock().unwrap().get(&config).map(Arc::clone);
         target
-            .map(|target| Self { target, clock })
+            .map(|target| Self { target, origin, clock })
             .ok_or_else(|| FieldError("no such target".into()))
     }
 
@@ -230,10 +247,12 @@ impl Engine for SimulatedEngine {
             .iter()
             .map(|issue| (issue.handle, issue.draft.0.clone(), issue.lapses_at))
             .collect();
+        let origin = self.origin;
         self.target
             .asked(asked.len(), move |seen| {
                 let issue = |(lease, password, lapses_at): &(LeaseId, String, Timestamp)| {
                     seen.credentials.insert(*lease, Some(*lapses_at));
+                    seen.marks.insert(*lease, origin);
                     Secret::new(vec![(
                         "password",
                         Field::Hidden(SecretText::new(password.clone())),
@@ -284,13 +303,21 @@ impl Engine for SimulatedEngine {
     }
 
     async fn list(&self) -> Result<Vec<Marked<Self>>, EngineError> {
-        let credentials = self.target.credentials().into_iter();
-        Ok(credentials
-            .map(|(lease, lapses_at)| Marked { lease, handle: lease, lapses_at })
+        let mut seen = self.target.seen.lock().unwrap();
+        seen.asked += 1;
+        if seen.mood == Mood::Down {
+            return Err(EngineError::refused(Cause::Unreachable, "the target is down"));
+        }
+        let is_ours = |lease| seen.marks.get(lease).is_none_or(|mark| *mark == self.origin);
+        let ours = seen.credentials.iter().filter(|(lease, _)| is_ours(lease));
+        let end = |lapses_at: &Option<Timestamp>| lapses_at.filter(|_| !seen.endless);
+        Ok(ours
+            .map(|(lease, at)| Marked { lease: *lease, handle: *lease, lapses_at: end(at) })
             .collect())
     }
 
     async fn identity(&self) -> Result<Identity, EngineError> {
+        self.target.seen.lock().unwrap().asked += 1;
         let server = Some(format!("{:p}", Arc::as_ptr(&self.target)));
         Ok(Identity {
             server,
@@ -300,6 +327,7 @@ impl Engine for SimulatedEngine {
     }
 
     async fn lacks(&self, _role: Option<&Self::Role>) -> Result<Vec<String>, EngineError> {
+        self.target.seen.lock().unwrap().asked += 1;
         Ok(Vec::new())
     }
 }

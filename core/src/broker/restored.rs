@@ -1,0 +1,258 @@
+//! What a restore has left to do: targets are compared with the store that is older than they are, and those of a copy
+//! are left alone until they are taken over.
+//!
+//! Until a target has been compared no lease of it lapses, since it may have been renewed after the backup; issues,
+//! renewals and what callers revoke go on. The comparison takes no input but the hold in the store, so that whoever
+//! continues it after a crash does the same, and it is tried until it has succeeded.
+
+use super::authenticate::{AdmitError, Recorded};
+use super::lanes::Lane;
+use super::reconcile::ReconcileError;
+use super::{Broker, Request};
+use crate::access::policy::Need;
+use crate::audit::Answer;
+use crate::engine::erased::Listed;
+use crate::ids::TargetId;
+use crate::lease::{Generation, Place, backoff};
+use crate::limits::CONFLICT_TRIES;
+use crate::store::StoreError;
+use crate::store::holds::{Hold, HoldCause};
+use crate::store::mounts::Target;
+use crate::store::records::Found;
+use crate::time::Timestamp;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The comparisons of this process, each target on its own (law 7).
+#[derive(Debug, Default)]
+pub(super) struct Comparisons(Mutex<HashMap<Lane, Comparison>>);
+
+/// How far the comparison of one target is.
+#[derive(Clone, Debug, Default)]
+struct Comparison {
+    running: bool,
+    attempts: u32,
+    retry_at: Timestamp,
+    /// Why the last attempt failed.
+    error: Option<String>,
+}
+
+/// A target at which something is held back, as operators see it.
+#[derive(Clone, Debug)]
+pub struct HeldTarget {
+    /// Its mount and its name.
+    pub name: String,
+    /// Which identity of it.
+    pub generation: Generation,
+    /// What is held back, and since when.
+    pub hold: Hold,
+    /// How often a comparison has failed since the server was started.
+    pub attempts: u32,
+    /// When the next one starts.
+    pub retry_at: Option<Timestamp>,
+    /// Why the last one failed.
+    pub error: Option<String>,
+}
+
+/// The target is not taken over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TakeOverError {
+    /// The request was not admitted.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// There is no such target.
+    #[error(
+        "no target is called `{0}`; `leasehold operator restore-status` lists those that can be taken over"
+    )]
+    NoTarget(String),
+    /// It is this installation's already.
+    #[error("the target `{0}` is not that of another installation: there is nothing to take over")]
+    NotCopied(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Recorded for Vec<HeldTarget> {
+    fn recorded(&self) -> Answer {
+        Answer::default()
+    }
+}
+
+impl Broker {
+    /// Whether leases of a target wait with lapsing until it has been compared.
+    pub(super) fn holds_lapses(&self, place: &Place) -> bool {
+        self.holds_lapses_at(place.target, place.generation)
+    }
+
+    pub(super) fn holds_lapses_at(&self, target: TargetId, generation: Generation) -> bool {
+        let catalog = self.catalog();
+        let hold = catalog.hold(target, generation);
+        hold.is_some_and(|hold| hold.record.cause == HoldCause::Restored)
+    }
+
+    /// Whether a target is that of the installation which this store was copied from.
+    pub(super) fn is_copied(&self, target: &Target) -> bool {
+        let catalog = self.catalog();
+        let hold = catalog.hold(target.id, target.generation);
+        hold.is_some_and(|hold| hold.record.cause == HoldCause::Copied)
+    }
+
+    /// Returns what operators call a target: its mount and its name.
+    pub(super) fn target_name(&self, target: &Target) -> String {
+        let catalog = self.catalog();
+        let mount = catalog.mount(target.mount).map_or("", |entry| &entry.mount.record.path);
+        format!("{mount}{}", target.name)
+    }
+
+    /// Forgets what was held back at a target that is gone.
+    pub(super) async fn drop_hold(&self, target: &Target) -> Result<(), StoreError> {
+        let hold = self.catalog().hold(target.id, target.generation).map(|hold| hold.revision);
+        let Some(revision) = hold else { return Ok(()) };
+        self.records.lift_hold(target, revision).await
+    }
+
+    /// Starts the comparison of every target that waits for one and is not being compared.
+    pub(super) fn start_comparisons(self: &Arc<Self>, now: Timestamp) {
+        let catalog = self.catalog();
+        let waiting = catalog.holds().filter(|(_, hold)| hold.record.cause == HoldCause::Restored);
+        for (target, hold) in waiting {
+            let lane = (target.record.id, target.record.generation);
+            let mut comparisons = self.comparisons.0.lock();
+            let comparison = comparisons.entry(lane).or_default();
+            if comparison.running || now < comparison.retry_at {
+                continue;
+            }
+            comparison.running = true;
+            let (broker, target, hold) = (Arc::clone(self), Arc::clone(target), hold.clone());
+            self.tasks.spawn(Box::pin(async move {
+                let outcome = broker.compare_restored(&target, &hold).await;
+                broker.note_comparison(&target.record, outcome);
+                broker.wake_sweep();
+            }));
+        }
+    }
+
+    /// When the next comparison starts that is not going on.
+    pub(super) fn next_comparison(&self) -> Option<Timestamp> {
+        let comparisons = self.comparisons.0.lock();
+        // One whose hold is gone starts no more, and would be looked at for ever.
+        let wait = comparisons.iter().filter(|((target, generation), comparison)| {
+            !comparison.running && self.holds_lapses_at(*target, *generation)
+        });
+        wait.map(|(_, comparison)| comparison.retry_at).min()
+    }
+
+    /// Takes what a target knows and the store has forgotten into the store, then lets its leases lapse again. The
+    /// target is listed first and each name looked up afterwards, so that nothing issued meanwhile is adopted.
+    async fn compare_restored(
+        self: &Arc<Self>,
+        target: &Found<Target>,
+        hold: &Found<Hold>,
+    ) -> Result<(), ReconcileError> {
+        let listed = self.list_target(target).await?;
+        let (mut adopted, mut renewed) = (0_usize, 0_usize);
+        for credential in &listed {
+            if self.records.lease(credential.lease).await?.is_none() {
+                self.adopt_one(&target.record, credential).await?;
+                adopted = adopted.saturating_add(1);
+            } else if self.remember_renewal(credential, &hold.record).await? {
+                renewed = renewed.saturating_add(1);
+            }
+        }
+        let name = self.target_name(&target.record);
+        self.records.lift_hold(&target.record, hold.revision).await?;
+        tracing::info!(target_name = %name, adopted, renewed, "a target was compared after the restore; its leases lapse again");
+        self.reload().await?;
+        // What is due this very moment as well: the queue may have been asked for it while the hold was there.
+        Ok(self.requeue_due(Timestamp(self.clock.now().0.saturating_add(1))).await?)
+    }
+
+    /// Takes a later end over from the target; tells whether there was one.
+    async fn remember_renewal(&self, listed: &Listed, hold: &Hold) -> Result<bool, StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let Some(was) = self.records.lease(listed.lease).await? else { return Ok(false) };
+            let Some(lease) = was.record.clone().remembering(listed.lapses_at, hold) else {
+                return Ok(false);
+            };
+            match self.keep_lease(&was, &lease).await {
+                Ok(_) => return Ok(true),
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    fn note_comparison(&self, target: &Target, outcome: Result<(), ReconcileError>) {
+        let mut comparisons = self.comparisons.0.lock();
+        let lane = (target.id, target.generation);
+        let Err(error) = outcome else {
+            comparisons.remove(&lane);
+            return;
+        };
+        let comparison = comparisons.entry(lane).or_default();
+        let attempts = comparison.attempts.saturating_add(1);
+        let retry_at = self.clock.now().plus(backoff::after(attempts));
+        tracing::warn!(
+            target_name = %self.target_name(target), %error, next = %retry_at.rfc3339(),
+            "a target could not be compared after the restore; its leases wait with lapsing until it is"
+        );
+        let error = Some(error.to_string());
+        *comparison = Comparison { running: false, attempts, retry_at, error };
+    }
+
+    /// Lists the targets at which a restore has left something to do.
+    pub async fn restore_status(
+        self: &Arc<Self>,
+        request: &Request,
+    ) -> Result<Vec<HeldTarget>, AdmitError> {
+        self.served(request, Need::Policy, async |_| {
+            let catalog = self.catalog();
+            let comparisons = self.comparisons.0.lock();
+            let mut held: Vec<_> = catalog
+                .holds()
+                .map(|(target, hold)| {
+                    let target = &target.record;
+                    let comparison = comparisons.get(&(target.id, target.generation));
+                    HeldTarget {
+                        name: self.target_name(target),
+                        generation: target.generation,
+                        hold: hold.record,
+                        attempts: comparison.map_or(0, |one| one.attempts),
+                        retry_at: comparison.filter(|one| !one.running).map(|one| one.retry_at),
+                        error: comparison.and_then(|one| one.error.clone()),
+                    }
+                })
+                .collect();
+            held.sort_by(|one, other| {
+                (&one.name, one.generation).cmp(&(&other.name, other.generation))
+            });
+            Ok(held)
+        })
+        .await
+    }
+
+    /// Makes the target of another installation one of this: from now on it is asked. What the other one lent there
+    /// bears the other's mark and is never touched.
+    pub async fn take_over(
+        self: &Arc<Self>,
+        request: &Request,
+        name: &str,
+    ) -> Result<(), TakeOverError> {
+        self.served(request, Need::Policy, async |_| {
+            let catalog = self.catalog();
+            let found = name
+                .rsplit_once('/')
+                .and_then(|(mount, target)| catalog.at(&format!("{mount}/"))?.targets.get(target));
+            let target = found.ok_or_else(|| TakeOverError::NoTarget(name.to_owned()))?;
+            if !self.is_copied(&target.record) {
+                return Err(TakeOverError::NotCopied(name.to_owned()));
+            }
+            self.drop_hold(&target.record).await?;
+            Ok(self.reload().await?)
+        })
+        .await
+    }
+}
