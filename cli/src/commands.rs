@@ -43,7 +43,7 @@ Tokens:
 
 Setting up:
   secrets   Mount, tune, unmount and list secrets engines
-  operator  Initialize a new server, back it up, see to its clock
+  operator  Initialize, back up and restore a server, see to its clock
 
 The server:
   server    Run a server; `leasehold server -dev` runs one to try things with

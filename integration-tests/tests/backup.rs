@@ -6,6 +6,10 @@
     reason = "whatever is not as expected fails the test at once"
 )]
 
+#[path = "backup/refusals.rs"]
+mod refusals;
+#[path = "backup/restoring.rs"]
+mod restoring;
 #[path = "backup/taking.rs"]
 mod taking;
 

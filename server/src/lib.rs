@@ -12,6 +12,7 @@ mod listener;
 pub mod logging;
 mod meters;
 mod process;
+pub mod restore;
 mod seal_file;
 pub mod store;
 mod sweeper;

@@ -2,6 +2,8 @@
 
 mod backup;
 mod clock;
+mod held;
+mod restore;
 
 use super::{Format, FormatFlags, Session};
 use crate::answer::{Answer, plain};
@@ -10,7 +12,7 @@ use crate::connection::ConnectionFlags;
 use crate::failure::{Doing, Exit, Failure};
 use serde_json::{Map, Value};
 
-/// Initialize a new server, back it up, see to its clock
+/// Initialize, back up and restore a server, see to its clock
 ///
 /// What only the operator of a server does.
 #[derive(clap::Subcommand)]
@@ -19,6 +21,9 @@ pub(super) enum Operator {
     Clock(clock::Clock),
     AcceptClock(clock::AcceptClock),
     Backup(backup::Backup),
+    Restore(restore::Restore),
+    RestoreStatus(held::RestoreStatus),
+    TakeOver(held::TakeOver),
 }
 
 impl Operator {
@@ -28,6 +33,9 @@ impl Operator {
             Self::Clock(clock) => clock.run(session),
             Self::AcceptClock(accept) => accept.run(session),
             Self::Backup(backup) => backup.run(session),
+            Self::Restore(restore) => restore.run(session),
+            Self::RestoreStatus(status) => status.run(session),
+            Self::TakeOver(take_over) => take_over.run(session),
         }
     }
 }

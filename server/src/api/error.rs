@@ -16,7 +16,7 @@ use crate::wiring::FoundError;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
     AdmitError, BackupError, ClockError, IssueError, LookupError, MountError, RenewError,
-    RevokeError, RoleError, TargetError, TokenError,
+    RevokeError, RoleError, TakeOverError, TargetError, TokenError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -126,6 +126,17 @@ impl From<BackupError> for Refusal {
         match error {
             BackupError::Admit(error) => error.into(),
             BackupError::Running => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
+        }
+    }
+}
+
+impl From<TakeOverError> for Refusal {
+    fn from(error: TakeOverError) -> Self {
+        match error {
+            TakeOverError::Admit(error) => error.into(),
+            TakeOverError::Store(error) => error.into(),
+            TakeOverError::NoTarget(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            TakeOverError::NotCopied(_) => bad(error),
         }
     }
 }

@@ -18,6 +18,7 @@ pub(super) mod metrics;
 pub(super) mod mounts;
 pub(super) mod seal_status;
 pub(super) mod storage_backup;
+pub(super) mod storage_restored;
 
 use super::caller::Call;
 use super::error::Refusal;

@@ -13,12 +13,14 @@
 
 mod file;
 mod folder;
+mod restoring;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use folder::{Holder, OpenError};
+pub use restoring::Restoring;
 
 use crate::store::meter::StoreMeter;
 use crate::tasks::Joined;

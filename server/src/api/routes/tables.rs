@@ -47,7 +47,7 @@ pub(super) const METRICS: OpenRoute = OpenRoute {
     update: None,
 };
 
-pub(super) const SYS: [Route; 27] = [
+pub(super) const SYS: [Route; 29] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -203,6 +203,18 @@ pub(super) const SYS: [Route; 27] = [
         "Sends a backup of the store as it is now.",
     )
     .read(|call| Box::pin(sys::storage_backup::read(call))),
+    at(
+        "sys/storage/restore-status",
+        Tail::End,
+        "Lists the targets at which a restore has left something to do.",
+    )
+    .read(|call| Box::pin(sys::storage_restored::read(call))),
+    at(
+        "sys/storage/take-over/",
+        Tail::Rest,
+        "Lets a copy use a target of the installation that it was copied from.",
+    )
+    .update(|call| Box::pin(sys::storage_restored::take_over(call))),
     at(
         "sys/internal/ui/mounts",
         Tail::End,

@@ -110,21 +110,29 @@ impl Folder {
 
     /// Opens the file with the records; makes it first if the folder has none.
     pub(super) fn open(&self, settings: &Builder) -> Result<Database, OpenError> {
-        let path = self.file();
-        if !path.try_exists().map_err(|error| unusable(&path, &error))? {
-            self.create(settings)?;
+        self.open_at(&self.file(), settings)
+    }
+
+    /// The same for a file of another name in the folder.
+    pub(super) fn open_at(&self, path: &Path, settings: &Builder) -> Result<Database, OpenError> {
+        if !path.try_exists().map_err(|error| unusable(path, &error))? {
+            self.create(path, settings)?;
         }
-        let set = fs::set_permissions(&path, Permissions::from_mode(FILE_MODE));
-        set.map_err(|error| unusable(&path, &error))?;
-        let database = file::shielded(&path, || settings.open(&path))?;
-        file::check_format(&path, &database)?;
+        let set = fs::set_permissions(path, Permissions::from_mode(FILE_MODE));
+        set.map_err(|error| unusable(path, &error))?;
+        let database = file::shielded(path, || settings.open(path))?;
+        file::check_format(path, &database)?;
         Ok(database)
+    }
+
+    /// Makes changes of names in the folder durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        sync_folder(&self.path)
     }
 
     /// Makes the file under another name and renames it once it is whole, so that a file that is
     /// empty or half made is never taken for a new store: it is a store that lost its records.
-    fn create(&self, settings: &Builder) -> Result<(), OpenError> {
-        let path = self.file();
+    fn create(&self, path: &Path, settings: &Builder) -> Result<(), OpenError> {
         let new = self.path.join("leasehold.redb.new");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(FILE_MODE);
@@ -132,7 +140,7 @@ impl Folder {
         let database = file::shielded(&new, || settings.create(&new))?;
         file::write_format(&new, &database)?;
         database.close().map_err(|error| file::open_error(&new, &error))?;
-        fs::rename(&new, &path).map_err(|error| unusable(&path, &error))?;
+        fs::rename(&new, path).map_err(|error| unusable(path, &error))?;
         sync_folder(&self.path).map_err(|error| unusable(&self.path, &error))
     }
 }

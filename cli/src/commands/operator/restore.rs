@@ -1,0 +1,91 @@
+//! `operator restore`: makes a store of a backup, while no server uses it.
+
+use crate::commands::Session;
+use crate::failure::{Exit, Failure};
+use crate::progress::Progress;
+use leasehold_server::restore::{Options, Restored, restore};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  After the disk was replaced; the server is stopped, the configuration and the root key are back:
+    leasehold operator restore -config=/etc/leasehold/leasehold.hcl /backup/leasehold-2026-11-22
+
+  In the place of a store that is there, which is kept under another name:
+    leasehold operator restore -config=/etc/leasehold/leasehold.hcl -force /backup/leasehold
+
+  A copy for staging, which can touch nothing of the original:
+    leasehold operator restore -config=staging.hcl -as-copy /backup/leasehold";
+
+/// Restore a backup, on the machine of the server, while it is stopped
+///
+/// Makes the store that the configuration names of a backup. It takes the root key that belonged to the backup. When
+/// the server starts it compares every target with the store by itself: what was lent since the backup is found, and
+/// what was renewed since lives on. Tokens that were good then get one more term; one that was revoked since is good
+/// again until it is revoked again. With -as-copy the store becomes another installation, without leases, with one new
+/// token, and asks nothing of any target until `leasehold operator take-over`.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::commands) struct Restore {
+    /// The backup
+    file: PathBuf,
+    /// File or folder with the configuration of the server; may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Vec<PathBuf>,
+    /// Take the place of a store that is there; it is kept under another name
+    #[arg(long)]
+    force: bool,
+    /// Make another installation: no leases, no tokens but one, no target asked until it is taken over
+    #[arg(long)]
+    as_copy: bool,
+}
+
+impl Restore {
+    pub(in crate::commands) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let options = Options {
+            config: self.config,
+            backup: self.file,
+            force: self.force,
+            as_copy: self.as_copy,
+        };
+        let mut progress = Progress::begin()?;
+        let output = &mut *session.output;
+        let outcome = restore(&options, &mut |records, bytes| progress.at(records, bytes, output));
+        progress.end(session.output);
+        let restored = outcome.map_err(|error| {
+            Failure::Local(format!("Error restoring, the store is as it was: {error}"))
+        })?;
+        show(&restored, session);
+        Ok(Exit::Done)
+    }
+}
+
+fn show(restored: &Restored, session: &mut Session<'_>) {
+    let Restored { installation, records, prepared, .. } = restored;
+    let taken_at = restored.taken_at.rfc3339();
+    session.output.line(&format!(
+        "Success! Restored {records} records of {taken_at}, installation {installation}"
+    ));
+    if let Some(before) = &restored.before {
+        session.output.line(&format!(
+            "The store that was there is kept as: {}\nRemove it once all is well.",
+            before.display()
+        ));
+    }
+    if let Some(root) = &restored.root {
+        session.output.line(&format!("\nInitial Root Token: {}", root.reveal()));
+        session.output.line(&format!(
+            "\nThis copy is an installation of its own. The token above is shown this once and kept nowhere; no other\n\
+             is good here. Nothing is asked of its {} targets until you have pointed each where it belongs and run\n    \
+             leasehold operator take-over MOUNT/TARGET",
+            prepared.targets
+        ));
+        return;
+    }
+    session.output.line(&format!(
+        "\n{} targets are compared with the store when the server starts: until then nothing lapses there.\n\
+         {} tokens have one more term. Tokens that were revoked after the backup are good again.\n\n\
+         Next:\n    leasehold server -config=…\n    leasehold operator restore-status",
+        prepared.targets, prepared.tokens
+    ));
+}
