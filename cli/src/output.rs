@@ -16,7 +16,6 @@ pub(crate) struct Output {
     err: Box<dyn Write>,
     out_is_terminal: bool,
     out_is_colored: bool,
-    err_is_terminal: bool,
     err_is_colored: bool,
     lost: Option<io::Error>,
 }
@@ -30,7 +29,6 @@ impl Output {
         Self {
             out_is_terminal: out.is_terminal(),
             out_is_colored: out.is_terminal() && !plain,
-            err_is_terminal: err.is_terminal(),
             err_is_colored: err.is_terminal() && !plain,
             out: Box::new(BufWriter::new(out)),
             err: Box::new(err),
@@ -54,12 +52,10 @@ impl Output {
         let _ = writeln!(self.err, "{}", visible(text));
     }
 
-    /// Writes how far something has come over what was written so before, where somebody can see it.
+    /// Writes to a terminal how far something has come, over what was written so before.
     pub(crate) fn progress(&mut self, text: &str) {
-        if self.err_is_terminal {
-            let _ = write!(self.err, "\r\u{1b}[K{}", visible(text));
-            let _ = self.err.flush();
-        }
+        let _ = write!(self.err, "\r\u{1b}[K{}", visible(text));
+        let _ = self.err.flush();
     }
 
     /// Writes a help text, or what is wrong with the arguments, in color where that can be seen.

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use leasehold_core::time::{Clock, Timestamp};
 use leasehold_server::time::SystemClock;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 /// What takes no longer than this is not worth a line.
@@ -16,6 +17,7 @@ const SHOWN_EVERY: Duration = Duration::from_millis(250);
 pub(crate) struct Progress {
     clock: SystemClock,
     next: Timestamp,
+    at_terminal: bool,
     shown: bool,
 }
 
@@ -24,13 +26,14 @@ impl Progress {
     pub(crate) fn begin() -> Result<Self, Failure> {
         let clock = SystemClock::start().map_err(|error| Failure::Local(error.to_string()))?;
         let next = clock.now().plus(SHOWN_AFTER);
-        Ok(Self { clock, next, shown: false })
+        let at_terminal = std::io::stderr().is_terminal();
+        Ok(Self { clock, next, at_terminal, shown: false })
     }
 
     /// So much has been done.
     pub(crate) fn at(&mut self, records: u64, bytes: u64, output: &mut Output) {
         let now = self.clock.now();
-        if now >= self.next {
+        if self.at_terminal && now >= self.next {
             self.next = now.plus(SHOWN_EVERY);
             self.shown = true;
             output.progress(&format!("{records} records, {}", megabytes(bytes)));

@@ -1,10 +1,6 @@
 //! Backup, restore and copy with the real binary.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "whatever is not as expected fails the test at once"
-)]
+#![expect(clippy::unwrap_used, reason = "whatever is not as expected fails the test at once")]
 
 #[path = "backup/refusals.rs"]
 mod refusals;

@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::unchecked_time_subtraction,
     reason = "whatever is not as expected fails the test at once"

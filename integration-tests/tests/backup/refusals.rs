@@ -5,8 +5,10 @@ use leasehold_core::backup::{BackupKey, Decoder};
 use leasehold_core::seal::RootKey;
 use leasehold_integration_tests::server::{Place, command};
 use leasehold_integration_tests::world::{World, request};
+use serde_json::json;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// A backup as the first release with backups wrote it, of a world with one target, two leases and a token.
 const FORMAT_1: &[u8] = include_bytes!("../../backups/format-1");
@@ -110,4 +112,41 @@ async fn a_backup_of_the_first_format_is_still_read() {
     let broker = world.broker();
     let listed = broker.list_leases(&request("root"), "database/creds/app").await.unwrap();
     assert_eq!(listed.len(), 2);
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_at_any_moment_leaves_the_old_store_or_the_new_one() {
+    let place = Place::new();
+    let server = place.found().await;
+    let path = place.path("backup");
+    for number in 0..20 {
+        let mount = json!({ "type": "database", "description": "x".repeat(100_000) });
+        let _ = server.post(&format!("sys/mounts/early{number}"), mount).await.expect(204);
+    }
+    let _ = succeeds(&mut server.command(&["operator", "backup", path.to_str().unwrap()]));
+    let token = server.token.clone();
+    let _ = server.post("sys/mounts/late", json!({ "type": "database" })).await.expect(204);
+    assert!(server.end().success());
+    let (mut old, mut new) = (0, 0);
+    // A different moment each time, from before the store is opened to after it has been replaced.
+    for moment in 0..12 {
+        let mut restoring = restore(&place, &["-force"], &path).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(moment * 12)).await;
+        restoring.kill().unwrap();
+        restoring.wait().unwrap();
+        let server = place.again(&token);
+        let mounts = server.get("sys/mounts").await.expect(200);
+        assert!(mounts.data()["early19/"].is_object(), "{}", mounts.text);
+        if mounts.data()["late/"].is_object() {
+            old += 1;
+        } else {
+            new += 1;
+            let _ = server.post("sys/mounts/late", json!({ "type": "database" })).await.expect(204);
+        }
+        assert!(server.end().success());
+    }
+    assert_eq!(old + new, 12);
+    let _ = succeeds(&mut restore(&place, &["-force"], &path));
+    let restored = place.again(&token).get("sys/mounts").await.expect(200);
+    assert!(restored.data()["late/"].is_null() && old > 0, "{old} {new}");
 }

@@ -5,6 +5,7 @@ use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use leasehold_core::broker::HeldTarget;
 use leasehold_core::store::holds::HoldCause;
+use leasehold_core::time::Timestamp;
 use serde_json::{Value, json};
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
@@ -25,7 +26,7 @@ fn shown(held: &HeldTarget) -> Value {
         "since": held.hold.since.rfc3339(),
         "taken_at": held.hold.taken_at.rfc3339(),
         "attempts": held.attempts,
-        "next_attempt": held.retry_at.map(|at| at.rfc3339()),
+        "next_attempt": held.retry_at.map(Timestamp::rfc3339),
         "error": held.error,
     })
 }

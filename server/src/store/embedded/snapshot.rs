@@ -13,7 +13,7 @@ type Rest = redb::Range<'static, &'static [u8], &'static [u8]>;
 
 /// Begins a snapshot at once; its chunks are read on a thread that may block, one when the one before has been taken.
 pub(super) fn of(shared: &Arc<Shared>) -> Snapshot {
-    let begun = shared.read(|records| Ok(records.range::<&[u8]>(..)?));
+    let begun = shared.read(|records| records.range::<&[u8]>(..));
     let name = shared.name.clone();
     let told = move |error: ReadError| {
         StoreError::Refused(format!("cannot read `{name}`: {}", error.reason))
