@@ -138,6 +138,8 @@ async fn while_a_target_is_down_nothing_of_it_lapses_and_all_else_goes_on() {
     let held = world.broker().restore_status(&request(ROOT)).await.unwrap();
     assert_eq!((held.len(), held[0].name.as_str()), (1, "database/app"));
     assert_eq!(held[0].hold.cause, HoldCause::Restored);
+    let told = world.broker().readings().on_hold;
+    assert_eq!(told, [(HoldCause::Restored, 1), (HoldCause::Copied, 0)]);
     assert!(held[0].attempts > 3 && held[0].error.as_deref().unwrap().contains("down"));
     assert!(held[0].retry_at.unwrap() > world.clock.now());
 
@@ -397,6 +399,8 @@ async fn the_backup_of_a_copy_is_restored_as_one() {
     copy.pass(HOUR).await;
     assert_eq!(target.asked_times(), asked);
     assert_eq!(copy.broker().restore_status(&request(&root)).await.unwrap().len(), 1);
+    let told = copy.broker().readings().on_hold;
+    assert_eq!(told, [(HoldCause::Restored, 0), (HoldCause::Copied, 1)]);
 }
 
 /// Whoever adds a kind of record decides here, and in `goes_into_a_copy`, whether copies have it.

@@ -14,6 +14,7 @@ use crate::lease::Generation;
 use crate::limits::READ_CHUNK;
 use crate::metrics::{Counted, Metrics, Tally};
 use crate::mount::Catalog;
+use crate::store::holds::HoldCause;
 use crate::store::leases::{Standing, due_from};
 use crate::store::{Key, StoreError};
 use crate::time::Timestamp;
@@ -43,6 +44,8 @@ pub struct Readings {
     pub queued: (usize, usize),
     /// Issues that were never answered, or not for sure.
     pub unanswered: usize,
+    /// Targets at which a restore has left something to do, each generation by itself, and what.
+    pub on_hold: [(HoldCause, usize); 2],
     /// How the time is that terms go by.
     pub clock: ClockState,
     /// How far the clocks of targets are ahead, in milliseconds, by the path of their mount and their name.
@@ -108,6 +111,10 @@ impl Broker {
             *known =
                 std::cmp::max_by_key(*known, skew.ahead_ms, |ahead_ms| ahead_ms.unsigned_abs());
         }
+        let held_back = |cause| {
+            let holds = catalog.holds();
+            (cause, holds.filter(|(_, hold)| hold.record.cause == cause).count())
+        };
         Readings {
             targets: self.metrics.targets(),
             counted: self.metrics.counted(),
@@ -119,6 +126,7 @@ impl Broker {
             audit_failures: self.trail.failures(),
             queued: (self.leases_due.lock().len(), self.tokens_due.lock().len()),
             unanswered: self.unanswered.lock().len(),
+            on_hold: HoldCause::ALL.map(held_back),
             clock: self.clock_state(),
             skews,
         }

@@ -35,6 +35,20 @@ pub enum HoldCause {
     Copied,
 }
 
+impl HoldCause {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Restored, Self::Copied];
+
+    /// Returns what operators call a target that is held back so.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Restored => "compare",
+            Self::Copied => "copied",
+        }
+    }
+}
+
 /// Where a hold is kept.
 #[must_use]
 pub fn hold_at(target: TargetId, generation: Generation) -> Key {

@@ -150,6 +150,8 @@ async fn a_copy_harms_nothing_of_the_original_before_and_after_it_takes_a_target
     let _ = copy.post("sys/leases/revoke-prefix/database", json!({})).await.expect(204);
     let told = succeeds(&mut copy.command(&["operator", "restore-status"]));
     assert!(told.contains("database/pg") && told.contains("of the original"), "{told}");
+    let told = copy.get("sys/metrics?format=prometheus").await.expect(200).text;
+    assert!(told.contains("leasehold_targets_on_hold{state=\"copied\"} 1\n"), "{told}");
     assert!(logs_in(&postgres, &lent).await);
 
     let missing = fails(&mut copy.command(&["operator", "take-over", "database/none"]));

@@ -4,7 +4,6 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use leasehold_core::broker::HeldTarget;
-use leasehold_core::store::holds::HoldCause;
 use leasehold_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -19,10 +18,7 @@ fn shown(held: &HeldTarget) -> Value {
     json!({
         "target": held.name,
         "generation": held.generation.0,
-        "state": match held.hold.cause {
-            HoldCause::Restored => "compare",
-            HoldCause::Copied => "copied",
-        },
+        "state": held.hold.cause.name(),
         "since": held.hold.since.rfc3339(),
         "taken_at": held.hold.taken_at.rfc3339(),
         "attempts": held.attempts,

@@ -215,6 +215,14 @@ fn of_broker(readings: &Readings) -> Vec<MetricFamily> {
             "Issues that no target has answered for sure. Each is on a lease and is settled with it.",
             vec![gauge(&[], size(readings.unanswered))],
         ),
+        gauges(
+            "leasehold_targets_on_hold",
+            "Targets at which a restore has left something to do: to compare them with the store, or, in a copy, to take them over.",
+            readings
+                .on_hold
+                .map(|(cause, count)| gauge(&[("state", cause.name())], size(count)))
+                .into(),
+        ),
         counters(
             "leasehold_audit_unrecorded_total",
             "Requests and revocations that no audit device recorded; such requests were refused.",
