@@ -25,7 +25,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use caller::Call;
 use envelope::{Parts, Reply, request_id};
 use error::Refusal;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
 use routes::Open;
@@ -97,10 +97,7 @@ pub(crate) async fn serve(
     }
     match reply.stream {
         _ if headless => response.finish(),
-        Some(Parts(mut parts)) => {
-            let parts = stream::poll_fn(move |cx| span.in_scope(|| parts.poll_next_unpin(cx)));
-            response.streaming(parts.map(|part| part.map(Bytes::from)))
-        }
+        Some(Parts(parts)) => response.streaming(parts.map(|part| part.map(Bytes::from))),
         None => response.body(reply.body),
     }
 }

@@ -27,6 +27,10 @@ async fn a_backup_is_a_file_that_only_its_owner_reads_and_that_replaces_nothing_
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let first = fs::read(&path).unwrap();
     assert!(records(&first) >= 3);
+    // It ends long after the answer has begun, and is of that request still.
+    let log = server.log();
+    let ended = log.lines().find(|line| line.contains("a backup was taken")).unwrap();
+    assert!(ended.contains("request_id="), "{ended}");
     assert!(!first.windows(ROOT.len()).any(|window| window == ROOT.as_bytes()));
 
     let refused = fails(&mut server.command(&["operator", "backup", name]));

@@ -6,6 +6,7 @@ use crate::api::error::Refusal;
 use futures_util::{StreamExt, stream};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// Parts that are ready before the client has taken the ones before: each is about 1 MB.
 const READY_MAX: usize = 2;
@@ -17,7 +18,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let mut backup = call.broker.back_up(&call.request).await?;
 
     let (ready, taken) = mpsc::channel(READY_MAX);
-    tokio::spawn(async move {
+    let making = async move {
         while let Some(part) = backup.parts.next().await {
             if let Err(error) = &part {
                 tracing::error!(%error, "a backup broke off");
@@ -28,7 +29,8 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
                 return;
             }
         }
-    });
+    };
+    tokio::spawn(making.in_current_span());
     let parts = stream::unfold(taken, async |mut taken| Some((taken.recv().await?, taken)));
     Ok(Reply::stream(parts.boxed()))
 }
