@@ -50,7 +50,8 @@ fn filter(level: &str) -> Result<EnvFilter, StartError> {
     checked(level).map(|level| EnvFilter::new(format!("warn,leasehold={level}")))
 }
 
-fn checked(level: &str) -> Result<&'static str, StartError> {
+/// Returns which of our levels one of Vault's words means.
+pub(crate) fn checked(level: &str) -> Result<&'static str, StartError> {
     match level.to_ascii_lowercase().as_str() {
         "trace" => Ok("trace"),
         "debug" => Ok("debug"),

@@ -173,7 +173,10 @@ async fn what_keeps_a_server_from_starting_is_named() {
             ),
             "plain/x",
         ),
-        (format!("{storage}{seal}{listener}log_level = \"loud\""), "the log level `loud`"),
+        (
+            format!("{storage}{seal}{listener}log_level = \"loud\""),
+            "config.hcl:7: `log_level` must be",
+        ),
     ] {
         place.configure(&written);
         let refused = place.try_start().expect_err(error);

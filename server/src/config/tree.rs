@@ -1,111 +1,215 @@
-//! Reads HCL and JSON into the same blocks and fields.
+//! Reads HCL and JSON into the same entries, each with the line it stands in.
 
-use super::ConfigError;
 use super::oneline::{self, Spread};
+use hcl::edit::expr::{Expression, ObjectKey};
+use hcl::edit::structure::{Body, Structure};
+use hcl::edit::{Span, parser};
 use hcl::eval::{Context, Evaluate};
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fmt;
 
 /// What has labels in Vault's files, and how many. In JSON a block cannot be told from a field otherwise.
 const LABELLED: [(&str, usize); 5] =
     [("storage", 1), ("backend", 1), ("listener", 1), ("seal", 1), ("audit", 2)];
 
-/// A block: `name "label" { field = … }`.
-#[derive(Debug, Default)]
-pub(super) struct Block {
+/// A name and what is written there: `name = …`, or `name "label" { … }`.
+#[derive(Debug)]
+pub(super) struct Entry {
     pub(super) name: String,
     pub(super) labels: Vec<String>,
-    pub(super) fields: Map<String, Value>,
-    pub(super) blocks: Vec<Block>,
+    /// The line of its name, the first one being 1.
+    pub(super) line: usize,
+    pub(super) held: Held,
+}
+
+/// What an entry holds.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// A value; a list is one as well.
+    Plain(Value),
+    /// Further entries, be it a block or an object.
+    Fields(Vec<Entry>),
+    /// Something that only a running program could make a value of.
+    Computed,
+}
+
+/// A text that is neither HCL nor JSON; says in which line, and why.
+#[derive(Debug)]
+pub(super) struct Malformed {
+    pub(super) line: usize,
+    pub(super) message: String,
 }
 
 /// Reads a file. One that begins with `{` is JSON, as nothing in HCL does.
-pub(super) fn parse(written: &str, file: &str) -> Result<Block, ConfigError> {
+pub(super) fn parse(written: &str) -> Result<Vec<Entry>, Malformed> {
     if written.trim_start().starts_with('{') {
-        let root = serde_json::from_str::<Map<String, Value>>(written)
-            .map_err(|error| ConfigError(format!("{file}: {error}")))?;
-        from_json(root, file)
+        // The whole first: its errors tell the line, and it bounds how deep anything nests.
+        serde_json::from_str::<Value>(written).map_err(|error| malformed_json(&error))?;
+        let entries = Json { written }.entries(written).map_err(|error| malformed_json(&error))?;
+        Ok(entries.into_iter().flat_map(labelled).collect())
     } else {
         let spread = oneline::spread(written);
-        let body = hcl::parse(&spread.text);
-        from_hcl(body.map_err(|error| not_hcl(&error, &spread, written, file))?, file)
+        let body = parser::parse_body(&spread.text);
+        let body = body.map_err(|error| {
+            let (line, column) = spread.place(written, error.location().offset());
+            let shown = written.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+            let message = format!("column {column}: {}\n    {shown}", error.message());
+            Malformed { line, message }
+        })?;
+        let entries = Hcl { written, spread: &spread }.entries(body);
+        Ok(entries.into_iter().flat_map(labelled).collect())
     }
 }
 
-/// Says what is wrong and where, in the lines as they were written.
-fn not_hcl(error: &hcl::Error, spread: &Spread, written: &str, file: &str) -> ConfigError {
-    if let hcl::Error::Parse(error) = error {
-        let (line, column) = spread.place(written, error.location().offset());
-        let shown = written.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        let message = error.message();
-        return ConfigError(format!("{file}, line {line}, column {column}: {message}\n  {shown}"));
-    }
-    ConfigError(format!("{file}: {error}"))
+fn malformed_json(error: &serde_json::Error) -> Malformed {
+    let message = error.to_string();
+    // The line is told before it.
+    let message = message.split(" at line ").next().unwrap_or_default();
+    Malformed { line: error.line(), message: format!("column {}: {message}", error.column()) }
 }
 
-fn from_hcl(body: hcl::Body, file: &str) -> Result<Block, ConfigError> {
-    let mut read = Block::default();
-    for structure in body {
-        match structure {
-            hcl::Structure::Attribute(attribute) => {
-                let name = attribute.key.to_string();
-                let plain = attribute.expr.evaluate(&Context::new()).ok();
-                let plain = plain.and_then(|value| serde_json::to_value(value).ok());
-                let plain = plain.ok_or_else(|| {
-                    ConfigError(format!("{file}: `{name}` must be a plain value"))
-                })?;
-                if read.fields.insert(name.clone(), plain).is_some() {
-                    return Err(ConfigError(format!("{file}: `{name}` is given twice")));
+/// Takes the labels off a block that is written as an object; what is written as a list is several blocks.
+fn labelled(entry: Entry) -> Vec<Entry> {
+    let known = LABELLED.iter().find(|(name, _)| *name == entry.name);
+    match known {
+        Some((_, labels)) if entry.labels.is_empty() => unfolded(entry, *labels),
+        Some(_) | None => vec![entry],
+    }
+}
+
+fn unfolded(entry: Entry, left: usize) -> Vec<Entry> {
+    match entry.held {
+        Held::Fields(fields) if left > 0 && !fields.is_empty() => {
+            let inner = fields.into_iter().flat_map(|field| {
+                let labels = entry.labels.iter().cloned().chain([field.name]).collect();
+                let name = entry.name.clone();
+                unfolded(Entry { name, labels, ..field }, left.saturating_sub(1))
+            });
+            inner.collect()
+        }
+        Held::Plain(_) | Held::Fields(_) | Held::Computed => vec![entry],
+    }
+}
+
+struct Hcl<'a> {
+    written: &'a str,
+    spread: &'a Spread,
+}
+
+impl Hcl<'_> {
+    fn line(&self, of: &impl Span) -> usize {
+        let offset = of.span().map_or(0, |span| span.start);
+        self.spread.place(self.written, offset).0
+    }
+
+    fn entries(&self, body: Body) -> Vec<Entry> {
+        let entries = body.into_iter().map(|structure| match structure {
+            Structure::Attribute(attribute) => Entry {
+                line: self.line(&attribute.key),
+                name: attribute.key.value().to_string(),
+                labels: Vec::new(),
+                held: self.held(attribute.value),
+            },
+            Structure::Block(block) => Entry {
+                line: self.line(&block.ident),
+                name: block.ident.value().to_string(),
+                labels: block.labels.iter().map(|label| label.as_str().to_owned()).collect(),
+                held: Held::Fields(self.entries(block.body)),
+            },
+        });
+        entries.collect()
+    }
+
+    fn held(&self, written: Expression) -> Held {
+        let Expression::Object(object) = written else {
+            let value = hcl::Expression::from(written).evaluate(&Context::new()).ok();
+            let value = value.and_then(|value| serde_json::to_value(value).ok());
+            return value.map_or(Held::Computed, Held::Plain);
+        };
+        let mut fields = Vec::new();
+        for (key, value) in object {
+            let (name, line) = match &key {
+                ObjectKey::Ident(name) => (Some(name.value().to_string()), self.line(name)),
+                ObjectKey::Expression(name) => (name.as_str().map(str::to_owned), self.line(name)),
+            };
+            let Some(name) = name else { return Held::Computed };
+            let held = self.held(value.into_expr());
+            fields.push(Entry { name, labels: Vec::new(), line, held });
+        }
+        Held::Fields(fields)
+    }
+}
+
+struct Json<'a> {
+    /// The whole file.
+    written: &'a str,
+}
+
+impl<'a> Json<'a> {
+    /// Reads an object that is part of the file.
+    fn entries(&self, object: &'a str) -> serde_json::Result<Vec<Entry>> {
+        let Pairs(pairs) = serde_json::from_str(object)?;
+        let entries = pairs.into_iter().map(|(name, value)| {
+            let (line, name) = (self.line(name.get()), serde_json::from_str(name.get())?);
+            let held = self.held(value.get())?;
+            self.several(Entry { name, labels: Vec::new(), line, held }, value.get())
+        });
+        let entries = entries.collect::<serde_json::Result<Vec<_>>>()?;
+        Ok(entries.into_iter().flatten().collect())
+    }
+
+    /// Takes a list of blocks apart: each counts as if it were written alone.
+    fn several(&self, entry: Entry, list: &'a str) -> serde_json::Result<Vec<Entry>> {
+        let is_block = LABELLED.iter().any(|(name, _)| *name == entry.name);
+        if !is_block || !list.starts_with('[') {
+            return Ok(vec![entry]);
+        }
+        let items: Vec<&RawValue> = serde_json::from_str(list)?;
+        let entries = items.into_iter().map(|item| {
+            let held = self.held(item.get())?;
+            let line = self.line(item.get());
+            Ok(Entry { name: entry.name.clone(), labels: Vec::new(), line, held })
+        });
+        entries.collect()
+    }
+
+    fn held(&self, value: &'a str) -> serde_json::Result<Held> {
+        if value.starts_with('{') {
+            return Ok(Held::Fields(self.entries(value)?));
+        }
+        serde_json::from_str(value).map(Held::Plain)
+    }
+
+    fn line(&self, part: &str) -> usize {
+        let offset = part.as_ptr().addr().saturating_sub(self.written.as_ptr().addr());
+        let before = self.written.as_bytes().get(..offset).unwrap_or_default();
+        before.split(|byte| *byte == b'\n').count()
+    }
+}
+
+/// The names and values of an object as they are written, each name as often as it is there.
+struct Pairs<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsWritten;
+        impl<'de> Visitor<'de> for AsWritten {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
                 }
-            }
-            hcl::Structure::Block(block) => {
-                let inner = from_hcl(block.body, file)?;
-                let labels = block.labels.into_iter().map(hcl::BlockLabel::into_inner);
-                let name = block.identifier.to_string();
-                read.blocks.push(Block { name, labels: labels.collect(), ..inner });
+                Ok(Pairs(pairs))
             }
         }
-    }
-    Ok(read)
-}
-
-fn from_json(root: Map<String, Value>, file: &str) -> Result<Block, ConfigError> {
-    let mut read = Block::default();
-    for (name, value) in root {
-        match LABELLED.iter().find(|(known, _)| *known == name) {
-            Some((_, labels)) => {
-                labelled(&mut read.blocks, &name, Vec::new(), *labels, value, file)?;
-            }
-            None => {
-                read.fields.insert(name, value);
-            }
-        }
-    }
-    Ok(read)
-}
-
-/// Takes labels off a value; what is written as a list is several blocks.
-fn labelled(
-    blocks: &mut Vec<Block>,
-    name: &str,
-    labels: Vec<String>,
-    left: usize,
-    value: Value,
-    file: &str,
-) -> Result<(), ConfigError> {
-    match value {
-        Value::Array(items) => items
-            .into_iter()
-            .try_for_each(|item| labelled(blocks, name, labels.clone(), left, item, file)),
-        Value::Object(fields) if left == 0 => {
-            blocks.push(Block { name: name.to_owned(), labels, fields, blocks: Vec::new() });
-            Ok(())
-        }
-        Value::Object(fields) => fields.into_iter().try_for_each(|(label, value)| {
-            let labels = labels.iter().cloned().chain([label]).collect();
-            labelled(blocks, name, labels, left.saturating_sub(1), value, file)
-        }),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            Err(ConfigError(format!("{file}: `{name}` must hold fields: `{{ … }}`")))
-        }
+        deserializer.deserialize_map(AsWritten)
     }
 }
