@@ -89,6 +89,13 @@ pub(crate) struct Loaded {
 #[error("{}", listed(.0))]
 pub struct ConfigError(Vec<String>);
 
+impl ConfigError {
+    /// Returns all that is wrong.
+    pub(crate) fn problems(self) -> impl Iterator<Item = String> {
+        self.0.into_iter()
+    }
+}
+
 fn listed(problems: &[String]) -> String {
     match problems {
         [problem] => problem.clone(),

@@ -6,6 +6,7 @@
 mod api;
 pub mod audit;
 pub mod chance;
+mod check;
 mod config;
 mod dev;
 mod listener;
@@ -20,6 +21,7 @@ pub mod tasks;
 pub mod time;
 mod wiring;
 
+pub use check::{Checked, Finding, check};
 pub use wiring::StartError;
 
 use std::path::PathBuf;
@@ -64,7 +66,11 @@ pub fn run(options: Options) -> Result<(), StartError> {
         tracing::warn!("{warning}");
     }
     process::harden();
-    // The first call that needs cryptography would otherwise have to choose a provider, and fail.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    choose_cryptography();
     wiring::run(&config, options.dev)
+}
+
+/// The first call that needs cryptography would otherwise have to choose a provider, and fail.
+fn choose_cryptography() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

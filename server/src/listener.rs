@@ -36,7 +36,8 @@ pub(crate) fn bind(listener: &Listener) -> Result<Bound, StartError> {
     Ok(Bound { socket, address, tls, open_metrics: listener.open_metrics })
 }
 
-fn server_config(tls: &Tls) -> Result<ServerConfig, String> {
+/// Makes what a listener needs for TLS of its files.
+pub(crate) fn server_config(tls: &Tls) -> Result<ServerConfig, String> {
     let chain = certificates("tls_cert_file", &tls.cert_file)?;
     let key = PrivateKeyDer::from_pem_file(&tls.key_file)
         .map_err(|error| unusable("tls_key_file", &tls.key_file, error))?;

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::environment::Environment;
 use crate::failure::{Exit, Failure};
-use leasehold_server::{Dev, Options};
+use leasehold_server::{Checked, Dev, Finding, Options};
 use std::path::PathBuf;
 
 /// Where a server started with `-dev` listens if nobody says.
@@ -18,7 +18,10 @@ Examples:
     leasehold status
 
   Run a server from its configuration:
-    leasehold server -config=/etc/leasehold/leasehold.hcl";
+    leasehold server -config=/etc/leasehold/leasehold.hcl
+
+  See whether it could be started, and change nothing:
+    leasehold server -config=/etc/leasehold/leasehold.hcl -check";
 
 /// Run a server; `leasehold server -dev` runs one to try things with
 ///
@@ -31,6 +34,9 @@ pub(super) struct Server {
     /// File or folder with the configuration; may be given several times
     #[arg(long, value_name = "FILE")]
     config: Vec<PathBuf>,
+    /// Only check the configuration and what it names, and change nothing
+    #[arg(long)]
+    check: bool,
     /// How much to log: error, warn, info, debug or trace
     /// [env: LEASEHOLD_LOG_LEVEL, VAULT_LOG_LEVEL] [default: info, or what the configuration says]
     #[arg(long, value_name = "LEVEL")]
@@ -50,7 +56,11 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let only_check = self.check;
         let options = self.options(session.environment)?;
+        if only_check {
+            return check(&options, session);
+        }
         leasehold_server::run(options)
             .map_err(|error| Failure::Local(format!("Error starting the server: {error}")))?;
         Ok(Exit::Done)
@@ -71,6 +81,11 @@ impl Server {
                         .to_owned(),
                 ));
             }
+        }
+        if self.dev && self.check {
+            return Err(Failure::Local(
+                "-check is for a server's configuration; leave -dev out".to_owned(),
+            ));
         }
         let text = |flag: Option<String>, names: &[&'static str]| match flag {
             Some(text) => Ok(Some(text)),
@@ -101,6 +116,26 @@ impl Server {
     }
 }
 
+/// Shows what is found when everything is checked; fails if anything stands in the way of a start.
+fn check(options: &Options, session: &mut Session<'_>) -> Result<Exit, Failure> {
+    let all = leasehold_server::check(&options.config, options.log_level.as_deref());
+    for Checked { what, found } in &all {
+        let (mark, told) = match found {
+            Finding::Good(told) => ("ok", told),
+            Finding::Odd(told) => ("warning", told),
+            Finding::Bad(told) => ("wrong", told),
+        };
+        session.output.line(&format!("{mark:<9}{what}: {told}"));
+    }
+    let bad = all.iter().filter(|checked| matches!(checked.found, Finding::Bad(_))).count();
+    if bad > 0 {
+        let are = if bad == 1 { "is 1 problem" } else { &format!("are {bad} problems") };
+        return Err(Failure::Local(format!("There {are} to mend before the server can start.")));
+    }
+    session.output.line("\nThe server can be started.");
+    Ok(Exit::Done)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +143,7 @@ mod tests {
     fn flags() -> Server {
         Server {
             config: Vec::new(),
+            check: false,
             log_level: None,
             dev: false,
             dev_root_token_id: None,

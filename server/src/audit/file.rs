@@ -4,6 +4,7 @@
 //! them: callers share a write (and an `fdatasync`, where it is wanted), and none waits for others.
 //! Nothing is dropped: while the queue is full, callers wait.
 
+use crate::check;
 use crate::tasks::Joined;
 use leasehold_core::audit::{Audit, AuditError};
 use leasehold_core::tasks::Pending;
@@ -61,6 +62,16 @@ enum Work {
 }
 
 impl FileAudit {
+    /// Tells whether a file at `path` could be opened, as far as that can be known without making it.
+    pub(crate) fn could_open(path: &Path, mode: u32) -> Result<(), OpenError> {
+        let place = Place { path: path.to_owned(), mode };
+        if place.is_there()? {
+            let open = OpenOptions::new().read(true).append(true).open(path);
+            return open.map(drop).map_err(|error| unusable(path, &error));
+        }
+        check::could_be_made(path).map_err(|error| unusable(path, &error))
+    }
+
     /// Appends to the file at `path`, which is made if there is none, with these permissions. With
     /// `fsync`, a line is acknowledged once it is on the disk; without it, once the system has it.
     pub fn open(
@@ -187,22 +198,31 @@ struct Place {
 }
 
 impl Place {
-    fn open(&self) -> Result<Lines<File>, OpenError> {
+    /// Checks what is at the path, and tells whether anything is; changes nothing.
+    fn is_there(&self) -> Result<bool, OpenError> {
         let path = self.path.as_path();
-        let failed = |error: io::Error| unusable(path, &error);
-        match path.metadata() {
+        let is_there = match path.metadata() {
             Ok(found) if !found.is_file() => {
                 return Err(OpenError::NotFile { path: path.to_owned() });
             }
             Ok(found) if found.permissions().mode() & 0o111 != 0 => {
                 return Err(OpenError::Executable { path: path.to_owned() });
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => self.make_folder()?,
-            Err(error) => return Err(failed(error)),
-        }
+            Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(unusable(path, &error)),
+        };
         if self.mode & 0o111 != 0 {
             return Err(OpenError::Executable { path: path.to_owned() });
+        }
+        Ok(is_there)
+    }
+
+    fn open(&self) -> Result<Lines<File>, OpenError> {
+        let path = self.path.as_path();
+        let failed = |error: io::Error| unusable(path, &error);
+        if !self.is_there()? {
+            self.make_folder()?;
         }
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(self.mode);
