@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the server is told to be.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(crate) storage: Storage,
     pub(crate) listeners: Vec<Listener>,
@@ -28,7 +28,7 @@ pub(crate) struct Config {
 }
 
 /// Where everything is kept.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Storage {
     /// In memory: for trying things.
     #[default]
@@ -38,7 +38,7 @@ pub(crate) enum Storage {
 }
 
 /// Where callers come in.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
     pub(crate) address: String,
     pub(crate) tls: Option<Tls>,
@@ -47,7 +47,7 @@ pub(crate) struct Listener {
 }
 
 /// With what a listener proves itself.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tls {
     pub(crate) cert_file: PathBuf,
     pub(crate) key_file: PathBuf,
@@ -57,7 +57,7 @@ pub(crate) struct Tls {
 }
 
 /// Where requests are recorded.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AuditDevice {
     pub(crate) name: String,
     /// `None` for the standard output.
@@ -182,6 +182,22 @@ impl Config {
         let address = address.to_owned();
         self.listeners.insert(0, Listener { address, tls: None, open_metrics: false });
         Ok(())
+    }
+
+    /// Returns the keys that another configuration has otherwise.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("storage", self.storage == other.storage),
+            ("seal", self.seal == other.seal),
+            ("listener", self.listeners == other.listeners),
+            ("audit", self.audits == other.audits),
+            ("default_lease_ttl", self.limits.default_lease_ttl == other.limits.default_lease_ttl),
+            ("max_lease_ttl", self.limits.max_lease_ttl == other.limits.max_lease_ttl),
+            ("log_level", self.log_level == other.log_level),
+            ("log_format", self.log_format == other.log_format),
+            ("api_addr", self.api_addr == other.api_addr),
+        ];
+        keys.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
     }
 
     /// Checks that a server that is not for trying things has all it needs.

@@ -10,9 +10,10 @@ mod check;
 mod config;
 mod dev;
 mod listener;
-pub mod logging;
+mod logging;
 mod meters;
 mod process;
+mod reload;
 pub mod restore;
 mod seal_file;
 pub mod store;
@@ -58,7 +59,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
     if let Some(dev) = &options.dev {
         config.for_dev(&dev.listen_address)?;
     }
-    let _reload = logging::start(
+    let logging = logging::start(
         options.log_level.as_deref().or(config.log_level.as_deref()),
         config.log_format,
     )?;
@@ -67,7 +68,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
     }
     process::harden();
     choose_cryptography();
-    wiring::run(&config, options.dev)
+    wiring::run(&config, options, logging)
 }
 
 /// The first call that needs cryptography would otherwise have to choose a provider, and fail.

@@ -2,9 +2,12 @@
 
 use crate::config::{Listener, Tls};
 use crate::wiring::StartError;
+use parking_lot::RwLock;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
@@ -18,12 +21,48 @@ pub(crate) struct Bound {
     pub(crate) tls: Option<ServerConfig>,
     /// Whether it shows the metrics to whoever asks.
     pub(crate) open_metrics: bool,
+    /// What it proves itself with, if it does.
+    pub(crate) certificate: Option<Arc<Certificate>>,
+}
+
+/// A certificate with its key, as callers are shown it: each new connection the one that is there then.
+#[derive(Debug)]
+pub(crate) struct Certificate(RwLock<Arc<CertifiedKey>>);
+
+impl Certificate {
+    fn load(tls: &Tls) -> Result<Self, String> {
+        read_pair(&tls.cert_file, &tls.key_file).map(|pair| Self(RwLock::new(Arc::new(pair))))
+    }
+
+    /// Reads the files again. What cannot be used leaves all as it is.
+    pub(crate) fn reload(&self, cert_file: &Path, key_file: &Path) -> Result<(), String> {
+        *self.0.write() = Arc::new(read_pair(cert_file, key_file)?);
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read()))
+    }
+}
+
+fn read_pair(cert_file: &Path, key_file: &Path) -> Result<CertifiedKey, String> {
+    let chain = certificates("tls_cert_file", cert_file)?;
+    let key = PrivateKeyDer::from_pem_file(key_file)
+        .map_err(|error| unusable("tls_key_file", key_file, error))?;
+    // Fails if the key is not that of the certificate.
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
+        let (cert, key) = (cert_file.display(), key_file.display());
+        format!("`tls_cert_file` `{cert}` and `tls_key_file` `{key}` cannot be used: {error}")
+    })
 }
 
 /// Binds a listener.
 pub(crate) fn bind(listener: &Listener) -> Result<Bound, StartError> {
     let failed = |reason: String| StartError::Listen { address: listener.address.clone(), reason };
     let tls = listener.tls.as_ref().map(server_config).transpose().map_err(failed)?;
+    let (tls, certificate) = tls.unzip();
     let candidates =
         listener.address.to_socket_addrs().map_err(|error| failed(error.to_string()))?;
     let candidates: Vec<_> = candidates.collect();
@@ -33,14 +72,12 @@ pub(crate) fn bind(listener: &Listener) -> Result<Bound, StartError> {
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "callers that are not on this machine send their tokens in clear: `tls_disable` is set");
     }
-    Ok(Bound { socket, address, tls, open_metrics: listener.open_metrics })
+    Ok(Bound { socket, address, tls, open_metrics: listener.open_metrics, certificate })
 }
 
 /// Makes what a listener needs for TLS of its files.
-pub(crate) fn server_config(tls: &Tls) -> Result<ServerConfig, String> {
-    let chain = certificates("tls_cert_file", &tls.cert_file)?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key_file)
-        .map_err(|error| unusable("tls_key_file", &tls.key_file, error))?;
+pub(crate) fn server_config(tls: &Tls) -> Result<(ServerConfig, Arc<Certificate>), String> {
+    let certificate = Arc::new(Certificate::load(tls)?);
     let versions: &[_] = if tls.only_tls13 {
         &[&rustls::version::TLS13]
     } else {
@@ -64,9 +101,7 @@ pub(crate) fn server_config(tls: &Tls) -> Result<ServerConfig, String> {
             config.with_client_cert_verifier(verifier)
         }
     };
-    config
-        .with_single_cert(chain, key)
-        .map_err(|error| format!("`tls_cert_file` and `tls_key_file` cannot be used: {error}"))
+    Ok((config.with_cert_resolver(Arc::clone(&certificate) as _), certificate))
 }
 
 fn certificates(field: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

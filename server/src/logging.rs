@@ -6,7 +6,7 @@ use tracing::Dispatch;
 use tracing_subscriber::{EnvFilter, reload};
 
 /// Changes how much is logged while the server runs.
-pub struct Reload(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+pub(crate) struct Reload(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
 
 /// Logs to the standard error from now on: this much of ours, and the warnings of the libraries.
 pub(crate) fn start(level: Option<&str>, format: LogFormat) -> Result<Reload, StartError> {
@@ -34,7 +34,7 @@ fn subscriber(filter: EnvFilter, format: LogFormat) -> (Dispatch, Reload) {
 
 impl Reload {
     /// Logs this much from now on; the default, if the text is empty. After an error it logs as before.
-    pub fn level(&self, level: &str) -> Result<(), StartError> {
+    pub(crate) fn level(&self, level: &str) -> Result<(), StartError> {
         let filter = filter(level)?;
         (self.0)(filter).map_err(|error| StartError::Logging(error.to_string()))
     }

@@ -11,11 +11,12 @@ use crate::chance::SystemChance;
 use crate::config::{Config, ConfigError, Storage};
 use crate::listener::{self, Bound};
 use crate::meters::Meters;
+use crate::reload::Reload;
 use crate::seal_file::SealFileError;
 use crate::store::embedded::Embedded;
 use crate::tasks::TokioTasks;
 use crate::time::SystemClock;
-use crate::{Dev, dev};
+use crate::{Options, dev, logging};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use leasehold_core::audit::Audit;
@@ -88,8 +89,12 @@ fn system(error: impl std::fmt::Display) -> StartError {
 }
 
 /// Runs a server until it is told to end.
-pub(crate) fn run(config: &Config, dev: Option<Dev>) -> Result<(), StartError> {
-    if dev.is_none() {
+pub(crate) fn run(
+    config: &Config,
+    options: Options,
+    logging: logging::Reload,
+) -> Result<(), StartError> {
+    if options.dev.is_none() {
         config.checked_for_use()?;
     }
     let workers = thread::available_parallelism().map_or(2, NonZero::get);
@@ -99,7 +104,7 @@ pub(crate) fn run(config: &Config, dev: Option<Dev>) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(system)?;
-    let outcome = serve(&runtime, config, dev, workers);
+    let outcome = serve(&runtime, config, options, logging, workers);
     // What still runs holds the store; it is closed once the last of it is gone.
     runtime.shutdown_timeout(Duration::from_secs(5));
     outcome
@@ -108,7 +113,8 @@ pub(crate) fn run(config: &Config, dev: Option<Dev>) -> Result<(), StartError> {
 fn serve(
     runtime: &Runtime,
     config: &Config,
-    dev: Option<Dev>,
+    options: Options,
+    logging: logging::Reload,
     workers: usize,
 ) -> Result<(), StartError> {
     let (store, storage) = match &config.storage {
@@ -132,7 +138,16 @@ fn serve(
 
     runtime.block_on(async {
         let bound = config.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
-        let root = match dev {
+        let mut reload = Reload {
+            paths: options.config,
+            dev_address: options.dev.as_ref().map(|dev| dev.listen_address.clone()),
+            logging,
+            level_is_fixed: options.log_level.is_some(),
+            running: config.clone(),
+            certificates: bound.iter().map(|bound| bound.certificate.clone()).collect(),
+            audits,
+        };
+        let root = match options.dev {
             None => server.unseal().await.map(|()| None)?,
             Some(dev) => {
                 let text = dev.root_token_id.map(SecretText::new);
@@ -149,7 +164,7 @@ fn serve(
         let http = listen(bound, front.clone(), workers)?;
         let handle = http.handle();
         let serving = runtime.spawn(http);
-        let ended = until_told(&audits).await;
+        let ended = until_told(&mut reload).await;
         drain(&front, handle, &tasks).await;
         server.close();
         serving.await.map_err(system)?.map_err(system)?;
@@ -191,8 +206,8 @@ fn listen(
     Ok(http.run())
 }
 
-/// Waits for the signal to end. On SIGHUP the audit files are opened anew.
-async fn until_told(audits: &[Arc<FileAudit>]) -> Result<(), StartError> {
+/// Waits for the signal to end. On SIGHUP what can be given anew is.
+async fn until_told(reload: &mut Reload) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(system)?;
@@ -200,13 +215,7 @@ async fn until_told(audits: &[Arc<FileAudit>]) -> Result<(), StartError> {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => {
-                for audit in audits {
-                    if let Err(error) = audit.reopen().await {
-                        tracing::error!(%error, "an audit file could not be opened anew");
-                    }
-                }
-            }
+            _ = hang_up.recv() => reload.reload().await,
         }
     }
 }
