@@ -92,6 +92,13 @@ pub const REMEMBERED_FOR: Duration = Duration::from_mins(2);
 /// of that one gets a fresh credential.
 pub const REMEMBERED_MAX: usize = 100_000;
 
+/// The part of a request's body, in bytes, that is always taken: as much as its connection costs anyway, and more than
+/// what callers who borrow ever send.
+pub const BODY_ALWAYS: usize = 16 << 10;
+/// What all bodies that are arriving may hold together beyond that, in bytes: four of the longest. Who sends is not
+/// known before the body is there, so this is what strangers can make the server hold.
+pub const BODIES_MAX: usize = 128 << 20;
+
 /// Tries of a commit that loses against other writers, before the caller is told.
 pub const CONFLICT_TRIES: usize = 8;
 

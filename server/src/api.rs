@@ -5,6 +5,7 @@
 //! task of its own that [`serve`] only awaits, so a client that hangs up cancels nothing.
 
 mod body;
+mod budget;
 mod caller;
 mod database;
 mod envelope;
@@ -22,6 +23,7 @@ use crate::wiring::{Count, Node, Server};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
+use budget::Budget;
 use caller::Call;
 use envelope::{Parts, Reply, request_id};
 use error::Refusal;
@@ -44,6 +46,8 @@ pub(crate) struct Front {
     pub(crate) runtime: Handle,
     /// The requests that are being served.
     pub(crate) serving: Count,
+    /// What bodies that are arriving may take together.
+    bodies: Budget,
     ending: Arc<AtomicBool>,
     /// The listeners that show the metrics to whoever asks.
     open_metrics: Arc<[SocketAddr]>,
@@ -56,7 +60,14 @@ impl Front {
         runtime: Handle,
         open_metrics: Arc<[SocketAddr]>,
     ) -> Self {
-        Self { server, runtime, serving: Count::new(), ending: Arc::default(), open_metrics }
+        Self {
+            server,
+            runtime,
+            serving: Count::new(),
+            bodies: Budget::default(),
+            ending: Arc::default(),
+            open_metrics,
+        }
     }
 
     /// From now on every answer closes its connection: idle ones would hold up the end.
@@ -77,7 +88,9 @@ pub(crate) async fn serve(
     let id = request_id(front.server.chance());
     // Of the level of errors, so that whatever is logged of a request carries its id.
     let span = tracing::error_span!("request", request_id = id, path = tracing::field::Empty);
-    let outcome = answer(&request, payload, &front, id).instrument(span.clone()).await;
+    let mut known = false;
+    let answering = answer(&request, payload, &front, id, &mut known);
+    let outcome = answering.instrument(span.clone()).await;
     let reply = outcome.unwrap_or_else(Refusal::into_reply);
     let took = watch.took();
     front.server.meters.http.answered(reply.status, took);
@@ -92,7 +105,12 @@ pub(crate) async fn serve(
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         response.insert_header((header::ALLOW, allowed(&request, &front.server)));
     }
-    if front.ending.load(Ordering::Relaxed) {
+    if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header((header::RETRY_AFTER, "1"));
+    }
+    // Only whoever showed a good token may keep a connection and what it costs: else strangers could hold as many as
+    // there may be, and begin requests that never end on them.
+    if !known || front.ending.load(Ordering::Relaxed) {
         response.force_close();
     }
     match reply.stream {
@@ -117,16 +135,18 @@ fn allowed(request: &HttpRequest, server: &Server) -> String {
     methods.unwrap_or_else(|| ANY.to_vec()).join(", ")
 }
 
+/// Answers a request; tells as well whether its caller is known to have a good token.
 async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     front: &Front,
     id: String,
+    known: &mut bool,
 ) -> Result<Reply, Refusal> {
     let path = path::decoded(request.uri().path())?;
     let query = query::parse(request.query_string())?;
     let operation = caller::operation(request, &query)?;
-    let body = body::read(request, payload, operation).await?;
+    let body = body::read(request, payload, operation, &front.bodies).await?;
     let server = &front.server;
     let shows_metrics = || front.open_metrics.contains(&request.app_config().local_addr());
     let open = routes::open(&path, caller::has_token(request))
@@ -151,11 +171,12 @@ async fn answer(
         told_path(&found.path);
     }
     let call = caller::call(request, front, id, broker, found, query, body)?;
-    if operation == Operation::Read {
-        // Reads are short, and asking another thread for each would cost as much again.
-        return run(&Handle::current(), async move { call.served().await }).await;
-    }
-    run(&front.runtime, async move { call.served().await }).await
+    // Reads are short, and asking another thread for each would cost as much again.
+    let reads = operation == Operation::Read;
+    let runtime = if reads { &Handle::current() } else { &front.runtime };
+    let outcome = run(runtime, async move { call.served().await }).await;
+    *known = !matches!(outcome, Err(Refusal::Told { status: StatusCode::FORBIDDEN, .. }));
+    outcome
 }
 
 /// Has whatever is logged of this request say where it goes.

@@ -16,7 +16,7 @@ use crate::seal_file::SealFileError;
 use crate::store::embedded::Embedded;
 use crate::tasks::TokioTasks;
 use crate::time::SystemClock;
-use crate::{Options, dev, logging};
+use crate::{Options, dev, logging, process};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use leasehold_core::audit::Audit;
@@ -40,6 +40,9 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Connections at a time for each worker: each costs some 20 KB.
 const CONNECTIONS_MAX: usize = 8192;
+/// Files that callers' connections leave to the store, the audit and the targets: a revocation that cannot connect
+/// because of idle callers would be their victory.
+const OPEN_FILES_KEPT: usize = 512;
 /// How long requests that are being served may go on when the server is told to end: a target's longest answer.
 const DRAIN_REQUESTS: Duration = Duration::from_secs(25);
 /// How long answers may take to be written after that.
@@ -190,7 +193,7 @@ fn listen(
     let app = move || App::new().app_data(front.clone()).default_service(web::to(api::serve));
     let mut http = HttpServer::new(app)
         .workers(workers)
-        .max_connections(CONNECTIONS_MAX)
+        .max_connections(connections_max(process::raise_open_files(), workers))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_WITHIN)
         .shutdown_timeout(DRAIN_ANSWERS.as_secs())
@@ -204,6 +207,13 @@ fn listen(
         .map_err(system)?;
     }
     Ok(http.run())
+}
+
+/// Returns how many connections each worker may have, so that files are left for everything else.
+fn connections_max(open_files: usize, workers: usize) -> usize {
+    let kept = OPEN_FILES_KEPT.min(open_files / 2);
+    let each = open_files.saturating_sub(kept).checked_div(workers);
+    each.unwrap_or(CONNECTIONS_MAX).clamp(1, CONNECTIONS_MAX)
 }
 
 /// Waits for the signal to end. On SIGHUP what can be given anew is.
@@ -231,5 +241,19 @@ async fn drain(front: &Front, http: ServerHandle, tasks: &Tracked) {
     http.stop(true).await;
     if tokio::time::timeout(DRAIN_ATTEMPTS, tasks.running.idle()).await.is_err() {
         tracing::warn!("some attempts at targets are cut off; the next start goes on with them");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_everything_else() {
+        assert_eq!(connections_max(1 << 20, 2), CONNECTIONS_MAX);
+        assert_eq!(connections_max(usize::MAX, 2), CONNECTIONS_MAX);
+        assert_eq!(connections_max(1024, 2), 256);
+        assert_eq!(connections_max(100, 16), 3);
+        assert_eq!(connections_max(10, 16), 1);
     }
 }

@@ -1,10 +1,13 @@
 //! Reads the body of a request, within bounds that are checked before anything is parsed.
 
+use super::budget::{Budget, Share};
 use super::error::Refusal;
 use super::query;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
+use futures_util::StreamExt;
 use leasehold_core::audit::Operation;
+use leasehold_core::limits::BODY_ALWAYS;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -25,6 +28,7 @@ pub(super) async fn read(
     request: &HttpRequest,
     payload: web::Payload,
     operation: Operation,
+    budget: &Budget,
 ) -> Result<Map<String, Value>, Refusal> {
     match operation {
         Operation::Update => {}
@@ -32,21 +36,44 @@ pub(super) async fn read(
             return Ok(Map::new());
         }
     }
-    let arrived = actix_web::rt::time::timeout(BODY_WITHIN, payload.to_bytes_limited(BODY_MAX));
-    let bytes = match arrived.await {
-        Ok(Ok(Ok(bytes))) => bytes,
-        Ok(Ok(Err(_broken))) => return Err(bad("the body did not arrive whole".to_owned())),
-        Ok(Err(_limit)) => {
-            return Err(Refusal::told(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the request body is larger than 32 MiB",
-            ));
+    let mut share = budget.share();
+    let fits = |length: usize, share: &mut Share| {
+        if length > BODY_MAX {
+            return Err(too_large());
         }
-        Err(_elapsed) => {
-            return Err(Refusal::told(StatusCode::REQUEST_TIMEOUT, "the body took too long"));
+        if length > BODY_ALWAYS && !share.grow_to(length) {
+            let message = "too many large request bodies at once; try again";
+            return Err(Refusal::told(StatusCode::SERVICE_UNAVAILABLE, message));
         }
+        Ok(())
     };
+    let told = request.headers().get(header::CONTENT_LENGTH).and_then(|told| told.to_str().ok());
+    if told.and_then(|told| told.parse().ok()).is_some_and(|length: usize| length > BODY_MAX) {
+        return Err(too_large());
+    }
+    let arriving = arrived(payload, |length| fits(length, &mut share));
+    let bytes = actix_web::rt::time::timeout(BODY_WITHIN, arriving)
+        .await
+        .map_err(|_| Refusal::told(StatusCode::REQUEST_TIMEOUT, "the body took too long"))??;
     parse(&bytes, is_form(request))
+}
+
+fn too_large() -> Refusal {
+    Refusal::told(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than 32 MiB")
+}
+
+/// Takes a body in, as long as what has come of it fits.
+async fn arrived(
+    mut payload: web::Payload,
+    mut fits: impl FnMut(usize) -> Result<(), Refusal>,
+) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_broken| bad("the body did not arrive whole".to_owned()))?;
+        fits(bytes.len().saturating_add(chunk.len()))?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 fn is_form(request: &HttpRequest) -> bool {

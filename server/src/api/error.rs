@@ -6,10 +6,12 @@
 //! | 403 | come with another token |
 //! | 404 | look at what there is; what is not theirs is not there either |
 //! | 405 | use another method |
+//! | 408 | send the body within its time |
+//! | 413 | send less |
 //! | 429 | try again later: what they ask for is done one at a time |
 //! | 500 | the operator looks at the log |
 //! | 502 | try again later: the target did not answer, or was busy |
-//! | 503 | wait until the store is initialized, or an operator has seen to the clock |
+//! | 503 | wait: until the store is initialized, an operator has seen to the clock, or others' bodies are done with |
 
 use super::envelope::Reply;
 use crate::wiring::FoundError;
