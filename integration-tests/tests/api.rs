@@ -24,3 +24,5 @@ mod shapes;
 mod targets;
 #[path = "api/tokens.rs"]
 mod tokens;
+#[path = "api/ttls.rs"]
+mod ttls;
