@@ -46,6 +46,8 @@ pub(crate) enum Unreached {
     PlainServer,
     /// Its certificate is not good enough, or it wants one of ours.
     Tls(String),
+    /// Its certificate is one of those that sign others.
+    Authority,
 }
 
 /// How an answer failed to come.
@@ -90,6 +92,7 @@ impl Asked {
         if let Some(tls) = tls_error(error) {
             let unreached = match tls {
                 TlsError::PlainServer => Unreached::PlainServer,
+                TlsError::Authority => Unreached::Authority,
                 TlsError::Refused => Unreached::Tls(reason),
             };
             return RequestError::Unreached(asked, unreached);
@@ -236,6 +239,10 @@ fn unreached_hint(asked: &Asked, why: &Unreached) -> String {
         Unreached::Tls(_) => "If the certificate comes from an authority of your own, name it \
              with -ca-cert=FILE or LEASEHOLD_CACERT (or VAULT_CACERT)."
             .to_owned(),
+        Unreached::Authority => "Give the server a certificate that is signed by that one, or \
+             make it anew as what it is used for: with `openssl req -x509`, add `-addext \
+             basicConstraints=critical,CA:FALSE` and the server's name as `subjectAltName`."
+            .to_owned(),
     }
 }
 
@@ -298,6 +305,11 @@ impl fmt::Display for RequestError {
                     Unreached::PlainServer => {
                         write!(f, "the server at {server} does not speak TLS")
                     }
+                    Unreached::Authority => write!(
+                        f,
+                        "no trusted connection to {server}: its certificate is an authority's \
+                         (`CA:TRUE`), which cannot be a server's as well"
+                    ),
                     Unreached::Tls(reason) => {
                         write!(f, "no trusted connection to {server}: {reason}")
                     }
@@ -365,14 +377,22 @@ pub(super) fn innermost(error: &reqwest::Error) -> String {
 enum TlsError {
     PlainServer,
     Refused,
+    Authority,
 }
 
 fn tls_error(error: &reqwest::Error) -> Option<TlsError> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            let garbled = matches!(tls, rustls::Error::InvalidMessage(_));
-            return Some(if garbled { TlsError::PlainServer } else { TlsError::Refused });
+            // The words of the library that checks certificates; a test holds them.
+            let authority = tls.to_string().contains("CaUsedAsEndEntity");
+            return Some(if matches!(tls, rustls::Error::InvalidMessage(_)) {
+                TlsError::PlainServer
+            } else if authority {
+                TlsError::Authority
+            } else {
+                TlsError::Refused
+            });
         }
         // An I/O error leaves out, as its cause, the very error that it wraps.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);

@@ -17,6 +17,11 @@ use std::sync::mpsc::{Receiver, channel};
 const AUTHORITY: &str = include_str!("tls/authority.pem");
 const SERVER: &str = include_str!("tls/server.pem");
 const SERVER_KEY: &str = include_str!("tls/server.key");
+/// Certificates that sign themselves, with their keys: one only that, the other an authority's besides.
+const ALONE: [(&str, &str); 2] = [
+    (include_str!("tls/alone.pem"), include_str!("tls/alone.key")),
+    (include_str!("tls/alone-authority.pem"), include_str!("tls/alone-authority.key")),
+];
 const CLIENT: &str = include_str!("tls/client.pem");
 const CLIENT_KEY: &str = include_str!("tls/client.key");
 
@@ -29,6 +34,10 @@ struct Met {
 }
 
 fn server(wants_certificate: bool) -> (u16, Receiver<Met>) {
+    server_with(SERVER, SERVER_KEY, wants_certificate)
+}
+
+fn server_with(own: &str, own_key: &str, wants_certificate: bool) -> (u16, Receiver<Met>) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM");
     let mut roots = RootCertStore::empty();
@@ -43,8 +52,8 @@ fn server(wants_certificate: bool) -> (u16, Receiver<Met>) {
     } else {
         builder.with_no_client_auth()
     };
-    let key = PrivateKeyDer::from_pem_slice(SERVER_KEY.as_bytes()).expect("a key");
-    let config = builder.with_single_cert(vec![certificate(SERVER)], key).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(own_key.as_bytes()).expect("a key");
+    let config = builder.with_single_cert(vec![certificate(own)], key).expect("a certificate");
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -107,6 +116,20 @@ fn a_server_with_an_unknown_authority_or_another_name_gets_no_token() {
         assert_ne!(outcome.exit, 0, "{flags:?}");
         assert!(outcome.err.contains("-ca-cert=FILE"), "{flags:?}: {}", outcome.err);
         assert!(met.try_recv().is_err(), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_signs_itself_is_trusted_unless_it_is_an_authoritys() {
+    let flags = ["-ca-cert=own.pem", "-tls-server-name=leasehold.test"];
+    let [good, authority] = ALONE;
+    let (port, _met) = server_with(good.0, good.1, false);
+    assert_eq!(read(port, &flags).file("own.pem", good.0).run().ok(), "1");
+    let (port, _met) = server_with(authority.0, authority.1, false);
+    let outcome = read(port, &flags).file("own.pem", authority.0).run();
+    assert_eq!(outcome.exit, 2, "{outcome:?}");
+    for words in ["its certificate is an authority's", "basicConstraints=critical,CA:FALSE"] {
+        assert!(outcome.err.contains(words), "{}", outcome.err);
     }
 }
 

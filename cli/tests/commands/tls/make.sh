@@ -15,6 +15,13 @@ leaf() {
     openssl x509 -req -in "$1.csr" -CA authority.pem -CAkey authority.key -CAcreateserial \
         -days 36500 -extfile "$1.ext" -out "$1.pem"
 }
+alone() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 36500 \
+        -subj "$(subject "$1")" -keyout "$1.key" -out "$1.pem" \
+        -addext subjectAltName=DNS:leasehold.test -addext "basicConstraints=critical,CA:$2"
+}
+alone alone FALSE
+alone alone-authority TRUE
 authority
 leaf server 'subjectAltName=DNS:leasehold.test'
 leaf client 'extendedKeyUsage=clientAuth'
