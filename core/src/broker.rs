@@ -37,7 +37,7 @@ pub use mount::{MountError, MountTune, MountWrite};
 pub use reconcile::{ReconcileError, Report};
 pub use renew::{RenewError, RenewedLease};
 pub use restored::{HeldTarget, TakeOverError};
-pub use revoke::{RevokeError, Revoked, Until};
+pub use revoke::{RevokeError, Revoked, StillTried, Until};
 pub use role::{RoleError, RoleView, RoleWrite};
 pub use skew::TargetSkew;
 pub use sweep::Swept;

@@ -1,6 +1,6 @@
 //! Revokes leases, whoever asked for it: the only way any credential is ever removed from a target.
 
-use super::authenticate::AdmitError;
+use super::authenticate::{AdmitError, Recorded};
 use super::lookup::Prefix;
 use super::{Broker, Request};
 use crate::access::policy::Need;
@@ -69,6 +69,16 @@ pub enum RevokeError {
     },
 }
 
+/// How many leases a revocation that was forced could not see gone. They are tried until they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillTried(pub usize);
+
+impl Recorded for StillTried {
+    fn recorded(&self) -> Answer {
+        Answer::default()
+    }
+}
+
 impl Broker {
     /// Revokes a lease before its term is over. A lease that is not there is revoked already.
     pub async fn revoke(
@@ -99,7 +109,7 @@ impl Broker {
         prefix: &str,
         until: Until,
         forced: bool,
-    ) -> Result<(), RevokeError> {
+    ) -> Result<StillTried, RevokeError> {
         self.served(request, Need::Policy, async |_| {
             let outcome = match Prefix::parse(&self.catalog(), prefix) {
                 Prefix::Lease(id) => self.revoke_found(id, until).await,
@@ -109,8 +119,9 @@ impl Broker {
                 Prefix::Places(places) => self.revoke_all(&places, until).await,
             };
             match outcome {
-                Err(RevokeError::Target { .. } | RevokeError::Some { .. }) if forced => Ok(()),
-                outcome => outcome,
+                Err(RevokeError::Target { .. }) if forced => Ok(StillTried(1)),
+                Err(RevokeError::Some { failed, .. }) if forced => Ok(StillTried(failed)),
+                outcome => outcome.map(|()| StillTried(0)),
             }
         })
         .await

@@ -82,7 +82,7 @@ async fn everything(lending: &Lending, child: &str, lease_id: &str) -> Vec<Value
     all.push(server.list("database/roles").await.expect(200).data().clone());
     all.push(server.list("database/config").await.expect(200).data().clone());
     let tokens = server.list("auth/token/accessors").await.expect(200).data().clone();
-    all.push(json!(tokens["keys"].as_array().unwrap().len()));
+    all.push(json!(tokens.pointer("/keys").and_then(Value::as_array).unwrap().len()));
     let token = server.ask(child, "GET", "auth/token/lookup-self", Value::Null).await.expect(200);
     all.push(token.data()["expire_time"].clone());
     let lease = server.post("sys/leases/lookup", json!({ "lease_id": lease_id })).await.expect(200);
@@ -104,7 +104,8 @@ impl Asks {
     fn with(&self, span: &Value) -> Value {
         let mut body = self.body.clone();
         let (within, name) = self.field.rsplit_once('/').unwrap_or(("", self.field));
-        let place = if within.is_empty() { &mut body } else { &mut body[within] };
+        let place = if within.is_empty() { Some(&mut body) } else { body.get_mut(within) };
+        let place = place.unwrap();
         place[name] = span.clone();
         body
     }
