@@ -88,30 +88,58 @@ impl Answer {
     }
 }
 
-/// Returns the binary, built from the sources as they are.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(named) = std::env::var_os("LEASEHOLD_BINARY") {
-            return named.into();
+/// Which build of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// What is shipped.
+    Plain,
+    /// The one that can be told where to end itself.
+    KillPoints,
+}
+
+/// A server ended before it had started.
+#[derive(Debug)]
+pub struct NotStarted {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to its log meanwhile.
+    pub log: String,
+}
+
+impl Build {
+    /// Returns the binary, built from the sources as they are.
+    pub fn binary(self) -> &'static Path {
+        static PLAIN: OnceLock<PathBuf> = OnceLock::new();
+        static KILL_POINTS: OnceLock<PathBuf> = OnceLock::new();
+        match self {
+            Self::Plain => PLAIN.get_or_init(|| match std::env::var_os("LEASEHOLD_BINARY") {
+                Some(named) => named.into(),
+                None => built("leasehold", &[]),
+            }),
+            Self::KillPoints => KILL_POINTS
+                .get_or_init(|| built("leasehold-kill-points", &["--features", "kill-points"])),
         }
-        let test = std::env::current_exe().expect("a test knows where it is");
-        let profile = test.parent().and_then(Path::parent).expect("a test is in `deps`");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "-p", "leasehold"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success(), "`leasehold` could not be built");
-        profile.join("leasehold")
-    })
+    }
+}
+
+fn built(name: &str, features: &[&str]) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let profile = test.parent().and_then(Path::parent).expect("a test is in `deps`");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "-p", "leasehold", "--bin", name]).args(features);
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    assert!(build.status().expect("cargo runs").success(), "`{name}` could not be built");
+    profile.join(name)
 }
 
 /// Returns a command of the binary that knows no server.
 #[must_use]
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(Build::Plain.binary());
     command.args(arguments).env_remove("VAULT_ADDR").env_remove("VAULT_TOKEN").stdin(Stdio::null());
     command
 }
@@ -138,19 +166,20 @@ impl Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = format!("-dev-root-token-id={ROOT}");
         let dev = ["server", "-dev", &root, "-dev-listen-address=127.0.0.1:0"];
-        let arguments = dev.iter().chain(arguments).map(|&argument| argument.to_owned());
-        let mut server = Self::start(arguments.collect(), folder.path()).expect("a server starts");
+        let arguments = dev.iter().chain(arguments);
+        let mut command = Command::new(Build::Plain.binary());
+        command.args(arguments);
+        let mut server = Self::start(command, folder.path()).expect("a server starts");
         ROOT.clone_into(&mut server.token);
         server.folder = Some(folder);
         server
     }
 
-    fn start(arguments: Vec<String>, folder: &Path) -> Result<Self, String> {
+    fn start(mut command: Command, folder: &Path) -> Result<Self, NotStarted> {
         let log = folder.join("log");
         let errors = File::options().create(true).append(true).open(&log).expect("a log");
         let before = fs::metadata(&log).map_or(0, |log| log.len());
-        let mut process = Command::new(binary())
-            .args(arguments)
+        let mut process = command
             .env_remove("VAULT_ADDR")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -159,11 +188,11 @@ impl Server {
             .expect("the server runs");
         let output = process.stdout.take().expect("the output is piped");
         let Some(address) = address_in(output) else {
-            let status = process.wait();
+            let status = process.wait().expect("the process is ours");
             let log = fs::read(&log).unwrap_or_default();
             let skipped = usize::try_from(before).unwrap_or(usize::MAX);
             let log = String::from_utf8_lossy(log.get(skipped..).unwrap_or_default()).into_owned();
-            return Err(format!("{status:?}: {log}"));
+            return Err(NotStarted { status, log });
         };
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(90)).build();
         let client = client.expect("a client");
@@ -278,6 +307,11 @@ impl Server {
         let _ = self.process.wait();
     }
 
+    /// Returns how it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("the process is ours")
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = i32::try_from(self.process.id()).expect("a process id");
@@ -354,8 +388,15 @@ impl Place {
 
     /// Starts a server, or returns why it does not start.
     pub fn try_start(&self) -> Result<Server, String> {
+        let started = self.try_start_by(Command::new(Build::Plain.binary()));
+        started.map_err(|NotStarted { status, log }| format!("{status:?}: {log}"))
+    }
+
+    /// Starts a server by this command, which is given the arguments.
+    pub fn try_start_by(&self, mut command: Command) -> Result<Server, NotStarted> {
         let config = format!("-config={}", self.path("config.hcl").display());
-        Server::start(vec!["server".to_owned(), config], &self.path(""))
+        command.args(["server", &config]);
+        Server::start(command, &self.path(""))
     }
 
     /// Starts a server.

@@ -3,12 +3,22 @@
 //! [`run`] is all that a binary needs. Ports meet adapters in `wiring` and nowhere else; what a request
 //! means is told by the route table in `api`.
 
+/// Passes a point of `kill_points`; in a build without the feature it is nothing at all.
+macro_rules! passing {
+    ($point:ident) => {
+        #[cfg(feature = "kill-points")]
+        crate::kill_points::pass(crate::kill_points::Point::$point);
+    };
+}
+
 mod api;
 pub mod audit;
 pub mod chance;
 mod check;
 mod config;
 mod dev;
+#[cfg(feature = "kill-points")]
+pub mod kill_points;
 mod listener;
 mod logging;
 mod meters;

@@ -31,9 +31,11 @@ pub(crate) async fn run(
 
 async fn keep_house(broker: &Arc<Broker>, tasks: &dyn Tasks) {
     loop {
+        passing!(HouseBefore);
         if let Err(error) = broker.housekeep().await {
             tracing::error!(%error, "housekeeping failed and will be tried again");
         }
+        passing!(HouseAfter);
         tasks.sleep_until(broker.now().plus(HOUSEKEEP_EVERY)).await;
     }
 }
@@ -41,8 +43,10 @@ async fn keep_house(broker: &Arc<Broker>, tasks: &dyn Tasks) {
 async fn sweep(broker: &Arc<Broker>, tasks: &dyn Tasks, mut woken: impl Stream<Item = ()> + Unpin) {
     let mut failures = 0_u32;
     loop {
+        passing!(SweepBefore);
         let until = match broker.sweep().await {
             Ok(swept) => {
+                passing!(SweepAfter);
                 failures = 0;
                 swept.next.min(broker.now().plus(SLEEP_MAX))
             }

@@ -120,6 +120,7 @@ fn serve(
     logging: logging::Reload,
     workers: usize,
 ) -> Result<(), StartError> {
+    passing!(StartBeforeOpen);
     let (store, storage) = match &config.storage {
         Storage::Memory => (Embedded::in_memory()?, "inmem"),
         Storage::Embedded(folder) => (Embedded::open(folder)?, "embedded"),
@@ -137,6 +138,8 @@ fn serve(
         tasks: tasks.clone(),
         audit: audits.iter().map(|audit| Arc::clone(audit) as Arc<dyn Audit>).collect(),
     };
+    #[cfg(feature = "kill-points")]
+    let ports = crate::kill_points::around(ports);
     let server = Arc::new(Server::new(ports, config, storage, meters));
 
     runtime.block_on(async {

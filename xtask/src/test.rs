@@ -24,6 +24,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     if for_ci {
         let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
         show_and_run(cargo(&lints))?;
+        // What only this feature builds, no other check sees.
+        let lints = ["clippy", "--package", "leasehold", "--features", "kill-points", "--locked"];
+        let mut lints = cargo(&lints);
+        lints.args(["--bin", "leasehold-kill-points", "--", "-D", "warnings"]);
+        show_and_run(lints)?;
     }
     let took = Duration::from_secs(began.elapsed().as_secs());
     println!("\n{} every test passed, in {took:?}", terminal::green("ok:"));

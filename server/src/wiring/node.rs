@@ -61,7 +61,10 @@ pub(crate) enum FoundError {
 
 /// The kinds of targets there are.
 fn kinds() -> Vec<Arc<dyn Kind>> {
-    vec![KindOf::<Postgres>::new()]
+    let kinds = vec![KindOf::<Postgres>::new()];
+    #[cfg(feature = "kill-points")]
+    let kinds = crate::kill_points::kinds(kinds);
+    kinds
 }
 
 impl Server {
@@ -112,8 +115,11 @@ impl Server {
         }
         let Some(path) = &self.seal else { return Ok(()) };
         let root = seal_file::read(path)?;
+        passing!(StartBeforeUnseal);
         let unsealed = seal::unseal(&*self.ports.store, &root).await?;
-        Ok(self.open(unsealed).await?)
+        self.open(unsealed).await?;
+        passing!(StartAfterUnseal);
+        Ok(())
     }
 
     /// Initializes the store, and returns its first token. From the moment it is kept there is no other way in, so

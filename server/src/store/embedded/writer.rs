@@ -129,8 +129,12 @@ impl Writer {
             let aborted = file::caught(|| Ok(transaction.abort()?)).flatten();
             return aborted.map(|()| applied).map_err(Failed::Before);
         }
+        passing!(StoreBeforeSync);
         match file::caught(|| Ok(transaction.commit()?)).flatten() {
-            Ok(()) => Ok(applied),
+            Ok(()) => {
+                passing!(StoreAfterSync);
+                Ok(applied)
+            }
             Err(error) => Err(Failed::Committing(error, applied)),
         }
     }
@@ -151,6 +155,7 @@ impl Writer {
             self.shared.meter.told(&verdict);
             // A caller that is gone is told nothing; its batch is in.
             drop(asked.answer.send(verdict));
+            passing!(StoreBetweenAnswers);
         }
     }
 

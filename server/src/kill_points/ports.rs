@@ -1,0 +1,207 @@
+//! A layer around each port that passes a point before the adapter is asked and after it has answered.
+
+use super::{Point, pass};
+use futures_core::stream::BoxStream;
+use leasehold_core::audit::{Audit, AuditError};
+use leasehold_core::broker::Ports;
+use leasehold_core::broker::batch::LinePorts;
+use leasehold_core::chance::Chance;
+use leasehold_core::engine::erased::{
+    Drafted, Fields, Kind, Listed, OpenTarget, Recipe, RoleRef, ToRenew, ToRevoke,
+};
+use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::{EngineError, FieldError, Identity, Origin, PrepareError, Renewed};
+use leasehold_core::lease::Handle;
+use leasehold_core::secret::Secret;
+use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, StoreError, Value};
+use leasehold_core::tasks::Pending;
+use leasehold_core::time::Timestamp;
+use std::sync::Arc;
+
+/// What lies around an adapter.
+#[derive(Debug)]
+struct Around<T>(T);
+
+/// Puts points around the store and the audit.
+pub(crate) fn around(ports: Ports) -> Ports {
+    let audit = ports.audit.into_iter().map(|audit| Arc::new(Around(audit)) as Arc<dyn Audit>);
+    Ports { store: Arc::new(Around(ports.store)), audit: audit.collect(), ..ports }
+}
+
+/// Puts points around every target that will be opened.
+pub(crate) fn kinds(kinds: Vec<Arc<dyn Kind>>) -> Vec<Arc<dyn Kind>> {
+    kinds.into_iter().map(|kind| Arc::new(Around(kind)) as Arc<dyn Kind>).collect()
+}
+
+impl Store for Around<Arc<dyn Store>> {
+    fn get(&self, key: &Key) -> Pending<'_, Result<Option<(Value, Revision)>, StoreError>> {
+        self.0.get(key)
+    }
+
+    fn range(
+        &self,
+        from: &Key,
+        to: &Key,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<Entry>, StoreError>> {
+        self.0.range(from, to, limit)
+    }
+
+    fn commit(&self, batch: Batch) -> Pending<'_, Result<Revision, StoreError>> {
+        let (before, after) = around_commit(&batch);
+        Box::pin(async move {
+            pass(before);
+            let answer = self.0.commit(batch).await;
+            if answer.is_ok() {
+                pass(after);
+            }
+            answer
+        })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.0.snapshot()
+    }
+
+    fn changes(&self) -> BoxStream<'static, Option<Key>> {
+        self.0.changes()
+    }
+}
+
+/// Tells by its keys what a batch does.
+fn around_commit(batch: &Batch) -> (Point, Point) {
+    let is_lease = |key: &Key| key.0.starts_with(b"lease/");
+    let is_token = |key: &Key| key.0.starts_with(b"token");
+    let mut expected = batch.expected.iter();
+    if expected.any(|(key, revision)| is_lease(key) && revision.is_none()) {
+        (Point::IssueBeforeCommit, Point::IssueAfterCommit)
+    } else if batch.deletes.iter().any(is_lease) {
+        (Point::SettleBeforeCommit, Point::SettleAfterCommit)
+    } else if batch.puts.iter().any(|(key, _)| is_lease(key)) {
+        (Point::LeaseBeforeCommit, Point::LeaseAfterCommit)
+    } else if batch.puts.iter().map(|(key, _)| key).chain(&batch.deletes).any(is_token) {
+        (Point::TokenBeforeCommit, Point::TokenAfterCommit)
+    } else {
+        (Point::OtherBeforeCommit, Point::OtherAfterCommit)
+    }
+}
+
+impl Audit for Around<Arc<dyn Audit>> {
+    fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
+        let (before, after) = around_record(&line);
+        Box::pin(async move {
+            pass(before);
+            let answer = self.0.record(line).await;
+            if answer.is_ok() {
+                pass(after);
+            }
+            answer
+        })
+    }
+}
+
+fn around_record(line: &str) -> (Point, Point) {
+    if line.contains(r#""operation":"revoke""#) {
+        (Point::SettleBeforeRecord, Point::SettleAfterRecord)
+    } else if line.contains(r#""type":"response""#) {
+        (Point::AuditBeforeResponse, Point::AuditAfterResponse)
+    } else {
+        (Point::AuditBeforeRequest, Point::AuditAfterRequest)
+    }
+}
+
+impl Kind for Around<Arc<dyn Kind>> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn shown(&self, fields: &Fields) -> Result<Fields, FieldError> {
+        self.0.shown(fields)
+    }
+
+    fn role(&self, fields: &Fields) -> Result<Fields, FieldError> {
+        self.0.role(fields)
+    }
+
+    fn open(
+        &self,
+        fields: &Fields,
+        origin: Origin,
+        ports: LinePorts,
+    ) -> Result<Arc<dyn OpenTarget>, FieldError> {
+        Ok(Arc::new(Around(self.0.open(fields, origin, ports)?)))
+    }
+}
+
+impl OpenTarget for Around<Arc<dyn OpenTarget>> {
+    fn bind(&self, role: RoleRef<'_>) -> Result<Arc<dyn Recipe>, FieldError> {
+        Ok(Arc::new(Around(self.0.bind(role)?)))
+    }
+
+    fn renew(&self, asked: ToRenew<'_>) -> Pending<'static, Result<Renewed, EngineError>> {
+        pass(Point::RenewBeforeAsk);
+        answered(self.0.renew(asked), Point::RenewAfterAnswer)
+    }
+
+    fn revoke(&self, asked: ToRevoke<'_>) -> Pending<'static, Result<(), EngineError>> {
+        pass(Point::RevokeBeforeAsk);
+        answered(self.0.revoke(asked), Point::RevokeAfterAnswer)
+    }
+
+    fn list(&self) -> Pending<'_, Result<Vec<Listed>, EngineError>> {
+        self.0.list()
+    }
+
+    fn identity(&self) -> Pending<'_, Result<Identity, EngineError>> {
+        self.0.identity()
+    }
+
+    fn lacks<'a>(
+        &'a self,
+        role: Option<RoleRef<'a>>,
+    ) -> Pending<'a, Result<Vec<String>, EngineError>> {
+        self.0.lacks(role)
+    }
+}
+
+impl Recipe for Around<Arc<dyn Recipe>> {
+    fn prepare(
+        &self,
+        naming: &Naming<'_>,
+        chance: &dyn Chance,
+    ) -> Result<Box<dyn Drafted>, PrepareError> {
+        Ok(Box::new(Around(self.0.prepare(naming, chance)?)))
+    }
+}
+
+impl Drafted for Around<Box<dyn Drafted>> {
+    fn handle(&self) -> &Handle {
+        self.0.handle()
+    }
+
+    fn derives_for_long(&self) -> bool {
+        self.0.derives_for_long()
+    }
+
+    fn derive(&mut self) {
+        self.0.derive();
+    }
+
+    fn issue(
+        self: Box<Self>,
+        lapses_at: Timestamp,
+        issue_by: Timestamp,
+    ) -> Pending<'static, Result<Secret, EngineError>> {
+        pass(Point::IssueBeforeAsk);
+        answered(self.0.issue(lapses_at, issue_by), Point::IssueAfterAnswer)
+    }
+}
+
+/// Waits for a target's answer, whatever it is, and passes the point.
+fn answered<T: Send + 'static>(asked: Pending<'static, T>, after: Point) -> Pending<'static, T> {
+    Box::pin(async move {
+        let answer = asked.await;
+        pass(after);
+        answer
+    })
+}
