@@ -12,6 +12,7 @@ pub mod world;
 
 pub mod store_suite;
 
+pub mod crash;
 pub mod engine_suite;
 pub mod postgres;
 pub mod server;

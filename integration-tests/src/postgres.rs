@@ -159,16 +159,7 @@ impl Server {
         password: &str,
         database: &str,
     ) -> Result<PgConnection, sqlx::Error> {
-        PgConnectOptions::new_without_pgpass()
-            .host("127.0.0.1")
-            .port(self.port)
-            .username(user)
-            .password(password)
-            .database(database)
-            .ssl_mode(PgSslMode::Disable)
-            .disable_statement_logging()
-            .connect()
-            .await
+        log_in_at(self.port, user, password, database).await
     }
 
     /// Logs in as the superuser.
@@ -272,6 +263,25 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Logs in over TCP to the server on this port of 127.0.0.1.
+pub async fn log_in_at(
+    port: u16,
+    user: &str,
+    password: &str,
+    database: &str,
+) -> Result<PgConnection, sqlx::Error> {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username(user)
+        .password(password)
+        .database(database)
+        .ssl_mode(PgSslMode::Disable)
+        .disable_statement_logging()
+        .connect()
+        .await
 }
 
 fn launch(

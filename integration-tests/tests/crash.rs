@@ -4,10 +4,21 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
-    reason = "whatever is not as expected fails the test at once"
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    reason = "whatever is not as expected fails the test at once, and a run that passes tells its counters"
 )]
 
+#[path = "crash/disk.rs"]
+mod disk;
+#[path = "crash/judge.rs"]
+mod judge;
+#[path = "crash/points.rs"]
+mod points;
+
+use leasehold_integration_tests::crash::{Plan, run};
 use leasehold_integration_tests::postgres::{
     SUPERUSER, SUPERUSER_PASSWORD, Server as Postgres, Version,
 };
@@ -15,8 +26,6 @@ use leasehold_integration_tests::server::{Place, Server};
 use serde_json::json;
 use sqlx::{Executor as _, PgConnection, Row as _};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The settle span of an issue that nobody answered is a minute; with the term before it and a slow machine.
@@ -111,59 +120,31 @@ async fn killed_between_the_commit_of_a_lease_and_the_targets_answer_it_leaves_n
     becomes_clean(&server, &mut admin).await;
 }
 
+/// A smaller run of what `cargo xtask crash` does for as long as one likes.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_twenty_times_under_load_it_leaves_no_role_and_no_lease() {
-    let postgres = Postgres::start(Version::Distribution);
-    let mut admin = postgres.superuser("postgres").await;
-    let place = Place::new();
-    let mut server = place.found().await;
-    set_up(&server, &postgres, "20s").await;
-    let token = server.token.clone();
-
-    let mut acknowledged = 0;
-    for kill in 0_u64..20 {
-        let stopping = Arc::new(AtomicBool::new(false));
-        let callers: Vec<_> = (0..16)
-            .map(|_| {
-                tokio::spawn(call(
-                    server.address().to_owned(),
-                    token.clone(),
-                    Arc::clone(&stopping),
-                ))
-            })
-            .collect();
-        // A different moment each time: within a batch, between batches, in a commit.
-        tokio::time::sleep(Duration::from_millis(150 + kill * 37 % 200)).await;
-        server.kill();
-        stopping.store(true, Ordering::Relaxed);
-        let mut shown = BTreeSet::new();
-        for caller in callers {
-            shown.extend(caller.await.unwrap());
-        }
-        server = place.again(&token);
-        // Nothing that a caller was shown may be forgotten.
-        let stored = leases(&server).await;
-        assert!(shown.is_subset(&stored), "kill {kill} lost {:?}", shown.difference(&stored));
-        acknowledged += shown.len();
+async fn killed_at_every_point_and_in_between_under_load_it_keeps_what_callers_were_told() {
+    let plan = Plan {
+        kills: 64,
+        seed: 4,
+        callers: 16,
+        longest: Duration::from_secs(16),
+        strikes_target: true,
+    };
+    let report = run(&plan, |_| ()).await;
+    println!("{report}");
+    assert!(report.violations.is_empty(), "{report}");
+    // Kills that meet no load prove nothing.
+    for (what, least) in [
+        ("issues acknowledged", 500),
+        ("renewals acknowledged", 50),
+        ("revocations acknowledged", 200),
+        ("tokens ended", 10),
+        ("logins tried by the judge", 100),
+        ("requests cut off", 200),
+    ] {
+        assert!(report.count(what) >= least, "only {} {what}\n{report}", report.count(what));
     }
-    assert!(acknowledged > 100, "only {acknowledged} issues were answered: the kills met no load");
-    becomes_clean(&server, &mut admin).await;
-}
-
-/// Asks for credentials until told to stop; returns the ids of the leases it was shown.
-async fn call(address: String, token: String, stopping: Arc<AtomicBool>) -> Vec<String> {
-    let client = reqwest::Client::new();
-    let url = format!("http://{address}/v1/database/creds/app");
-    let mut shown = Vec::new();
-    while !stopping.load(Ordering::Relaxed) {
-        let Ok(answer) = client.get(&url).header("X-Vault-Token", &token).send().await else {
-            break;
-        };
-        let Ok(body) = answer.json::<serde_json::Value>().await else { break };
-        let Some(lease) = body["lease_id"].as_str() else { break };
-        shown.push(lease.rsplit('/').next().unwrap().to_owned());
-    }
-    shown
+    assert_eq!(report.missed_points(), [""; 0], "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,165 @@
+//! The judge is judged: whatever a server could do wrong is done by hand, and must be found.
+
+use leasehold_integration_tests::crash::callers::{borrow, give_back};
+use leasehold_integration_tests::crash::door::Door;
+use leasehold_integration_tests::crash::judge::{Seen, Violation, judge, judge_record};
+use leasehold_integration_tests::crash::site::{Process, Site};
+use leasehold_integration_tests::crash::told::Lent;
+use leasehold_integration_tests::crash::{Role, callers::Scene};
+use leasehold_integration_tests::engine_suite;
+use leasehold_integration_tests::server::Server;
+use sqlx::{AssertSqlSafe, Executor as _};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const LONG: Role =
+    Role { name: "long", ttl: Duration::from_mins(10), max: Duration::from_mins(20) };
+
+fn started(site: &Site) -> (Server, Scene) {
+    let Process::Runs(server) = site.start(None) else { panic!("the server starts") };
+    let scene = site.scene(Door::to(server.address()));
+    (server, scene)
+}
+
+async fn lent(scene: &Scene) -> (String, Lent) {
+    let id = borrow(scene, LONG, None).await.unwrap().pop().expect("it is lent");
+    let lent = scene.told().leases[&id].clone();
+    (id, lent)
+}
+
+async fn at_target(site: &Site, sql: String) {
+    let mut admin = site.postgres.superuser("postgres").await;
+    admin.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+}
+
+/// Judges what is there now.
+async fn found(site: &Site, scene: &Scene) -> Vec<Violation> {
+    let seen: Seen = site.look(&scene.door).await.unwrap();
+    judge(&site.told(), &seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_server_is_found_to_be_one() {
+    let site = Site::found(vec![LONG]).await;
+    let (server, scene) = started(&site);
+    let (id, _) = lent(&scene).await;
+    lent(&scene).await;
+    give_back(&scene, &id, true).await.unwrap();
+    assert_eq!(found(&site, &scene).await, []);
+    assert_eq!(scene.told().violations, BTreeSet::new());
+    let record = fs::read_to_string(site.place.path("audit")).unwrap();
+    let issued = site.told().acknowledged.clone();
+    assert_eq!(judge_record(&record, &issued, &BTreeSet::from([id])), []);
+    drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_is_planted_is_an_orphan() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    let name = format!("v-token-long-{}-1", engine_suite::lease());
+    at_target(&site, format!("CREATE ROLE \"{name}\" LOGIN VALID UNTIL '2999-01-01'")).await;
+    assert_eq!(found(&site, &scene).await, [Violation::Orphan(format!("role `{name}`"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_is_dropped_locked_or_cut_short_by_hand_died_early() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    for (done, finds) in [
+        ("ALTER ROLE \"{}\" VALID UNTIL '2001-01-01'", "the target ends"),
+        ("ALTER ROLE \"{}\" NOLOGIN", "may not log in"),
+        ("DROP ROLE \"{}\"", "is gone"),
+    ] {
+        let (id, lent) = lent(&scene).await;
+        at_target(&site, done.replace("{}", &lent.username)).await;
+        let found = found(&site, &scene).await;
+        let [Violation::EarlyDeath(what)] = found.as_slice() else { panic!("{done}: {found:?}") };
+        assert!(what.contains(finds) && what.contains(&id), "{what}");
+        scene.told().leases.remove(&id);
+        at_target(&site, format!("DROP ROLE IF EXISTS \"{}\"", lent.username)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_outlives_its_ceiling_is_found() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    let (_, lent) = lent(&scene).await;
+    for until in ["2999-01-01", "infinity"] {
+        at_target(&site, format!("ALTER ROLE \"{}\" VALID UNTIL '{until}'", lent.username)).await;
+        let found = found(&site, &scene).await;
+        assert!(matches!(found.as_slice(), [Violation::PastCeiling(_)]), "{until}: {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_forgot_has_lost_a_lease_and_left_an_orphan() {
+    let site = Site::found(vec![LONG]).await;
+    let (store, older) = (site.place.path("store"), site.place.path("older"));
+    let (mut server, scene) = started(&site);
+    lent(&scene).await;
+    server.kill();
+    copy(&store, &older);
+    let (mut server, scene) = started(&site);
+    let (_, forgotten) = lent(&scene).await;
+    server.kill();
+    fs::remove_dir_all(&store).unwrap();
+    copy(&older, &store);
+    let (_server, scene) = started(&site);
+    assert_eq!(
+        found(&site, &scene).await,
+        [
+            Violation::Orphan(format!("role `{}`", forgotten.username)),
+            Violation::LostLease(forgotten.lease)
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_comes_back_lives_on() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    let (id, lent) = lent(&scene).await;
+    give_back(&scene, &id, true).await.unwrap();
+    let (name, password) = (&lent.username, &lent.password);
+    at_target(
+        &site,
+        format!("CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}' VALID UNTIL '2001-01-01'"),
+    )
+    .await;
+    let role = format!("role `{name}`");
+    assert_eq!(
+        found(&site, &scene).await,
+        [Violation::Orphan(role.clone()), Violation::LivesOn(role)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_on_record_is_found() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    let (id, _) = lent(&scene).await;
+    give_back(&scene, &id, false).await.unwrap();
+    let whole = fs::read_to_string(site.place.path("audit")).unwrap();
+    let ids = BTreeSet::from([id.clone()]);
+    assert_eq!(judge_record(&whole, &ids, &ids), []);
+    let without = |part: &str| {
+        let kept =
+            whole.lines().filter(|line| !(line.contains(part) && line.contains("response\":{")));
+        kept.collect::<Vec<_>>().join("\n")
+    };
+    let unissued = judge_record(&without("database/creds/long\""), &ids, &ids);
+    assert_eq!(unissued, [Violation::Unrecorded(format!("the issue of `{id}`"))]);
+    let unended = judge_record(&without("\"operation\":\"revoke\""), &ids, &ids);
+    assert_eq!(unended, [Violation::Unrecorded(format!("the end of `{id}`"))]);
+    let torn = judge_record(&format!("{whole}{{\"time\""), &ids, &ids);
+    assert!(matches!(torn.as_slice(), [Violation::Broken(_)]), "{torn:?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
