@@ -17,6 +17,8 @@ mod disk;
 mod judge;
 #[path = "crash/points.rs"]
 mod points;
+#[path = "crash/torn.rs"]
+mod torn;
 
 use leasehold_integration_tests::crash::{Plan, run};
 use leasehold_integration_tests::postgres::{

@@ -11,6 +11,7 @@
 //! - Space is kept for revocations: while the disk is nearly full, only batches that say so are
 //!   written.
 
+mod cut;
 mod file;
 mod folder;
 mod restoring;

@@ -3,10 +3,11 @@
 //! ```text
 //! leasehold.redb       all records
 //! leasehold.redb.new   the same, while it is being made for the first time
+//! leasehold.redb.check a copy, while a file that may have been cut is checked
 //! leasehold.lock       held while a process uses the folder; says which
 //! ```
 
-use super::file;
+use super::{cut, file};
 use redb::{Builder, Database};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -120,6 +121,7 @@ impl Folder {
         }
         let set = fs::set_permissions(path, Permissions::from_mode(FILE_MODE));
         set.map_err(|error| unusable(path, &error))?;
+        cut::refuse_cut(path, settings)?;
         let database = file::shielded(path, || settings.open(path))?;
         file::check_format(path, &database)?;
         Ok(database)
