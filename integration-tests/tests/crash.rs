@@ -147,6 +147,9 @@ async fn killed_at_every_point_and_in_between_under_load_it_keeps_what_callers_w
         assert!(report.count(what) >= least, "only {} {what}\n{report}", report.count(what));
     }
     assert_eq!(report.missed_points(), [""; 0], "{report}");
+    let kinds =
+        report.blows.keys().filter(|kind| kind.contains("target") || kind.contains("COMMIT"));
+    assert_eq!(kinds.count(), 6, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

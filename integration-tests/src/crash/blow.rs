@@ -19,6 +19,9 @@ pub enum Blow {
     TargetKilledInCommit(Duration),
     /// Every COMMIT at the target hangs; then the server is killed, and later they land.
     TargetCommitsLate(Duration),
+    /// A session of the target is suspended in the middle of an issue, the server is killed and started again, and
+    /// only then the session goes on.
+    TargetLandsLate(Duration),
 }
 
 /// When the server dies beside a target in trouble.
@@ -40,7 +43,8 @@ impl Blow {
             | Self::TargetSuspended(..)
             | Self::TargetKilled(_)
             | Self::TargetKilledInCommit(_)
-            | Self::TargetCommitsLate(_) => None,
+            | Self::TargetCommitsLate(_)
+            | Self::TargetLandsLate(_) => None,
         }
     }
 
@@ -55,6 +59,7 @@ impl Blow {
             Self::TargetKilled(_) => "after the target was killed",
             Self::TargetKilledInCommit(_) => "after the target was killed in COMMIT",
             Self::TargetCommitsLate(_) => "while every COMMIT hung",
+            Self::TargetLandsLate(_) => "while an issue was suspended at the target, landing later",
         }
     }
 }
@@ -131,11 +136,12 @@ fn at_start(point: &str) -> bool {
 }
 
 fn target_blow(turn: u64, draw: &mut Draw) -> Blow {
-    match turn % 5 {
+    match turn % 6 {
         0 => Blow::TargetSuspended(millis(200, 800, draw), WhenServerDies::During),
         1 => Blow::TargetKilledInCommit(millis(100, 500, draw)),
         2 => Blow::TargetSuspended(millis(200, 800, draw), WhenServerDies::After),
         3 => Blow::TargetCommitsLate(millis(100, 500, draw)),
+        4 => Blow::TargetLandsLate(millis(500, 3000, draw)),
         _ => Blow::TargetKilled(millis(50, 300, draw)),
     }
 }

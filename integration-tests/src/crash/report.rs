@@ -48,8 +48,11 @@ impl Report {
 
     pub(super) fn strike(&mut self, blow: &Blow, landed: bool, killing: Duration) {
         self.kills += 1;
-        let missed = matches!(blow, Blow::Point(..)) && !landed;
-        let kind = if missed { "from outside, a point not being reached" } else { blow.kind() };
+        let kind = if landed {
+            blow.kind()
+        } else {
+            "from outside, where it was meant to not being reached"
+        };
         *self.blows.entry(kind).or_default() += 1;
         self.killing = killing;
     }

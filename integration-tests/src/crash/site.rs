@@ -32,9 +32,10 @@ use tokio::task::block_in_place;
 const LOAD_BEFORE: Duration = Duration::from_millis(150);
 /// How long they go on once it is well again.
 const LOAD_AFTER: Duration = Duration::from_millis(250);
-/// How much longer than the longest term the end may take: an issue that nobody answered settles a minute after it was
-/// asked, and an attempt that was cut off again and again waits for minutes.
-const SETTLES_WITHIN: Duration = Duration::from_mins(5);
+/// How much longer than the longest term the end may take. An issue that nobody answered settles a minute after it was
+/// asked; an attempt that died with its process counts as one that failed, and after many the wait is a quarter of an
+/// hour.
+const SETTLES_WITHIN: Duration = Duration::from_mins(17);
 /// How many credentials are tried by a login in each round, of those that must work and of those that must not.
 const LOGINS: usize = 3;
 
@@ -182,7 +183,33 @@ impl Site {
                 self.hold_commits(false).await;
                 true
             }
+            Blow::TargetLandsLate(span) => {
+                let Some(pid) = self.issuing_session().await else { return false };
+                Postgres::suspend_session(pid);
+                server.kill();
+                // The next round is under way by then.
+                tokio::spawn(async move {
+                    tokio::time::sleep(span).await;
+                    Postgres::resume_session(pid);
+                });
+                true
+            }
         }
+    }
+
+    /// Finds a session of the target that is issuing, while callers work.
+    async fn issuing_session(&self) -> Option<i32> {
+        let mut admin = self.admin().await;
+        let sql = "SELECT pid FROM pg_stat_activity \
+                   WHERE state = 'active' AND query LIKE '%CREATE ROLE%' AND pid <> pg_backend_pid()";
+        let deadline = now().plus(POINT_WITHIN);
+        while now() < deadline {
+            let found = admin.fetch_optional(sql).await.expect("the sessions are listed");
+            if let Some(found) = found {
+                return Some(found.get(0));
+            }
+        }
+        None
     }
 
     /// Lets every COMMIT at the target wait for a standby that never comes, or go on.
@@ -194,7 +221,7 @@ impl Site {
         admin.execute("SELECT pg_reload_conf()").await.expect("it is read");
     }
 
-    /// Logs in as the superuser; right after a restart every place may be taken by callers.
+    /// Logs in as the superuser.
     async fn admin(&self) -> PgConnection {
         self.postgres.superuser("postgres").await
     }

@@ -15,9 +15,9 @@ pub struct Told {
     pub leases: BTreeMap<String, Lent>,
     /// The ids of all leases that were ever acknowledged.
     pub acknowledged: BTreeSet<String>,
-    /// Whether the end of all leases of the role [`super::BULK`] is being asked for, and until when that was so last.
+    /// Whether the end of all leases of the role [`super::BULK`] is being asked for.
     pub sweeping: bool,
-    /// See above.
+    /// When that was so last.
     pub swept_at: Timestamp,
     /// Tokens by their accessors.
     pub tokens: BTreeMap<String, Granted>,
