@@ -122,7 +122,6 @@ impl Caller {
             // What only one of them does, it does often, or it would hardly ever meet a blow.
             0..8 if self.sweeps => revoke_bulk(scene).await,
             8..20 if self.sweeps => write_role(scene).await,
-            0..45 => self.issue(scene).await,
             45..60 => self.renew(scene).await,
             60..82 => self.revoke(scene).await,
             82..88 => self.look_up(scene).await,
