@@ -16,6 +16,7 @@ pub mod callers;
 pub mod door;
 pub mod draw;
 pub mod judge;
+pub mod repeat;
 pub mod report;
 pub mod site;
 pub mod told;

@@ -138,6 +138,8 @@ async fn killed_at_every_point_and_in_between_under_load_it_keeps_what_callers_w
     // Kills that meet no load prove nothing.
     for (what, least) in [
         ("issues acknowledged", 500),
+        ("issues told again", 50),
+        ("issues repeated after a restart", 30),
         ("renewals acknowledged", 50),
         ("revocations acknowledged", 200),
         ("tokens ended", 10),

@@ -3,6 +3,7 @@
 use super::door::{Answer, Door};
 use super::draw::Draw;
 use super::judge::Violation;
+use super::repeat::Keyed;
 use super::told::{Fate, Granted, Lent, MARGIN, Told};
 use super::{BULK, Role};
 use crate::engine_suite::now;
@@ -89,17 +90,22 @@ pub struct Caller {
     /// The accessor of a token of its own.
     token: Option<String>,
     session: Option<(String, Box<PgConnection>)>,
+    /// The last issue that it asked for under a key.
+    keyed: Option<Keyed>,
 }
 
 impl Caller {
     /// Makes one who draws what to do; one of them `sweeps`.
     #[must_use]
     pub fn new(draw: Draw, sweeps: bool) -> Self {
-        Self { draw, sweeps, held: Vec::new(), token: None, session: None }
+        Self { draw, sweeps, held: Vec::new(), token: None, session: None, keyed: None }
     }
 
     /// Works until the round is over or the server is dead.
     pub async fn work(mut self, scene: Arc<Scene>) -> Self {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.outlived = true;
+        }
         while !scene.stopping.load(Ordering::Relaxed) {
             if self.step(&scene).await.is_none() {
                 scene.told().count("requests cut off");
@@ -118,10 +124,14 @@ impl Caller {
         if self.held.len() >= HELD_MAX {
             return self.revoke(scene).await;
         }
+        if self.keyed.as_ref().is_some_and(Keyed::was_cut_off) {
+            return self.repeat(scene).await;
+        }
         match self.draw.below(100) {
             // What only one of them does, it does often, or it would hardly ever meet a blow.
             0..8 if self.sweeps => revoke_bulk(scene).await,
             8..20 if self.sweeps => write_role(scene).await,
+            38..45 => self.repeat(scene).await,
             45..60 => self.renew(scene).await,
             60..82 => self.revoke(scene).await,
             82..88 => self.look_up(scene).await,
@@ -134,8 +144,32 @@ impl Caller {
     async fn issue(&mut self, scene: &Scene) -> Option<()> {
         let role = *self.draw.pick(&scene.roles)?;
         let owner = self.token.clone().filter(|_| self.draw.one_in(3));
+        if self.draw.one_in(3) {
+            let key = self.draw.below(u64::MAX).to_string();
+            self.keyed = Some(Keyed { key, role, owner, lease: None, outlived: false });
+            return self.repeat(scene).await;
+        }
         self.held.extend(borrow(scene, role, owner).await?);
         Some(())
+    }
+
+    /// Asks under a key what was asked under it before, or would have been.
+    async fn repeat(&mut self, scene: &Scene) -> Option<()> {
+        // By another token it would be another request.
+        let keyed = self.keyed.take_if(|keyed| keyed.owner.is_none() || keyed.owner == self.token);
+        let Some(mut keyed) = keyed else {
+            self.keyed = None;
+            return Some(());
+        };
+        let answered = keyed.ask(scene).await;
+        if let Some(Some(id)) = &answered
+            && !self.held.contains(id)
+        {
+            self.held.push(id.clone());
+        }
+        // Who is refused begins anew, and who is cut off asks again.
+        self.keyed = (answered != Some(None)).then_some(keyed);
+        answered.map(drop)
     }
 
     async fn renew(&mut self, scene: &Scene) -> Option<()> {
@@ -259,12 +293,22 @@ impl Caller {
 /// Asks for a credential, by a token of one's own or by the root token, and keeps what is told. Returns the lease's
 /// id, as often as there is one; `None` if the server is dead.
 pub async fn borrow(scene: &Scene, role: Role, owner: Option<String>) -> Option<Vec<String>> {
+    borrow_under(scene, role, owner, None).await
+}
+
+/// The same under an `Idempotency-Key`, if there is one.
+pub async fn borrow_under(
+    scene: &Scene,
+    role: Role,
+    owner: Option<String>,
+    key: Option<&str>,
+) -> Option<Vec<String>> {
     let text = owner.as_ref().and_then(|owner| Some(scene.told().tokens.get(owner)?.text.clone()));
     let asked_at = now();
     scene.told().count("issues asked for");
     let path = format!("database/creds/{}", role.name);
     let token = text.as_deref().unwrap_or(&scene.root);
-    let Some(answer) = scene.door.ask(token, "GET", &path, Value::Null).await else {
+    let Some(answer) = scene.door.ask_under(key, token, "GET", &path, Value::Null).await else {
         scene.told().count("issues cut off");
         return None;
     };
@@ -284,6 +328,12 @@ pub async fn borrow(scene: &Scene, role: Role, owner: Option<String>) -> Option<
     let lease = text("/lease_id");
     let id = lease.rsplit('/').next().unwrap_or_default().to_owned();
     let mut told = scene.told();
+    if let Some(known) = told.leases.get(&id) {
+        if known.password != text("/data/password") {
+            told.accuse(Violation::Broken(format!("`{id}` was told again with another secret")));
+        }
+        return Some(vec![id]);
+    }
     told.count("issues acknowledged");
     // Who asks for the end of all may have meant this one too.
     let is_swept = role.name == BULK && (told.sweeping || asked_at <= told.swept_at);

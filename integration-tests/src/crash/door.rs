@@ -35,9 +35,24 @@ impl Door {
 
     /// Asks; `None` if there was no whole answer.
     pub async fn ask(&self, token: &str, method: &str, path: &str, body: Value) -> Option<Answer> {
+        self.ask_under(None, token, method, path, body).await
+    }
+
+    /// The same under an `Idempotency-Key`, if there is one.
+    pub async fn ask_under(
+        &self,
+        key: Option<&str>,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Option<Answer> {
         let method = Method::from_bytes(method.as_bytes()).ok()?;
         let url = format!("http://{}/v1/{path}", self.address);
         let mut request = self.client.request(method, url).header("X-Vault-Token", token);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
         if !body.is_null() {
             request = request.body(body.to_string());
         }

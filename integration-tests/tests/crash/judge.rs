@@ -3,6 +3,7 @@
 use leasehold_integration_tests::crash::callers::{borrow, give_back};
 use leasehold_integration_tests::crash::door::Door;
 use leasehold_integration_tests::crash::judge::{Seen, Violation, judge, judge_record};
+use leasehold_integration_tests::crash::repeat::{Keyed, must_be_replaced};
 use leasehold_integration_tests::crash::site::{Process, Site};
 use leasehold_integration_tests::crash::told::Lent;
 use leasehold_integration_tests::crash::{Role, callers::Scene};
@@ -136,6 +137,33 @@ async fn a_credential_that_comes_back_lives_on() {
         found(&site, &scene).await,
         [Violation::Orphan(role.clone()), Violation::LivesOn(role)]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_issue_is_told_again_by_its_process_and_replaced_by_the_next() {
+    let site = Site::found(vec![LONG]).await;
+    let (mut server, scene) = started(&site);
+    let key = "the-same".to_owned();
+    let mut keyed = Keyed { key, role: LONG, owner: None, lease: None, outlived: false };
+    let first = keyed.ask(&scene).await.unwrap().expect("it is lent");
+    assert_eq!(keyed.ask(&scene).await.unwrap().as_ref(), Some(&first));
+    server.kill();
+    let (_server, scene) = started(&site);
+    keyed.outlived = true;
+    let second = keyed.ask(&scene).await.unwrap().expect("it is lent");
+    assert_ne!(first, second);
+    assert_eq!(scene.told().violations, BTreeSet::new());
+
+    // Had it been another request, both would live.
+    must_be_replaced(&scene, &second).await.unwrap();
+    let found = scene.told().violations.clone();
+    assert!(found.iter().all(|found| matches!(found, Violation::LivesOn(_))), "{found:?}");
+    assert_eq!(found.len(), 1);
+    let mut other = Keyed { key: "another".to_owned(), ..keyed };
+    other.ask(&scene).await.unwrap().expect("it is lent");
+    let found = scene.told().violations.clone();
+    assert!(found.iter().any(|found| matches!(found, Violation::Broken(_))), "{found:?}");
+    assert_eq!(found.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
