@@ -70,6 +70,10 @@ pub struct Aim {
     points: BTreeMap<String, Tries>,
     strikes_target: bool,
     chosen: u64,
+    /// Blows at the target that landed.
+    target_hits: u64,
+    /// The last blow at the target found nothing to strike: it comes next.
+    target_missed: bool,
 }
 
 /// How a point was struck so far.
@@ -86,7 +90,7 @@ impl Aim {
     #[must_use]
     pub fn new(points: Vec<String>, strikes_target: bool) -> Self {
         let points = points.into_iter().map(|point| (point, Tries::default())).collect();
-        Self { points, strikes_target, chosen: 0 }
+        Self { points, strikes_target, chosen: 0, target_hits: 0, target_missed: false }
     }
 
     /// Returns how each point was struck.
@@ -95,11 +99,12 @@ impl Aim {
         &self.points
     }
 
-    /// Chooses: two of three at named points, of which those hit least come first.
+    /// Chooses: every tenth at the target, two of three of the others at named points, of which those hit least come
+    /// first.
     pub fn choose(&mut self, draw: &mut Draw) -> Blow {
         self.chosen = self.chosen.saturating_add(1);
-        if self.strikes_target && self.chosen.is_multiple_of(10) {
-            return target_blow(self.chosen / 10, draw);
+        if self.strikes_target && (self.target_missed || self.chosen.is_multiple_of(10)) {
+            return target_blow(self.target_hits, draw);
         }
         if draw.one_in(4) {
             return Blow::Outside(millis(20, 1500, draw));
@@ -118,13 +123,23 @@ impl Aim {
 
     /// Notes what came of a blow.
     pub fn learn(&mut self, blow: &Blow, landed: bool) {
-        if let Blow::Point(name, _) = blow
-            && let Some(tries) = self.points.get_mut(name)
-        {
-            if landed {
-                tries.hits = tries.hits.saturating_add(1);
-            } else {
-                tries.misses = tries.misses.saturating_add(1);
+        match blow {
+            Blow::Point(name, _) => {
+                let Some(tries) = self.points.get_mut(name) else { return };
+                if landed {
+                    tries.hits = tries.hits.saturating_add(1);
+                } else {
+                    tries.misses = tries.misses.saturating_add(1);
+                }
+            }
+            Blow::Outside(_) => {}
+            Blow::TargetSuspended(..)
+            | Blow::TargetKilled(_)
+            | Blow::TargetKilledInCommit(_)
+            | Blow::TargetCommitsLate(_)
+            | Blow::TargetLandsLate(_) => {
+                self.target_hits = self.target_hits.saturating_add(u64::from(landed));
+                self.target_missed = !landed;
             }
         }
     }
@@ -137,12 +152,12 @@ fn at_start(point: &str) -> bool {
 
 fn target_blow(turn: u64, draw: &mut Draw) -> Blow {
     match turn % 6 {
-        0 => Blow::TargetSuspended(millis(200, 800, draw), WhenServerDies::During),
-        1 => Blow::TargetKilledInCommit(millis(100, 500, draw)),
-        2 => Blow::TargetSuspended(millis(200, 800, draw), WhenServerDies::After),
-        3 => Blow::TargetCommitsLate(millis(100, 500, draw)),
-        4 => Blow::TargetLandsLate(millis(500, 3000, draw)),
-        _ => Blow::TargetKilled(millis(50, 300, draw)),
+        0 => Blow::TargetKilledInCommit(millis(100, 500, draw)),
+        1 => Blow::TargetSuspended(millis(200, 800, draw), WhenServerDies::After),
+        2 => Blow::TargetCommitsLate(millis(100, 500, draw)),
+        3 => Blow::TargetLandsLate(millis(500, 3000, draw)),
+        4 => Blow::TargetKilled(millis(50, 300, draw)),
+        _ => Blow::TargetSuspended(millis(200, 800, draw), WhenServerDies::During),
     }
 }
 
@@ -172,5 +187,22 @@ mod tests {
         assert_eq!(blows, choices(7).0);
         assert_ne!(blows, choices(8).0);
         assert_eq!(blows.iter().filter(|blow| blow.kind().contains("target")).count(), 8);
+    }
+
+    #[test]
+    fn a_blow_at_the_target_that_missed_comes_next() {
+        let (mut draw, mut aim) = (Draw::new(7), Aim::new(vec!["point".to_owned()], true));
+        let is_late = |blow: &Blow| matches!(blow, Blow::TargetLandsLate(_));
+        let mut rounds = 0;
+        while !is_late(&aim.choose(&mut draw)) {
+            rounds += 1;
+            if rounds % 10 == 0 {
+                aim.learn(&Blow::TargetKilled(Duration::ZERO), true);
+            }
+        }
+        for landed in [false, false, true] {
+            aim.learn(&Blow::TargetLandsLate(Duration::ZERO), landed);
+            assert_eq!(is_late(&aim.choose(&mut draw)), !landed);
+        }
     }
 }
