@@ -7,17 +7,17 @@ use crate::store::holds::{Hold, all_holds, held_target};
 use crate::store::mounts::{Mount, Role, Target, role_at, target_at};
 use crate::store::records::{Found, Records};
 use crate::store::{Key, StoreError};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that operators have set up, as one read of the store saw it.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    mounts: HashMap<MountId, Arc<MountEntry>>,
+    mounts: BTreeMap<MountId, Arc<MountEntry>>,
     by_path: BTreeMap<String, Arc<MountEntry>>,
-    targets: HashMap<(TargetId, Generation), Arc<Found<Target>>>,
-    holds: HashMap<(TargetId, Generation), Found<Hold>>,
+    targets: BTreeMap<(TargetId, Generation), Arc<Found<Target>>>,
+    holds: BTreeMap<(TargetId, Generation), Found<Hold>>,
 }
 
 /// A mount, with its targets and roles.

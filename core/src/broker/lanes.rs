@@ -7,11 +7,12 @@ use crate::limits::REVOKE_CHUNK;
 use crate::pace::Pace;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
-/// One lane for each target and generation: a slow target slows itself (law 7).
+/// One lane for each target and generation: a slow target slows itself (law 7). In order, so that equal runs are
+/// equal.
 #[derive(Debug, Default)]
-pub(super) struct Lanes(Mutex<HashMap<Lane, InLane>>);
+pub(super) struct Lanes(Mutex<BTreeMap<Lane, InLane>>);
 
 /// Which lane.
 pub(super) type Lane = (TargetId, Generation);

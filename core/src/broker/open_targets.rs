@@ -11,12 +11,13 @@ use crate::store::Revision;
 use crate::store::mounts::Target;
 use crate::store::records::Found;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One engine for each target and generation, replaced when its configuration is written again.
+/// One engine for each target and generation, replaced when its configuration is written again. In order, so that
+/// equal runs are equal.
 #[derive(Debug, Default)]
-pub(super) struct OpenTargets(Mutex<HashMap<(TargetId, Generation), Opened>>);
+pub(super) struct OpenTargets(Mutex<BTreeMap<(TargetId, Generation), Opened>>);
 
 /// An engine, and for which write of its configuration it was opened.
 type Opened = (Revision, Arc<dyn OpenTarget>);
