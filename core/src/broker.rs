@@ -100,6 +100,9 @@ pub struct Broker {
     backup_key: BackupKey,
     installation: InstallationId,
     boot: BootId,
+    /// When this process began, in milliseconds since the epoch; moved with the clock, so that what has passed since
+    /// is what has truly passed.
+    began_at: AtomicU64,
     limits: Limits,
     kinds: Vec<Arc<dyn Kind>>,
     catalog: RwLock<Arc<Catalog>>,
@@ -165,6 +168,7 @@ impl Broker {
             backup_key: unsealed.backup_key,
             installation: unsealed.installation,
             boot,
+            began_at: AtomicU64::new(ports.clock.now().0),
             limits,
             kinds,
             catalog: RwLock::new(Arc::new(catalog)),

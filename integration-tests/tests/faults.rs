@@ -366,3 +366,49 @@ fn what_is_debugged_holds_no_secret() {
     let shown = format!("{:?}", TargetWrite { fields, ..TargetWrite::default() });
     assert!(!shown.contains("canary"), "{shown}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_begins_by_a_later_clock_still_waits_for_what_the_dead_one_asked() {
+    let (world, target) = world("1h").await;
+    world.stop_sweeping();
+    target.mood(Mood::Late(SECOND * 30));
+    let (asking, _lease) = issue_slowly(&world).await;
+    asking.abort();
+    world.clock.step_wall_forward(HOUR * 2);
+    world.restart().await;
+    target.mood(Mood::Well);
+    world.pass(HOUR * 4).await;
+    assert_eq!((target.credentials().len(), world.leases()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_the_target_did_not_confirm_leaves_the_end_that_its_holder_knows() {
+    for mood in [Mood::Down, Mood::LosingAnswers] {
+        let (world, target) = world("1h").await;
+        let issued = world.issue("app").await.unwrap();
+        target.mood(mood);
+        let renewed = world.broker().renew(&request(ROOT), &issued.lease_id, Some(HOUR * 20)).await;
+        assert!(matches!(renewed, Err(RenewError::Target(_))), "{renewed:?}");
+        target.mood(Mood::Well);
+        let view = world.broker().lookup_lease(&request(ROOT), &issued.lease_id).await.unwrap();
+        assert!((3500..=3600).contains(&view.seconds_left), "{} s left", view.seconds_left);
+        world.pass(HOUR + MINUTE).await;
+        assert_eq!((target.credentials().len(), world.leases()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_renewed_at_the_moment_it_lapses_lives_on() {
+    let (world, _target) = world("1h").await;
+    let wanted = TokenRequest { period: SECOND * 10, ..root_token() };
+    let token = world.token(wanted).await;
+    // Renewed again and again within the last millisecond, until the sweep has looked in between.
+    for _ in 0..50 {
+        world.pass(SECOND * 10 - Duration::from_millis(1)).await;
+        let renews = world.broker();
+        let request = request(&token);
+        renews.renew_token(&request, &WhichToken::Own, None).await.unwrap();
+    }
+    world.pass(SECOND * 9).await;
+    world.broker().lookup_token(&request(&token), &WhichToken::Own).await.unwrap();
+}

@@ -142,6 +142,8 @@ impl Token {
         };
         let another = term.renewed(ttl, ceiling, now).ok()?;
         self.term = Some(another);
+        // As if it had been renewed now: what another restore gives it is the same, and not twice as much.
+        self.renewed_at = Some(now);
         (another.lapses_at() > term.lapses_at()).then_some(self)
     }
 

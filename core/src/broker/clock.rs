@@ -11,6 +11,7 @@ use crate::store::records::Records;
 use crate::time::watch::{Accepted, Change, Doubt, Seen, TooSoon, Watch};
 use crate::time::{Clock, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The watch over the clocks, and when somebody was last told.
@@ -152,7 +153,10 @@ impl Broker {
 
     /// Moves the time forward. The targets' clocks were measured against the one of before.
     fn move_clock(&self, to: Timestamp) {
+        let before = self.clock.now();
         self.clock.advance_to(to);
+        let moved = self.clock.now().0.saturating_sub(before.0);
+        self.began_at.fetch_add(moved, Ordering::AcqRel);
         self.close_all_targets();
         self.wake_sweep();
     }

@@ -67,6 +67,14 @@ impl Recorded for RenewedLease {
     }
 }
 
+/// A renewal that is stored, and that the target is to be told.
+struct Renewing {
+    was: Lease,
+    lease: Found<Lease>,
+    renewed: RenewedLease,
+    basis: Basis,
+}
+
 /// What a renewal goes by: the lease's role and target as they are now.
 struct Basis {
     role: Arc<Found<Role>>,
@@ -93,9 +101,12 @@ impl Broker {
             }
             // One at a time for each lease, revocations included: what the target is told last is what is stored.
             let _turn = self.turns.begin_next(id).await;
-            let (lease, renewed, basis) = self.store_renewal(id, increment).await?;
-            self.tell_target(&lease, &basis).await?;
-            Ok(renewed)
+            let Renewing { was, lease, renewed, basis } = self.store_renewal(id, increment).await?;
+            let told = self.tell_target(&lease, &basis).await;
+            if let Err(RenewError::Target(_)) = &told {
+                self.take_back(&was, &lease).await;
+            }
+            told.map(|()| renewed)
         })
         .await
     }
@@ -104,7 +115,7 @@ impl Broker {
         &self,
         id: LeaseId,
         increment: Option<Duration>,
-    ) -> Result<(Found<Lease>, RenewedLease, Basis), RenewError> {
+    ) -> Result<Renewing, RenewError> {
         for _ in 0..CONFLICT_TRIES {
             let was = self.records.lease(id).await?.ok_or(RenewError::NoLease)?;
             let now = self.clock.now();
@@ -125,13 +136,27 @@ impl Broker {
                         ttl,
                         capped: capped.map(|increment| (increment, basis.ttl_max)),
                     };
-                    return Ok((Found { record: lease, revision }, renewed, basis));
+                    let lease = Found { record: lease, revision };
+                    return Ok(Renewing { was: was.record, lease, renewed, basis });
                 }
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// A renewal that the target did not confirm leaves the lease with the end its holder was told before. Where even
+    /// that fails, the lease ends later than its holder thinks, and no later than its ceiling.
+    async fn take_back(&self, was: &Lease, renewed: &Found<Lease>) {
+        let lease = was.id();
+        match self.keep_lease(renewed, was).await {
+            // Whoever has changed it meanwhile has decided on it.
+            Ok(_) | Err(StoreError::Conflict) => {}
+            Err(error) => {
+                tracing::warn!(%lease, %error, "a renewal that failed could not be taken back");
+            }
+        }
     }
 
     fn basis(&self, lease: &Lease) -> Result<Basis, RenewError> {

@@ -14,19 +14,19 @@ use crate::audit::Answer;
 use crate::engine::erased::Listed;
 use crate::ids::TargetId;
 use crate::lease::{Generation, Place, backoff};
-use crate::limits::CONFLICT_TRIES;
+use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, SETTLE};
 use crate::store::StoreError;
 use crate::store::holds::{Hold, HoldCause};
 use crate::store::mounts::Target;
 use crate::store::records::Found;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The comparisons of this process, each target on its own (law 7).
 #[derive(Debug, Default)]
-pub(super) struct Comparisons(Mutex<HashMap<Lane, Comparison>>);
+pub(super) struct Comparisons(Mutex<BTreeMap<Lane, Comparison>>);
 
 /// How far the comparison of one target is.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +99,11 @@ impl Broker {
         hold.is_some_and(|hold| hold.record.cause == HoldCause::Copied)
     }
 
+    /// Whether targets may have credentials of which the store does not know yet.
+    pub(super) fn may_have_forgotten(&self) -> bool {
+        self.catalog().holds().any(|(_, hold)| hold.record.cause == HoldCause::Restored)
+    }
+
     /// Returns what operators call a target: its mount and its name.
     pub(super) fn target_name(&self, target: &Target) -> String {
         let catalog = self.catalog();
@@ -120,7 +125,11 @@ impl Broker {
         for (target, hold) in waiting {
             let lane = (target.record.id, target.record.generation);
             let mut comparisons = self.comparisons.0.lock();
-            let comparison = comparisons.entry(lane).or_default();
+            let comparison = comparisons.entry(lane).or_insert_with(|| Comparison {
+                // What the process of before the restore had asked may still land, and would not be listed.
+                retry_at: hold.record.since.plus(ISSUE_WITHIN).plus(SETTLE),
+                ..Comparison::default()
+            });
             if comparison.running || now < comparison.retry_at {
                 continue;
             }
@@ -151,10 +160,16 @@ impl Broker {
         target: &Found<Target>,
         hold: &Found<Hold>,
     ) -> Result<(), ReconcileError> {
+        let before = self.clock.now();
         let listed = self.list_target(target).await?;
         let (mut adopted, mut renewed) = (0_usize, 0_usize);
         for credential in &listed {
             if self.records.lease(credential.lease).await?.is_none() {
+                // One that was revoked since it was listed is gone.
+                let history = self.records.history(credential.lease).await?;
+                if history.is_some_and(|gone| gone.record.settled_at >= before) {
+                    continue;
+                }
                 self.adopt_one(&target.record, credential).await?;
                 adopted = adopted.saturating_add(1);
             } else if self.remember_renewal(credential, &hold.record).await? {

@@ -6,16 +6,19 @@ use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::{Answer, Asked, Operation};
 use crate::engine::erased::{RoleRef, ToRevoke};
-use crate::engine::{Cause as Failure, EngineError};
+use crate::engine::{Cause as Failure, EngineError, Unanswered};
 use crate::ids::{LeaseId, MountId};
 use crate::lease::{Cause, Lease};
 use crate::limits::{
-    CONFLICT_TRIES, READ_CHUNK, RETRY_FIRST, RETRY_OPERATOR, REVOKE_CHUNK, REVOKE_WITHIN,
+    CONFLICT_TRIES, ISSUE_WITHIN, READ_CHUNK, RETRY_FIRST, RETRY_OPERATOR, REVOKE_CHUNK,
+    REVOKE_WITHIN, SETTLE,
 };
 use crate::store::StoreError;
 use crate::store::records::Found;
+use crate::time::Timestamp;
 use futures_util::StreamExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a caller waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,12 @@ pub enum RevokeError {
     /// The lease could not be read or kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// After a restore nobody can say yet that there is no such lease.
+    #[error(
+        "the store was restored and some targets have not been compared with it yet, so nobody knows whether this lease \
+         exists; try again, and see `leasehold operator restore-status`"
+    )]
+    NotCompared,
     /// The target did not revoke.
     #[error("failed to revoke `{lease_id}`, it is tried again until it succeeds: {error}")]
     Target {
@@ -88,7 +97,12 @@ impl Broker {
         until: Until,
     ) -> Result<(), RevokeError> {
         self.served(request, Need::Policy, async |_| {
-            let Some(lease) = self.find_lease(lease_id).await? else { return Ok(()) };
+            // Looked at first: the comparison may put the lease back in between.
+            let may_have_forgotten = self.may_have_forgotten();
+            let Some(lease) = self.find_lease(lease_id).await? else {
+                // The backup that the store was made of may be older than the lease.
+                return if may_have_forgotten { Err(RevokeError::NotCompared) } else { Ok(()) };
+            };
             self.revoke_found(lease.record.id(), until).await
         })
         .await
@@ -245,10 +259,26 @@ impl Broker {
         lease.issue().boot == self.boot && !self.unanswered.lock().contains(&lease.id())
     }
 
+    /// Until when the issue of a lease may land. Another process has told the time by a clock that may have been
+    /// another: how long ago it asked at the latest is known only from when this one began.
+    fn unanswered(&self, lease: &Lease) -> Option<Unanswered> {
+        let told = lease.unanswered()?;
+        if lease.issue().boot == self.boot {
+            return Some(told);
+        }
+        let began_at = Timestamp(self.began_at.load(Ordering::Acquire));
+        let issue_by = told.issue_by.max(began_at.plus(ISSUE_WITHIN));
+        Some(Unanswered { issue_by, settles_at: told.settles_at.max(issue_by.plus(SETTLE)) })
+    }
+
     async fn ask_to_revoke(&self, lease: &Lease) -> Result<(), EngineError> {
-        let catalog = self.catalog();
         let place = lease.place();
         let missing = |message: String| EngineError::refused(Failure::NeedsOperator, message);
+        if self.catalog().target(place.target, place.generation).is_none() {
+            // Another process may have written it.
+            self.reload().await.map_err(|error| missing(error.to_string()))?;
+        }
+        let catalog = self.catalog();
         let target = catalog
             .target(place.target, place.generation)
             .ok_or_else(|| missing("the configuration of the lease's target is missing".into()))?;
@@ -262,7 +292,7 @@ impl Broker {
             lease: lease.id(),
             handle: lease.handle(),
             role,
-            unanswered: lease.unanswered(),
+            unanswered: self.unanswered(lease),
             answer_by: self.clock.now().plus(REVOKE_WITHIN),
         });
         let answer = answer.await;

@@ -216,6 +216,7 @@ impl Broker {
                     RevokeError::Store(error) => RoleError::Store(error),
                     RevokeError::Admit(_)
                     | RevokeError::NoSuchPrefix(_)
+                    | RevokeError::NotCompared
                     | RevokeError::Target { .. }
                     | RevokeError::Some { .. } => RoleError::Bad(error.to_string()),
                 })?;

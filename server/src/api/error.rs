@@ -200,6 +200,7 @@ impl From<RevokeError> for Refusal {
             RevokeError::Admit(error) => error.into(),
             RevokeError::Store(error) => error.into(),
             RevokeError::NoSuchPrefix(_) => Self::told(StatusCode::NOT_FOUND, message),
+            RevokeError::NotCompared => Self::told(StatusCode::SERVICE_UNAVAILABLE, message),
             RevokeError::Target { error, .. } => of_target(&error, message),
             RevokeError::Some { first, .. } => match Self::from(*first) {
                 Self::Unasked { status, .. } | Self::Told { status, .. } => {

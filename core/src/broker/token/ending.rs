@@ -19,6 +19,15 @@ pub enum Children {
     Free,
 }
 
+/// When a token is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// Whatever its term.
+    Now,
+    /// If its term is over, or it has ended and is to be looked at again.
+    Due,
+}
+
 impl Broker {
     /// Ends a token beside the caller.
     pub(in crate::broker) fn end_token_soon(self: &Arc<Self>, key: TokenKey) {
@@ -35,10 +44,8 @@ impl Broker {
         let broker = Arc::clone(self);
         self.tasks.spawn(Box::pin(async move {
             let outcome = match broker.records.token_by_accessor(accessor).await {
-                Ok(Some(token)) if token.record.due_at().is_some_and(|at| at <= broker.clock.now()) => {
-                    broker.end_token(&token.record.key, Children::End).await
-                }
-                Ok(_) => Ok(()),
+                Ok(Some(token)) => broker.end_due_token(&token.record.key).await,
+                Ok(None) => Ok(()),
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
@@ -56,11 +63,23 @@ impl Broker {
         key: &TokenKey,
         children: Children,
     ) -> Result<(), StoreError> {
+        self.end_from((*key, children, When::Now)).await
+    }
+
+    /// Does the same for a token that is due, unless it was renewed meanwhile.
+    async fn end_due_token(self: &Arc<Self>, key: &TokenKey) -> Result<(), StoreError> {
+        self.end_from((*key, Children::End, When::Due)).await
+    }
+
+    async fn end_from(
+        self: &Arc<Self>,
+        first: (TokenKey, Children, When),
+    ) -> Result<(), StoreError> {
         // A list and no recursion: tokens may be made by tokens to any depth.
         let mut ended = Vec::new();
-        let mut to_end = vec![(*key, children)];
-        while let Some((key, children)) = to_end.pop() {
-            let Some(token) = self.store_end(&key, children).await? else { continue };
+        let mut to_end = vec![first];
+        while let Some((key, children, when)) = to_end.pop() {
+            let Some(token) = self.store_end(&key, children, when).await? else { continue };
             ended.push(key);
             if token.ended.is_some_and(|ended| ended.frees_children) {
                 self.free_children(&key).await?;
@@ -70,7 +89,7 @@ impl Broker {
                 // One that has ended already is looked after on its own.
                 let held = self.records.token(&child).await?;
                 if held.is_some_and(|held| held.record.ended.is_none()) {
-                    to_end.push((child, Children::End));
+                    to_end.push((child, Children::End, When::Now));
                 }
             }
         }
@@ -90,10 +109,16 @@ impl Broker {
         &self,
         key: &TokenKey,
         children: Children,
+        when: When,
     ) -> Result<Option<Token>, StoreError> {
         for _ in 0..CONFLICT_TRIES {
             let Some(was) = self.records.token(key).await? else { return Ok(None) };
-            let ended = was.record.clone().end(self.clock.now(), children == Children::Free);
+            let now = self.clock.now();
+            // Decided by what is replaced: a renewal may have come first.
+            if when == When::Due && was.record.due_at().is_none_or(|at| at > now) {
+                return Ok(None);
+            }
+            let ended = was.record.clone().end(now, children == Children::Free);
             match self.keep_token(&was, &ended).await {
                 Ok(_) => return Ok(Some(ended)),
                 Err(StoreError::Conflict) => {}
