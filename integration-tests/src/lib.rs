@@ -9,6 +9,7 @@
 )]
 
 pub mod world;
+pub mod worlds;
 
 pub mod store_suite;
 

@@ -27,7 +27,7 @@ mod reload;
 pub mod restore;
 mod seal_file;
 pub mod store;
-mod sweeper;
+pub mod sweeper;
 pub mod tasks;
 pub mod time;
 mod wiring;

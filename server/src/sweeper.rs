@@ -18,7 +18,7 @@ const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// Sweeps and keeps house for as long as the process lives. `woken` says that something may be due earlier than was
 /// known.
-pub(crate) async fn run(
+pub async fn run(
     broker: Arc<Broker>,
     tasks: Arc<dyn Tasks>,
     woken: impl Stream<Item = ()> + Unpin,

@@ -17,6 +17,7 @@ mod packages;
 mod scratch;
 mod terminal;
 mod test;
+mod worlds;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Task {
         #[arg(long, default_value_t = 32)]
         callers: u32,
     },
+    /// Run seeded worlds in which everything goes wrong that can, and judge them by the laws.
+    Worlds(worlds::Worlds),
     /// Install what the tests need and run all of them; with CI=true the checks of CI as well.
     Test,
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Demo { keep } => demo::run(keep),
         Task::Bench => bench::run(),
         Task::Crash { kills, seed, callers } => crash::run(kills, seed, callers),
+        Task::Worlds(wanted) => worlds::run(&wanted),
         Task::Test => test::run(),
     };
     match outcome {

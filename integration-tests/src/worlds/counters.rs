@@ -1,0 +1,119 @@
+//! What happened in a world, in numbers: a world in which nothing succeeds proves nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+        /// What happened.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[doc = $doc])* pub $name: Counter,)*
+        }
+
+        impl Counters {
+            /// Adds what happened elsewhere.
+            pub fn add(&self, other: &Self) {
+                $(self.$name.plus(other.$name.count());)*
+            }
+
+            /// Returns every name with its number.
+            pub fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.count()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Credentials that callers were shown.
+    issued,
+    /// Secrets that were shown again to whoever repeated a request.
+    repeated,
+    /// Issues that callers were told had failed.
+    issues_failed,
+    /// Issues that callers never heard of again: the process died, or they hung up.
+    issues_unheard,
+    /// Renewals that callers were told of.
+    renewed,
+    /// Renewals that failed.
+    renewals_failed,
+    /// Revocations that callers asked for and were told of.
+    revoked_by_callers,
+    /// Revocations of everything under a prefix.
+    revoked_by_prefix,
+    /// Leases whose term was over before anything else ended them.
+    lapsed,
+    /// Leases that ended with their token.
+    ended_with_token,
+    /// Leases that were removed from the store, their credential gone.
+    settled,
+    /// Tokens that were made.
+    tokens,
+    /// Tokens that callers ended.
+    tokens_ended,
+    /// Logins with a credential that was shown.
+    logins,
+    /// Logins that were refused because the credential was dead.
+    logins_refused,
+    /// Sessions that a revocation ended.
+    sessions_ended,
+    /// Processes that died in the middle of something.
+    deaths,
+    /// Deaths between the commit of a lease and the target's answer.
+    deaths_while_issuing,
+    /// Wall clocks that were stepped.
+    clock_steps,
+    /// Processes that stood still.
+    suspensions,
+    /// Second processes on the same store.
+    second_nodes,
+    /// Commits that were refused.
+    commits_refused,
+    /// Commits that were not answered.
+    commits_uncertain,
+    /// Commits that lost against another.
+    conflicts,
+    /// Answers of targets that nobody heard.
+    answers_lost,
+    /// Effects at targets that came after their caller had given up.
+    late_effects,
+    /// Questions that a target refused.
+    targets_refused,
+    /// Questions that a target never answered.
+    targets_hung,
+    /// Audit lines that were not recorded.
+    audit_failed,
+    /// Credentials that a target dropped by itself.
+    lost_at_target,
+    /// Times that a target restarted and forgot everything.
+    targets_restarted,
+    /// Times that an operator deleted, moved or rewrote what leases live under.
+    operator_changes,
+    /// Times that an older backup was put in place of the store.
+    restores,
+    /// Copies of the store that were started elsewhere.
+    copies,
+    /// Times that everything healed.
+    healed,
+}
+
+/// One number.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn one(&self) {
+        self.plus(1);
+    }
+
+    /// More.
+    pub fn plus(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,404 @@
+//! The engine for simulated servers: what it asks goes through a network that delays, loses, and delivers late.
+
+use super::flaws;
+use super::server::{Mood, Server};
+use super::setting::Setting;
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use leasehold_core::chance::Chance;
+use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::{
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
+    Renewed, Revocation, Sharing, Unanswered,
+};
+use leasehold_core::ids::LeaseId;
+use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};
+use leasehold_core::secret::{Field, Secret, SecretText};
+use leasehold_core::time::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+thread_local! {
+    /// The servers of the world that runs on this thread, by address: an engine is opened with nothing but that.
+    static SERVERS: RefCell<BTreeMap<u64, Arc<Server>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Makes servers reachable by their addresses, and all others not.
+pub fn connect(servers: &[Arc<Server>]) {
+    let by_number = servers.iter().map(|server| (server.number, Arc::clone(server)));
+    SERVERS.with_borrow_mut(|reachable| *reachable = by_number.collect());
+}
+
+/// The fields of a target at an address.
+pub fn fields(number: u64) -> Map<String, Value> {
+    let url = Value::from(format!("simulated://{number}"));
+    let fields = [("number", number.into()), ("connection_url", url), ("username", "admin".into())];
+    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+}
+
+/// Reaches one server.
+#[derive(Debug)]
+pub struct NetworkEngine {
+    server: Arc<Server>,
+    origin: Origin,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a credential is called.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NetworkHandle {
+    lease: LeaseId,
+    note: String,
+}
+
+/// What becomes of a question on its way to a server and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Well,
+    Refused,
+    /// Nobody hears the answer.
+    AnswerLost,
+    /// It is begun, and takes effect after everybody has given up.
+    Late,
+    /// Lost on the way there.
+    Hung,
+}
+
+/// One creation, as it goes over the network.
+#[derive(Clone, Debug)]
+struct Creation {
+    lease: LeaseId,
+    password: String,
+    lapses_at: Timestamp,
+}
+
+/// One revocation, as it goes over the network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Removal {
+    lease: LeaseId,
+    /// Set while its issue is not known to be answered.
+    unanswered: Option<Unanswered>,
+}
+
+impl NetworkEngine {
+    fn setting(&self) -> &Arc<Setting> {
+        &self.server.setting
+    }
+
+    fn way(&self) -> Way {
+        let setting = self.setting();
+        let way = match self.server.mood() {
+            Mood::Down => Way::Refused,
+            Mood::Hanging => Way::Hung,
+            Mood::Well if setting.fails(setting.weather.target_fails) => {
+                *setting.dice.one_of(&[Way::Refused, Way::AnswerLost, Way::Late, Way::Hung])
+            }
+            Mood::Well => Way::Well,
+        };
+        let counters = &setting.counters;
+        match way {
+            Way::Well => {}
+            Way::Refused => counters.targets_refused.one(),
+            Way::AnswerLost => counters.answers_lost.one(),
+            Way::Late => counters.late_effects.one(),
+            Way::Hung => counters.targets_hung.one(),
+        }
+        way
+    }
+
+    /// What the server's clock says when ours says `at`: the skew is measured, as a real engine does.
+    fn in_server_time(&self, at: Timestamp) -> Timestamp {
+        let (ours, theirs) = (self.clock.now(), self.setting().now());
+        if ours > theirs { at.minus(ours.since(theirs)) } else { at.plus(theirs.since(ours)) }
+    }
+
+    fn latency(&self) -> Duration {
+        let slow = self.setting().fails(self.setting().weather.slow);
+        let longest = if slow { Duration::from_secs(6) } else { Duration::from_millis(6) };
+        self.setting().dice.span(Duration::ZERO, longest)
+    }
+
+    /// Sends a question and waits for its answer, until nobody waits any longer.
+    async fn ask<A: Send + 'static>(
+        &self,
+        members: usize,
+        answer_by: Timestamp,
+        effect: impl Future<Output = Vec<Result<A, EngineError>>> + Send + 'static,
+    ) -> Vec<Result<A, EngineError>> {
+        super::restores::check_origin(self.setting(), self.origin.installation);
+        let way = self.way();
+        if way == Way::Refused {
+            let refused = EngineError::refused(Cause::Unreachable, "the server is down");
+            return (0..members).map(|_| Err(refused.clone())).collect();
+        }
+        let (tell, told) = oneshot::channel();
+        let (there, back) = (self.latency(), self.latency());
+        let setting = Arc::clone(self.setting());
+        self.setting().executor.spawn_world(async move {
+            setting.executor.sleep(there).await;
+            if way == Way::Hung {
+                setting.executor.sleep(Duration::from_mins(5)).await;
+                return;
+            }
+            let answers = effect.await;
+            setting.executor.sleep(back).await;
+            if way == Way::Well {
+                let _ = tell.send(answers);
+            }
+        });
+        let wait = answer_by.since(self.clock.now()) + Duration::from_secs(1);
+        let lost = || {
+            let error = EngineError::uncertain(Cause::TooLate, "the answer was lost");
+            (0..members).map(|_| Err(error.clone())).collect()
+        };
+        match select(told, self.setting().executor.sleep(wait)).await {
+            Either::Left((Ok(answers), _)) => answers,
+            Either::Left((Err(oneshot::Canceled), _)) | Either::Right(_) => lost(),
+        }
+    }
+}
+
+/// Creates at a server. Nothing is begun after `issue_by`; what has begun may be committed later.
+async fn create(
+    server: Arc<Server>,
+    origin: Origin,
+    asked: Vec<Creation>,
+    issue_by: Timestamp,
+    is_stuck: bool,
+) -> Vec<Result<Secret, EngineError>> {
+    let setting = Arc::clone(&server.setting);
+    if setting.now() > issue_by {
+        let late = EngineError::refused(Cause::TooLate, "time was up");
+        return asked.iter().map(|_| Err(late.clone())).collect();
+    }
+    if is_stuck || setting.fails(setting.weather.slow / 2) {
+        for one in &asked {
+            server.begin(one.lease);
+        }
+        // A backup knows nothing of what hangs at a server for longer than anything may.
+        let longest = if server.nature.shows_pending && !setting.restores {
+            Duration::from_mins(10)
+        } else {
+            (issue_by.since(setting.now()) + SETTLE).saturating_sub(Duration::from_millis(1))
+        };
+        let stuck = setting.dice.span(Duration::ZERO, longest);
+        setting.executor.sleep(stuck).await;
+        let lands = setting.dice.happens(700);
+        let answers = land(&server, origin, &asked, lands);
+        for one in &asked {
+            server.end(one.lease);
+        }
+        return answers;
+    }
+    land(&server, origin, &asked, true)
+}
+
+fn land(
+    server: &Server,
+    origin: Origin,
+    asked: &[Creation],
+    lands: bool,
+) -> Vec<Result<Secret, EngineError>> {
+    let each = asked.iter().map(|one| {
+        if !lands {
+            return Err(EngineError::refused(Cause::Contended, "the server rolled back"));
+        }
+        if !server.create(one.lease, origin.installation, &one.password, one.lapses_at) {
+            return Err(EngineError::uncertain(Cause::Rejected, "it exists already"));
+        }
+        let password = SecretText::new(one.password.clone());
+        Ok(Secret::new(vec![("password", Field::Hidden(password))]))
+    });
+    each.collect()
+}
+
+/// Removes at a server: lock, end the sessions, drop, each a step of its own.
+async fn remove(
+    server: Arc<Server>,
+    asked: Vec<Removal>,
+    pauses: [Duration; 2],
+) -> Vec<Result<(), EngineError>> {
+    let setting = Arc::clone(&server.setting);
+    let there: Vec<_> = asked.iter().map(|one| server.lock(one.lease)).collect();
+    setting.executor.sleep(pauses[0]).await;
+    for one in &asked {
+        if flaws::ends_sessions(&setting) {
+            server.end_sessions(one.lease);
+        }
+    }
+    setting.executor.sleep(pauses[1]).await;
+    let now = setting.now();
+    let each = asked.iter().zip(there).map(|(one, was_there)| {
+        if was_there {
+            server.drop_account(one.lease);
+        } else if server.has(one.lease) {
+            // It has come since, and was not locked: the next attempt sees it.
+            return Err(EngineError::uncertain(Cause::Contended, "its issue has just landed"));
+        }
+        let may_land = if server.nature.shows_pending {
+            server.is_pending(one.lease) || one.unanswered.is_some_and(|it| now <= it.issue_by)
+        } else {
+            one.unanswered.is_some_and(|it| now < it.settles_at)
+        };
+        if was_there || !may_land {
+            Ok(())
+        } else {
+            Err(EngineError::uncertain(Cause::Contended, "its issue may still land"))
+        }
+    });
+    each.collect()
+}
+
+impl Engine for NetworkEngine {
+    const KIND: &'static str = "simulated";
+    type Config = u64;
+    type Role = Map<String, Value>;
+    type Handle = NetworkHandle;
+    type Draft = String;
+
+    fn config(fields: &Map<String, Value>) -> Result<u64, FieldError> {
+        let number = fields.get("number").and_then(Value::as_u64);
+        number.ok_or_else(|| FieldError("number is missing".into()))
+    }
+
+    fn role(fields: &Map<String, Value>) -> Result<Self::Role, FieldError> {
+        Ok(fields.clone())
+    }
+
+    fn shown(config: &u64) -> Map<String, Value> {
+        fields(*config)
+    }
+
+    fn open(config: u64, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
+        let number = flaws::address(config);
+        let server = SERVERS.with_borrow(|servers| servers.get(&number).map(Arc::clone));
+        let server = server.ok_or_else(|| FieldError("no such server".into()))?;
+        Ok(Self { server, origin, clock })
+    }
+
+    fn connections(&self) -> usize {
+        4
+    }
+
+    fn prepare(
+        &self,
+        _role: &Self::Role,
+        naming: &Naming<'_>,
+        chance: &dyn Chance,
+    ) -> Result<(NetworkHandle, String), PrepareError> {
+        let password = format!("{}{:08x}", super::judge::CANARY, chance.below(u32::MAX));
+        let note = flaws::note_in_handle(self.setting(), &password);
+        Ok((NetworkHandle { lease: naming.lease, note }, password))
+    }
+
+    fn derive(&self, _role: &Self::Role, _draft: &mut String) {}
+
+    fn derives_for_long(&self, role: &Self::Role) -> bool {
+        role.contains_key("derives_for_long")
+    }
+
+    fn sharing(&self, role: &Self::Role, _handle: &NetworkHandle) -> Sharing {
+        Sharing { group: Some(0), one_lane: role.contains_key("one_lane") }
+    }
+
+    async fn issue(&self, asked: &[Issue<Self>]) -> Vec<Result<Secret, EngineError>> {
+        let issue_by = asked.iter().map(|one| one.issue_by).min().unwrap_or_default();
+        let setting = Arc::clone(self.setting());
+        if asked.len() > 1 && setting.fails(setting.weather.target_fails) {
+            let poisoned = EngineError::refused(Cause::Rejected, "one of them is not right");
+            return asked.iter().map(|_| Err(poisoned.clone())).collect();
+        }
+        let begin_by = self.in_server_time(issue_by);
+        let creations: Vec<_> = asked
+            .iter()
+            .map(|one| Creation {
+                lease: one.lease,
+                password: one.draft.0.clone(),
+                lapses_at: self.in_server_time(flaws::end_to_tell(&setting, one.lapses_at)),
+            })
+            .collect();
+        let is_stuck = setting.fails(setting.weather.target_fails / 2);
+        let server = Arc::clone(&self.server);
+        let again = flaws::sends_again(&setting)
+            .then(|| create(Arc::clone(&server), self.origin, creations.clone(), begin_by, false));
+        let effect = create(server, self.origin, creations, begin_by, is_stuck);
+        let answers = self.ask(asked.len(), issue_by, effect).await;
+        match again {
+            Some(again) if answers.iter().any(Result::is_err) => {
+                self.ask(asked.len(), issue_by.plus(ISSUE_WITHIN), again).await
+            }
+            Some(_) | None => flaws::issued(&setting, answers),
+        }
+    }
+
+    async fn renew(&self, asked: &[Renewal<Self>]) -> Vec<Result<Renewed, EngineError>> {
+        let setting = Arc::clone(self.setting());
+        let each: Vec<_> = asked
+            .iter()
+            .map(|one| {
+                let ends_at = flaws::end_to_tell(&setting, one.lapses_at);
+                (one.handle.lease, self.in_server_time(ends_at))
+            })
+            .collect();
+        let answer_by = asked.iter().map(|one| one.answer_by).min().unwrap_or_default();
+        let server = Arc::clone(&self.server);
+        let effect = async move {
+            let renew = |(lease, ends_at): (LeaseId, Timestamp)| {
+                Ok(if server.extend(lease, ends_at) { Renewed::Extended } else { Renewed::Gone })
+            };
+            each.into_iter().map(renew).collect()
+        };
+        self.ask(asked.len(), answer_by, effect).await
+    }
+
+    async fn revoke(&self, asked: &[Revocation<Self>]) -> Vec<Result<(), EngineError>> {
+        let setting = Arc::clone(self.setting());
+        let in_server_time = |it: Unanswered| Unanswered {
+            issue_by: self.in_server_time(it.issue_by),
+            settles_at: self.in_server_time(it.settles_at),
+        };
+        let removal = |one: &Revocation<Self>| Removal {
+            lease: one.handle.lease,
+            unanswered: flaws::what_may_land(&setting, one.unanswered.map(in_server_time)),
+        };
+        let mut removals: Vec<_> = asked.iter().map(removal).collect();
+        let answer_by = asked.iter().map(|one| one.answer_by).min().unwrap_or_default();
+        flaws::before_revoke(&setting, &self.server, &mut removals);
+        let pauses = [self.latency(), self.latency()];
+        let effect = remove(Arc::clone(&self.server), removals, pauses);
+        let answers = self.ask(asked.len(), answer_by, effect).await;
+        flaws::revoked(&setting, answers, asked.len())
+    }
+
+    async fn list(&self) -> Result<Vec<Marked<Self>>, EngineError> {
+        let (server, origin) = (Arc::clone(&self.server), self.origin);
+        let answer_by = self.clock.now().plus(ISSUE_WITHIN);
+        let effect = async move {
+            let marked = |(lease, lapses_at)| {
+                let handle = NetworkHandle { lease, note: String::new() };
+                Marked { lease, handle, lapses_at }
+            };
+            vec![Ok(server.marked(origin.installation).into_iter().map(marked).collect())]
+        };
+        let gone = || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
+        self.ask(1, answer_by, effect).await.pop().unwrap_or_else(gone)
+    }
+
+    async fn identity(&self) -> Result<Identity, EngineError> {
+        let server = Some(format!("server-{}", self.server.number));
+        let clock = self.setting().now();
+        let identity = Identity { server, clock, version: "simulated".into() };
+        let answer_by = self.clock.now().plus(ISSUE_WITHIN);
+        let gone = || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
+        let answered = self.ask(1, answer_by, async move { vec![Ok(identity)] });
+        answered.await.pop().unwrap_or_else(gone)
+    }
+
+    async fn lacks(&self, _role: Option<&Self::Role>) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
+    }
+}

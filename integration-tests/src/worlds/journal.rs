@@ -1,0 +1,142 @@
+//! The audit device of a world, which may refuse, hang, or record and not say so.
+
+use super::flaws;
+use super::setting::Setting;
+use futures_channel::oneshot;
+use leasehold_core::audit::{Audit, AuditError};
+use leasehold_core::ids::LeaseId;
+use leasehold_core::tasks::Pending;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What was recorded, whoever wrote it.
+#[derive(Debug)]
+pub struct Journal {
+    setting: Arc<Setting>,
+    recorded: Mutex<Recorded>,
+}
+
+#[derive(Debug, Default)]
+struct Recorded {
+    asked: HashSet<String>,
+    answered: HashSet<String>,
+    revoked: HashSet<LeaseId>,
+    /// Everything, to be searched at the end.
+    text: String,
+}
+
+/// What is looked at of a line.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(borrow)]
+    request: RequestOf<'a>,
+}
+
+#[derive(Deserialize)]
+struct RequestOf<'a> {
+    id: &'a str,
+    operation: &'a str,
+    path: std::borrow::Cow<'a, str>,
+}
+
+impl<'a> Line<'a> {
+    fn of(text: &'a str) -> Self {
+        serde_json::from_str(text).unwrap()
+    }
+}
+
+impl Journal {
+    /// An empty one.
+    pub fn new(setting: Arc<Setting>) -> Self {
+        Self { setting, recorded: Mutex::default() }
+    }
+
+    /// Whether a request is recorded.
+    pub fn has_asked(&self, request: &str) -> bool {
+        self.recorded.lock().asked.contains(request)
+    }
+
+    /// Whether the answer to a request is.
+    pub fn has_answered(&self, request: &str) -> bool {
+        self.recorded.lock().answered.contains(request)
+    }
+
+    /// Whether the revocation of a lease is.
+    pub fn has_revocation(&self, lease: LeaseId) -> bool {
+        self.recorded.lock().revoked.contains(&lease)
+    }
+
+    /// Whether a text is anywhere in it.
+    pub fn has_text(&self, text: &str) -> bool {
+        self.recorded.lock().text.contains(text)
+    }
+
+    fn keep(&self, text: &str) {
+        let line = Line::of(text);
+        let mut recorded = self.recorded.lock();
+        recorded.text.push_str(text);
+        match (line.kind, line.request.operation) {
+            ("request", _) => {
+                recorded.asked.insert(line.request.id.to_owned());
+            }
+            (_, "revoke") => {
+                let id = line.request.path.rsplit('/').next().map(str::parse::<LeaseId>);
+                recorded.revoked.extend(id.and_then(Result::ok));
+            }
+            _ => {
+                recorded.answered.insert(line.request.id.to_owned());
+            }
+        }
+    }
+}
+
+/// One process's way to the journal.
+#[derive(Debug)]
+pub struct Device(pub Arc<Journal>);
+
+impl Audit for Device {
+    fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
+        let setting = Arc::clone(&self.0.setting);
+        let fails = setting.fails(setting.weather.audit_fails);
+        if fails {
+            setting.counters.audit_failed.one();
+        }
+        // Half of those that fail have recorded, or never answer.
+        let (records, answers) = (!fails || setting.dice.happens(300), setting.dice.happens(800));
+        let slow = setting.fails(setting.weather.slow);
+        let longest = Duration::from_millis(if slow { 3000 } else { 2 });
+        let latency = setting.dice.span(Duration::ZERO, longest);
+        let (tell, told) = oneshot::channel();
+        let journal = Arc::clone(&self.0);
+        let operation = Line::of(&line).request.operation;
+        if let Some(after) = flaws::records_after(&setting, operation) {
+            let machine = Arc::clone(&setting);
+            setting.executor.spawn_world(async move {
+                machine.executor.sleep(after).await;
+                journal.keep(&line);
+            });
+            return Box::pin(async { Ok(()) });
+        }
+        setting.clone().executor.spawn_world(async move {
+            setting.executor.sleep(latency).await;
+            if records {
+                journal.keep(&line);
+            }
+            if !fails {
+                let _ = tell.send(());
+            } else if !answers {
+                setting.executor.sleep(Duration::from_secs(30)).await;
+            }
+        });
+        Box::pin(async move {
+            let refused =
+                AuditError { device: "journal".into(), reason: "the disk is full".into() };
+            told.await.map_err(|_| refused)
+        })
+    }
+}

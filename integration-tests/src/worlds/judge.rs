@@ -1,0 +1,373 @@
+//! Sees everything at once, which nobody in the world does, and says when a law is broken.
+
+mod commits;
+mod known;
+
+use super::disk::{Disk, Records};
+use super::journal::Journal;
+use super::server::Server;
+use super::setting::Setting;
+use known::{Known, Shown, is_of};
+use leasehold_core::access::token::Token;
+use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
+use leasehold_core::lease::{Lease, LeaseState};
+use leasehold_core::seal::barrier::Barrier;
+use leasehold_core::store::{Key, Revision, Value};
+use leasehold_core::time::Timestamp;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// What every secret that the targets make contains, so that it is found wherever it leaks.
+pub const CANARY: &str = "canary-secret-";
+
+/// In a world where nothing goes wrong, a lease that lapsed is revoked within this.
+const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// No lease of these worlds may live longer.
+pub const LIFE_MAX: Duration = Duration::from_hours(4);
+
+/// Compares what is stored, what is at the targets, what is recorded, and what callers were told.
+#[derive(Debug)]
+pub struct Judge {
+    setting: Arc<Setting>,
+    journal: Arc<Journal>,
+    barrier: OnceLock<Arc<Barrier>>,
+    servers: Mutex<Vec<Arc<Server>>>,
+    known: Mutex<Known>,
+}
+
+/// What makes a request the same as another: who asked, for what, and by which key.
+pub type Repeat = (String, &'static str, u32);
+
+impl Judge {
+    /// Judges a world.
+    pub fn new(setting: Arc<Setting>, journal: Arc<Journal>) -> Self {
+        Self {
+            setting,
+            journal,
+            barrier: OnceLock::new(),
+            servers: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Reads what is sealed: the tokens that are there, and whatever is written from now on.
+    pub fn read_with(&self, barrier: Arc<Barrier>, disk: &Disk) {
+        let _ = self.barrier.set(barrier);
+        for (key, _) in disk.under("token/") {
+            if let Some(token) = self.opened::<Token>(disk, &key, b"token/") {
+                self.token_put(token);
+            }
+        }
+    }
+
+    /// There is one more server.
+    pub fn add_server(&self, server: &Arc<Server>) {
+        self.servers.lock().push(Arc::clone(server));
+    }
+
+    /// The world ends: judge and servers hold each other.
+    pub fn forget_servers(&self) {
+        self.servers.lock().clear();
+    }
+
+    /// All servers there are.
+    pub fn servers(&self) -> Vec<Arc<Server>> {
+        self.servers.lock().clone()
+    }
+
+    /// Returns a lease as it is stored.
+    pub fn lease(&self, id: LeaseId) -> Option<Lease> {
+        self.known.lock().leases.get(&id).cloned()
+    }
+
+    /// How many leases are stored.
+    pub fn leases(&self) -> usize {
+        self.known.lock().leases.len()
+    }
+
+    /// Returns some stored leases that are held, for those who want to disturb one.
+    pub fn held(&self) -> Vec<LeaseId> {
+        let known = self.known.lock();
+        let held = known.leases.values().filter(|lease| lease.state() == &LeaseState::Held);
+        held.map(Lease::id).collect()
+    }
+
+    /// Somebody is about to ask for the end of a lease.
+    pub fn unwant(&self, id: LeaseId) {
+        self.known.lock().unwanted.insert(id);
+    }
+
+    /// The same for all leases of a mount, or of one role of it.
+    pub fn unwant_all(&self, mount: MountId, role: Option<&str>) {
+        let all = (mount, role.map(str::to_owned));
+        *self.known.lock().unwanted_mounts.entry(all).or_default() += 1;
+    }
+
+    /// One asks no longer for the end of everything; what was there is marked by now.
+    pub fn want_again(&self, mount: MountId, role: Option<&str>) {
+        let mut known = self.known.lock();
+        let all: Vec<_> = known.leases.values().filter(|lease| is_of(lease, mount, role)).collect();
+        let all: Vec<_> = all.into_iter().map(Lease::id).collect();
+        known.unwanted.extend(all);
+        if let Some(asking) = known.unwanted_mounts.get_mut(&(mount, role.map(str::to_owned))) {
+            *asking -= 1;
+        }
+    }
+
+    /// The same for a token.
+    pub fn unwant_token(&self, accessor: TokenAccessor) {
+        self.known.lock().unwanted_tokens.insert(accessor);
+    }
+
+    /// The store is about to become that of a backup. What it says from now on is what it said then.
+    pub fn forget(&self, records: &Records) {
+        let opened = |key: &Key, (value, _): &(Value, Revision)| {
+            self.barrier.get()?.open(key, value).ok().map(|plain| plain.to_vec())
+        };
+        let mut known = self.known.lock();
+        let (mut leases, mut tokens) = (BTreeMap::new(), HashMap::new());
+        for (key, kept) in records {
+            let Some(plain) = opened(key, kept) else { continue };
+            if key.0.starts_with(b"lease/") {
+                let lease: Lease = serde_json::from_slice(&plain).unwrap();
+                leases.insert(lease.id(), lease);
+            } else if key.0.starts_with(b"token/") {
+                let token: Token = serde_json::from_slice(&plain).unwrap();
+                tokens.insert(token.key, token);
+            }
+        }
+        // What was revoked since is lost as far as the backup knows, and what was issued since is on no lease.
+        let is_gone = |id: &&LeaseId| !known.leases.contains_key(*id);
+        let gone: Vec<_> = leases.keys().filter(is_gone).copied().collect();
+        let is_new = |id: &&LeaseId| !leases.contains_key(*id);
+        let since: Vec<_> = known.ever.iter().filter(is_new).copied().collect();
+        let revoking = known.leases.values().filter(|lease| lease.state() != &LeaseState::Held);
+        let revoking: Vec<_> = revoking.map(Lease::id).collect();
+        known.lost.extend(gone);
+        known.lost.extend(revoking);
+        known.forgotten.extend(since);
+        known.repeated.clear();
+        for shown in known.shown.values_mut() {
+            shown.repeat = None;
+        }
+        (known.leases, known.tokens) = (leases, tokens);
+    }
+
+    /// A target has lost a credential by itself.
+    pub fn lost(&self, id: LeaseId) {
+        self.known.lock().lost.insert(id);
+    }
+
+    /// Whether a process that dies now dies in the middle of an issue.
+    pub fn is_issuing(&self) -> bool {
+        !self.known.lock().issuing.is_empty()
+    }
+
+    /// How late the last lease of a server was settled at most, in milliseconds.
+    pub fn late_most(&self, server: u64) -> u64 {
+        self.known.lock().late_most.get(&server).copied().unwrap_or(0)
+    }
+
+    /// A credential has appeared at a server.
+    pub fn appeared(&self, server: &Server, id: LeaseId, ends_at: Timestamp) {
+        self.setting.note(id, || format!("appears at server {}", server.number));
+        let mut known = self.known.lock();
+        known.told.insert(id, ends_at);
+        if known.forgotten.contains(&id) {
+            return;
+        }
+        let Some(lease) = known.leases.get(&id) else {
+            self.setting.broken(1, id, "a credential appeared that no lease names");
+            return;
+        };
+        self.check_end(&known, lease, ends_at);
+        if !self.journal.has_asked(&lease.owner().request) {
+            self.setting.broken(8, id, "a credential appeared before its request was recorded");
+        }
+    }
+
+    /// A server was told a new end.
+    pub fn extended(&self, server: &Server, id: LeaseId, ends_at: Timestamp) {
+        self.setting
+            .note(id, || format!("server {} knows it until {}", server.number, told(ends_at)));
+        let mut known = self.known.lock();
+        known.told.insert(id, ends_at);
+        if known.forgotten.contains(&id) {
+            return;
+        }
+        let Some(lease) = known.leases.get(&id) else {
+            self.setting.broken(1, id, "a credential was extended that no lease names");
+            return;
+        };
+        self.check_end(&known, lease, ends_at);
+    }
+
+    /// By the true time, which is the target's, no credential lives longer than its lease could at most.
+    fn check_end(&self, known: &Known, lease: &Lease, ends_at: Timestamp) {
+        let life = lease.term().ceiling().since(lease.issued_at());
+        let stored_at = known.stored_at.get(&lease.id());
+        // A process that began by a wall clock that was wrong, and died before it was set right, has left times that
+        // nobody can tell from right ones.
+        let off = self.setting.doubt();
+        if stored_at.is_some_and(|at| ends_at > at.plus(life).plus(off)) {
+            self.setting.broken(4, lease.id(), "a target was told an end past the ceiling");
+        }
+    }
+
+    /// A server was made to drop a credential, or to let nobody use it.
+    pub fn disabled(&self, server: &Server, id: LeaseId, how: &str) {
+        self.setting.note(id, || format!("{how} at server {}", server.number));
+        let known = self.known.lock();
+        match known.leases.get(&id).map(Lease::state) {
+            Some(LeaseState::Held) => {
+                self.setting.broken(2, id, "a credential was taken while its lease was held");
+            }
+            // One without a lease was dropped for the second time.
+            Some(LeaseState::Revoking(_)) | None => {}
+        }
+    }
+
+    /// A caller is shown a secret.
+    pub fn shown(&self, id: LeaseId, request: &str, repeat: Option<&Repeat>, ttl: Duration) {
+        self.setting.note(id, || format!("shown to {request}"));
+        let mut known = self.known.lock();
+        if !known.ever.contains(&id) {
+            self.setting.broken(1, id, "a secret was shown that was never on a lease");
+        }
+        let at = self.setting.now();
+        let asked_at = known.asked_at.get(request).copied().unwrap_or(at);
+        match known.shown.get(&id) {
+            Some(before) if !before.may_be_repeated(repeat, asked_at) => {
+                let why =
+                    format!("a secret was shown to {} and again to {request}", before.request);
+                self.setting.broken(3, id, why);
+            }
+            Some(_) => self.setting.counters.repeated.one(),
+            None => {
+                let shown = Shown { request: request.to_owned(), repeat: repeat.cloned(), at };
+                known.shown.insert(id, shown);
+            }
+        }
+        let is_held = |known: &Known, id: &LeaseId| {
+            known.leases.get(id).is_some_and(|lease| lease.state() == &LeaseState::Held)
+        };
+        if repeat.is_some() && is_held(&known, &id) {
+            // Of two leases under one key only one is held.
+            let others = known
+                .shown
+                .iter()
+                .filter(|(other, it)| **other != id && it.repeat.as_ref() == repeat);
+            let held = others.filter(|(other, _)| is_held(&known, other));
+            if let Some((other, _)) = held.min_by_key(|(other, _)| **other) {
+                let why = format!("a repetition was shown a second lease beside {other}");
+                self.setting.broken(3, id, why);
+            }
+        }
+        known.issuing.remove(&id);
+        // A repetition says what is stored, and promises no more than was promised.
+        known.promise(id, at.plus(ttl));
+        if !self.journal.has_answered(request) {
+            self.setting.broken(8, id, "a secret was shown before the answer was recorded");
+        }
+    }
+
+    /// Somebody is about to make a request that may be repeated.
+    pub fn asked_with(&self, repeat: &Repeat, request: &str) {
+        let mut known = self.known.lock();
+        known.asked_at.insert(request.to_owned(), self.setting.now());
+        *known.repeated.entry(repeat.clone()).or_default() += 1;
+    }
+
+    /// A holder has asked for an end, and was not told that it was refused.
+    pub fn may_be_shorter(&self, id: LeaseId, ttl: Duration) {
+        let mut known = self.known.lock();
+        let until = self.setting.now().plus(ttl);
+        if let Some(promised) = known.promised.get_mut(&id) {
+            *promised = until.min(*promised);
+        }
+    }
+
+    /// A holder is told that the credential lives for so long.
+    pub fn prolonged(&self, id: LeaseId, ttl: Duration) {
+        let mut known = self.known.lock();
+        known.promised.remove(&id);
+        known.promise(id, self.setting.now().plus(ttl));
+    }
+
+    /// An issue was answered, and not with a secret.
+    pub fn not_issued(&self, request: &str) {
+        let mut known = self.known.lock();
+        let of_request = known.leases.values().find(|lease| lease.owner().request == request);
+        if let Some(id) = of_request.map(Lease::id) {
+            known.issuing.remove(&id);
+        }
+    }
+
+    /// The holder of a credential was refused.
+    pub fn turned_away(&self, server: &Server, id: LeaseId) {
+        let known = self.known.lock();
+        let now = self.setting.now();
+        let is_held = known.leases.get(&id).is_some_and(|lease| lease.is_held(now));
+        // Renewals that meet may leave the server with the shorter of two ends, which it rightly keeps.
+        let is_told = known.told.get(&id).is_some_and(|until| now < *until);
+        let is_promised = is_told && known.promised.get(&id).is_some_and(|until| now < *until);
+        if is_held && is_promised && !known.lost.contains(&id) {
+            let why = format!("server {} refused a credential whose lease is held", server.number);
+            self.setting.broken(2, id, why);
+        }
+    }
+
+    /// Everything has healed and time has passed: nothing may be left.
+    pub fn at_the_end(&self, disk: &Disk) {
+        let known = self.known.lock();
+        for lease in known.leases.values() {
+            let what = format!("a lease is left at the end: {:?}", lease.state());
+            self.setting.broken(2, lease.id(), what);
+        }
+        for prefix in ["due/", "of-token/", "of-role/", "repeat/", "token-due/", "child/"] {
+            if let Some((key, _)) = disk.under(prefix).first() {
+                let what = format!("an index key leads nowhere: {}", key.readable());
+                self.setting.broken(2, None, what);
+            }
+        }
+        for server in self.servers.lock().iter() {
+            for id in server.all() {
+                let what = format!("server {} still has a credential", server.number);
+                self.setting.broken(1, id, what);
+            }
+            if !server.is_untouched() {
+                let what = format!("server {} lost what was not ours", server.number);
+                self.setting.broken(9, None, what);
+            }
+        }
+        self.check_secrets(disk);
+    }
+
+    /// No secret is at rest (law 3).
+    fn check_secrets(&self, disk: &Disk) {
+        let Some(barrier) = self.barrier.get() else { return };
+        for (key, value) in disk.under("") {
+            let plain = barrier.open(&key, &value).map(|plain| plain.to_vec());
+            let plain = plain.unwrap_or(value.0);
+            if contains(&plain, CANARY) || contains(&key.0, CANARY) {
+                let what = format!("a secret is stored at {}", key.readable());
+                self.setting.broken(3, None, what);
+            }
+        }
+        if self.journal.has_text(CANARY) {
+            self.setting.broken(3, None, "a secret is in the audit");
+        }
+    }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// A point in time, as the story tells it.
+fn told(at: Timestamp) -> String {
+    super::setting::clock(Setting::machine_time(at))
+}

@@ -1,0 +1,234 @@
+//! Judges what is committed: every change of a lease and of a token.
+
+use super::known::Known;
+use super::{Judge, LATE_MAX, LIFE_MAX, told};
+use crate::worlds::disk::Disk;
+use leasehold_core::access::token::Token;
+use leasehold_core::ids::LeaseId;
+use leasehold_core::lease::{Cause, Lease, LeaseState};
+use leasehold_core::store::leases::of_token_lease;
+use leasehold_core::store::tokens::TokenKey;
+use leasehold_core::store::{Batch, Key};
+use serde::de::DeserializeOwned;
+
+impl Judge {
+    /// A batch was applied.
+    pub fn committed(&self, disk: &Disk, batch: &Batch) {
+        if self.barrier.get().is_none() {
+            return;
+        }
+        for (key, _) in &batch.puts {
+            if let Some(after) = self.opened::<Lease>(disk, key, b"lease/") {
+                self.lease_put(disk, after);
+            } else if let Some(after) = self.opened::<Token>(disk, key, b"token/") {
+                self.token_put(after);
+            }
+        }
+        for key in &batch.deletes {
+            if let Some(id) = key.0.strip_prefix(b"lease/").and_then(|id| id.try_into().ok()) {
+                self.lease_deleted(LeaseId::from_bytes(id));
+            } else if let Some(id) = key.0.strip_prefix(b"token/").and_then(|id| id.try_into().ok())
+            {
+                self.token_deleted(disk, TokenKey(id));
+            }
+        }
+    }
+
+    pub(super) fn opened<T: DeserializeOwned>(
+        &self,
+        disk: &Disk,
+        key: &Key,
+        prefix: &[u8],
+    ) -> Option<T> {
+        if !key.0.starts_with(prefix) {
+            return None;
+        }
+        let (value, _) = disk.at(key)?;
+        let plain = self.barrier.get()?.open(key, &value).ok()?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    fn lease_put(&self, disk: &Disk, after: Lease) {
+        let id = after.id();
+        let term = after.term();
+        if term.lapses_at() > term.ceiling() || term.ceiling() > after.issued_at().plus(LIFE_MAX) {
+            self.setting.broken(4, id, "a lease was stored with a life past its ceiling");
+        }
+        self.check_index(disk, &after);
+        let mut known = self.known.lock();
+        match known.leases.get(&id) {
+            None => {
+                self.setting.note(id, || {
+                    let (at, ceiling) = (after.term().lapses_at(), after.term().ceiling());
+                    format!("stored; lapses at {}, ceiling {}", told(at), told(ceiling))
+                });
+                // An adoption that lands late finds the credential gone, and is settled once more.
+                let may_come_back = known.forgotten.remove(&id) || after.place().role == "adopted";
+                if !known.ever.insert(id) && !may_come_back {
+                    self.setting.broken(2, id, "a lease that was settled came back");
+                }
+                if after.place().role != "adopted" {
+                    self.check_owner(&known, &after);
+                }
+                known.issuing.insert(id);
+                known.stored_at.insert(id, self.setting.now());
+            }
+            Some(before) => self.check_change(&known, before, &after),
+        }
+        known.leases.insert(id, after);
+    }
+
+    /// A token that has ended gets no new lease (law 4).
+    fn check_owner(&self, known: &Known, lease: &Lease) {
+        let owner = known.tokens.get(&lease.owner().token);
+        if owner.is_none_or(|token| token.ended.is_some()) {
+            self.setting.broken(4, lease.id(), "a lease was stored for a token that has ended");
+        }
+    }
+
+    /// Whatever ends a lease finds it by one of these (law 2).
+    fn check_index(&self, disk: &Disk, lease: &Lease) {
+        let id = lease.id();
+        let due = Key([b"due/".as_slice(), &lease.due_at().0.to_be_bytes(), id.bytes()].concat());
+        if disk.at(&due).is_none() {
+            self.setting.broken(2, id, "a lease was stored that no sweep will find");
+        }
+        if disk.at(&of_token_lease(&lease.owner().token, id)).is_none() {
+            self.setting.broken(4, id, "a lease was stored that its token does not lead to");
+        }
+    }
+
+    fn check_change(&self, known: &Known, before: &Lease, after: &Lease) {
+        let (id, setting) = (after.id(), &self.setting);
+        if before.term().ceiling() != after.term().ceiling()
+            || before.issued_at() != after.issued_at()
+        {
+            setting.broken(4, id, "the ceiling of a lease was moved");
+        }
+        match (before.state(), after.state()) {
+            (LeaseState::Held, LeaseState::Held) => {
+                setting.note(id, || format!("renewed until {}", told(after.term().lapses_at())));
+            }
+            (LeaseState::Held, LeaseState::Revoking(revoking)) => {
+                setting.note(id, || format!("to be revoked: {}", revoking.cause));
+                match revoking.cause {
+                    Cause::Lapsed => setting.counters.lapsed.one(),
+                    Cause::TokenEnded => setting.counters.ended_with_token.one(),
+                    Cause::Asked | Cause::IssueFailed | Cause::Missing | Cause::Superseded => {}
+                }
+                let late = self.setting.now().since(before.term().lapses_at());
+                if setting.fair && late > LATE_MAX {
+                    let late = late.as_secs();
+                    setting.broken(2, id, format!("a lease that lapsed was left for {late} s"));
+                }
+                if !self.is_justified(known, before, revoking.cause) {
+                    let why = format!("a lease was ended early: {}", revoking.cause);
+                    setting.broken(2, id, why);
+                }
+            }
+            (LeaseState::Revoking(_), LeaseState::Revoking(revoking)) => setting.note(id, || {
+                let error = revoking.error.as_deref().unwrap_or("-");
+                format!("attempt {}, next at {}: {error}", revoking.attempts, told(after.due_at()))
+            }),
+            (LeaseState::Revoking(_), LeaseState::Held) => {
+                setting.broken(2, id, "a lease that was being revoked came back");
+            }
+        }
+    }
+
+    /// Whether a lease that is held may be ended.
+    fn is_justified(&self, known: &Known, lease: &Lease, cause: Cause) -> bool {
+        let id = lease.id();
+        match cause {
+            Cause::Lapsed => self.setting.latest_now() >= lease.term().lapses_at(),
+            Cause::Asked => known.is_unwanted(lease),
+            Cause::TokenEnded => {
+                let owner = known.tokens.get(&lease.owner().token);
+                owner.is_none_or(|token| token.ended.is_some())
+            }
+            Cause::IssueFailed => !known.shown.contains_key(&id),
+            Cause::Superseded => known.shown.get(&id).is_none_or(|shown| {
+                shown.repeat.as_ref().is_none_or(|it| known.repeated.get(it) > Some(&1))
+            }),
+            Cause::Missing => {
+                known.lost.contains(&id) || known.issuing.contains(&id) || !self.is_anywhere(id)
+            }
+        }
+    }
+
+    fn is_anywhere(&self, id: LeaseId) -> bool {
+        self.servers.lock().iter().any(|server| server.has(id))
+    }
+
+    fn lease_deleted(&self, id: LeaseId) {
+        let mut known = self.known.lock();
+        let Some(before) = known.leases.remove(&id) else { return };
+        known.issuing.remove(&id);
+        self.setting.counters.settled.one();
+        self.setting.note(id, || "settled".into());
+        match before.state() {
+            LeaseState::Held => {
+                self.setting.broken(2, id, "a lease was removed while it was held");
+            }
+            LeaseState::Revoking(_) => {}
+        }
+        for server in self.servers.lock().iter() {
+            if server.has(id) {
+                self.setting.broken(1, id, "a lease was removed while its credential was there");
+                let late = self.setting.now().since(before.term().lapses_at());
+                self.setting.note(id, || format!("{} s after its term", late.as_secs()));
+            }
+            if server.has_session(id) {
+                self.setting.broken(5, id, "a lease was removed while its credential was in use");
+            }
+        }
+        if !self.journal.has_revocation(id) {
+            self.setting.broken(8, id, "a lease was removed before its revocation was recorded");
+        }
+        if let Some(server) = self.servers.lock().iter().find(|server| server.had(id)) {
+            let late = self.setting.now().since(before.term().lapses_at());
+            let late = u64::try_from(late.as_millis()).unwrap();
+            let most = known.late_most.entry(server.number).or_default();
+            *most = late.max(*most);
+        }
+    }
+
+    pub(super) fn token_put(&self, after: Token) {
+        let mut known = self.known.lock();
+        if let Some(term) = after.term
+            && term.lapses_at() > term.ceiling()
+        {
+            self.setting.broken(4, None, "a token was stored with a life past its ceiling");
+        }
+        let before = known.tokens.get(&after.key);
+        if before.is_some_and(|before| before.ended.is_some()) && after.ended.is_none() {
+            self.setting.broken(4, None, "a token that had ended came back");
+        }
+        let begins = before.is_none_or(|before| before.ended.is_none());
+        if after.ended.is_some() && begins {
+            self.setting.note(None, || format!("token {} ends", after.accessor));
+            if !known.may_end(before, self.setting.latest_now()) {
+                let why = format!("token {} was ended early: {before:?}", after.accessor);
+                self.setting.broken(2, None, why);
+            }
+        }
+        known.tokens.insert(after.key, after);
+    }
+
+    fn token_deleted(&self, disk: &Disk, key: TokenKey) {
+        let mut known = self.known.lock();
+        let Some(before) = known.tokens.remove(&key) else { return };
+        let under = |prefix: &[u8]| Key([prefix, &key.0].concat());
+        if disk.has_under(&under(b"of-token/")) {
+            self.setting.broken(4, None, "a token went before its leases");
+        }
+        if disk.has_under(&under(b"child/")) {
+            self.setting.broken(4, None, "a token went before the tokens it had made");
+        }
+        let child_lives = known.tokens.values().any(|token| token.parent == Some(key));
+        if child_lives {
+            self.setting.broken(4, None, "a token outlived the one that made it");
+        }
+        self.setting.note(None, || format!("token {} is gone", before.accessor));
+    }
+}

@@ -1,0 +1,94 @@
+//! What the judge knows, of leases, tokens, and what anybody was told.
+
+use super::Repeat;
+use leasehold_core::access::token::Token;
+use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
+use leasehold_core::lease::Lease;
+use leasehold_core::limits::REMEMBERED_FOR;
+use leasehold_core::store::tokens::TokenKey;
+use leasehold_core::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Everything.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Leases as they are stored now.
+    pub(super) leases: BTreeMap<LeaseId, Lease>,
+    pub(super) tokens: HashMap<TokenKey, Token>,
+    /// Every lease there ever was.
+    pub(super) ever: HashSet<LeaseId>,
+    /// When they were stored, by the true time.
+    pub(super) stored_at: HashMap<LeaseId, Timestamp>,
+    /// Secrets that callers were shown.
+    pub(super) shown: HashMap<LeaseId, Shown>,
+    /// When requests were made that may be repeated.
+    pub(super) asked_at: HashMap<String, Timestamp>,
+    /// How often each request was made that may be repeated.
+    pub(super) repeated: HashMap<Repeat, u32>,
+    /// Until when holders were told that their credentials live, by the true time.
+    pub(super) promised: HashMap<LeaseId, Timestamp>,
+    /// Until when their servers were told the same.
+    pub(super) told: HashMap<LeaseId, Timestamp>,
+    /// Somebody asked for their end.
+    pub(super) unwanted: BTreeSet<LeaseId>,
+    /// How many ask for the end of everything that these have.
+    pub(super) unwanted_mounts: HashMap<(MountId, Option<String>), u32>,
+    pub(super) unwanted_tokens: HashSet<TokenAccessor>,
+    /// The store has forgotten them: it was made of a backup that is older.
+    pub(super) forgotten: HashSet<LeaseId>,
+    /// Their target has lost them by itself.
+    pub(super) lost: HashSet<LeaseId>,
+    /// Between their commit and the target's answer.
+    pub(super) issuing: HashSet<LeaseId>,
+    /// The longest that a settled lease was overdue, for each server, in milliseconds.
+    pub(super) late_most: BTreeMap<u64, u64>,
+}
+
+/// A secret that was shown.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) request: String,
+    pub(super) repeat: Option<Repeat>,
+    pub(super) at: Timestamp,
+}
+
+impl Shown {
+    /// Within two minutes, to whoever asks the same; however long the answer takes.
+    pub(super) fn may_be_repeated(&self, repeat: Option<&Repeat>, asked_at: Timestamp) -> bool {
+        let in_time = asked_at.since(self.at) <= REMEMBERED_FOR;
+        self.repeat.is_some() && self.repeat.as_ref() == repeat && in_time
+    }
+}
+
+impl Known {
+    /// Notes until when a holder may rely on a credential: not longer than its server was told.
+    pub(super) fn promise(&mut self, id: LeaseId, until: Timestamp) {
+        let told = self.told.get(&id).copied().unwrap_or_default();
+        self.promised.entry(id).or_insert(until.min(told));
+    }
+
+    pub(super) fn is_unwanted(&self, lease: &Lease) -> bool {
+        self.unwanted.contains(&lease.id())
+            || self
+                .unwanted_mounts
+                .iter()
+                .any(|((mount, role), asking)| *asking > 0 && is_of(lease, *mount, role.as_deref()))
+    }
+
+    /// Whether somebody asked for a token's end, or its time is over, or its maker has ended.
+    pub(super) fn may_end(&self, token: Option<&Token>, now: Timestamp) -> bool {
+        let Some(token) = token else { return true };
+        let maker_ended = token.parent.is_some_and(|parent| {
+            self.tokens.get(&parent).is_none_or(|maker| maker.ended.is_some())
+        });
+        self.unwanted_tokens.contains(&token.accessor)
+            || maker_ended
+            || token.num_uses > 0
+            || token.term.is_some_and(|term| now >= term.lapses_at())
+    }
+}
+
+/// Whether a lease is of a mount, and of one role of it if one is named.
+pub(super) fn is_of(lease: &Lease, mount: MountId, role: Option<&str>) -> bool {
+    lease.place().mount == mount && role.is_none_or(|role| role == lease.place().role)
+}

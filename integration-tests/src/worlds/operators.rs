@@ -1,0 +1,294 @@
+//! Those who change what leases live under while they live, and the accidents that befall machines and servers.
+
+use super::callers::{Crowd, ROOT, request};
+use super::engine;
+use super::flaws;
+use super::node::Node;
+use super::server::{Mood, Server};
+use super::setting::Setting;
+use leasehold_core::broker::{Broker, MountTune, MountWrite, RoleWrite, TargetWrite};
+use leasehold_core::tasks::Pending;
+use serde_json::Map;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Changes things, one after the other.
+#[derive(Debug)]
+pub struct Operators {
+    /// Those whom it befalls.
+    pub crowd: Arc<Crowd>,
+    /// All servers there are, those that no target points at included.
+    pub servers: Vec<Arc<Server>>,
+    /// Whether wall clocks are stepped. Nodes that share a store share the time, and a backup is restored to the time
+    /// it was taken in.
+    pub steps_clocks: bool,
+    /// The longest that a term may be in this world.
+    pub term_max: Duration,
+}
+
+impl Operators {
+    fn setting(&self) -> &Setting {
+        &self.crowd.site.setting
+    }
+
+    fn pause(&self, longest: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let setting = Arc::clone(&self.crowd.site.setting);
+        async move {
+            let pause = setting.dice.span(Duration::ZERO, longest);
+            setting.executor.sleep(pause).await;
+        }
+    }
+
+    /// Changes what there is, until `end`.
+    pub async fn change(self: Arc<Self>, end: u64, pause: Duration) {
+        while self.setting().executor.now() < end {
+            self.pause(pause).await;
+            self.setting().counters.operator_changes.one();
+            match self.setting().dice.below(12) {
+                0..4 => self.write_role().await,
+                4..6 => self.delete_role().await,
+                6 => self.tune_mount().await,
+                7..9 => self.point_elsewhere().await,
+                9 => self.delete_target().await,
+                10 => self.write_target("app", None).await,
+                _ => self.disable_mount().await,
+            }
+        }
+        self.set_up().await;
+    }
+
+    /// Everything is there that callers ask for; tried until it is.
+    pub async fn set_up(&self) {
+        let wanted = MountWrite {
+            path: "database".into(),
+            kind: "database".into(),
+            ..MountWrite::default()
+        };
+        let mount = request(self.setting(), ROOT);
+        let enable = |broker: Arc<Broker>| -> Pending<'static, ()> {
+            Box::pin(async move { drop(broker.enable_mount(&mount, wanted).await) })
+        };
+        self.ask(enable).await;
+        for name in self.target_names() {
+            self.write_target(name, None).await;
+            self.write_roles(name).await;
+        }
+    }
+
+    fn target_names(&self) -> &'static [&'static str] {
+        if self.servers.len() > 3 { &["app", "other"] } else { &["app"] }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(Arc<Broker>) -> Pending<'static, T>,
+    ) -> Option<T> {
+        let node: &Arc<Node> = self.crowd.nodes.first()?;
+        node.ask(verb).await.ok()
+    }
+
+    async fn write_roles(&self, target: &'static str) {
+        for role in &self.crowd.roles {
+            let is_other = role.starts_with("other");
+            if is_other == (target == "other") {
+                self.write_role_of(role, target).await;
+            }
+        }
+    }
+
+    async fn write_role(&self) {
+        let role = *self.setting().dice.one_of(&self.crowd.roles);
+        let is_other = role.starts_with("other") && self.servers.len() > 3;
+        self.write_role_of(role, if is_other { "other" } else { "app" }).await;
+    }
+
+    async fn write_role_of(&self, role: &str, target: &str) {
+        let dice = &self.setting().dice;
+        let max = dice.span(Duration::from_secs(30), self.term_max);
+        let ttl = dice.span(Duration::from_secs(5), max);
+        let mut fields = Map::new();
+        if dice.happens(200) {
+            fields.insert("one_lane".into(), true.into());
+        }
+        if dice.happens(300) {
+            fields.insert("derives_for_long".into(), true.into());
+        }
+        let write = RoleWrite {
+            mount: "database/".into(),
+            name: role.to_owned(),
+            target: Some(target.to_owned()),
+            default_ttl: Some(ttl),
+            max_ttl: Some(max),
+            fields,
+        };
+        let request = request(self.setting(), ROOT);
+        self.ask(|broker| Box::pin(async move { drop(broker.write_role(&request, write).await) }))
+            .await;
+    }
+
+    async fn delete_role(&self) {
+        let role = *self.setting().dice.one_of(&self.crowd.roles);
+        self.setting().note(None, || format!("role {role} is deleted"));
+        let asked = request(self.setting(), ROOT);
+        self.ask(|broker| {
+            Box::pin(
+                async move { drop(broker.delete_role(&asked, "database/", role, false).await) },
+            )
+        })
+        .await;
+        self.pause(Duration::from_secs(30)).await;
+        self.write_role().await;
+    }
+
+    /// A mount that leases live under gets other bounds.
+    async fn tune_mount(&self) {
+        let max = self.setting().dice.span(Duration::from_mins(1), self.term_max);
+        let tune = MountTune {
+            default_lease_ttl: Some(max),
+            max_lease_ttl: Some(max),
+            ..MountTune::default()
+        };
+        let request = request(self.setting(), ROOT);
+        self.ask(|broker| {
+            Box::pin(async move { drop(broker.tune_mount(&request, "database/", tune).await) })
+        })
+        .await;
+    }
+
+    /// A target with live leases gets the address of another server.
+    async fn point_elsewhere(&self) {
+        let server = self.setting().dice.one_of(&self.servers).number;
+        self.write_target("app", Some(server)).await;
+    }
+
+    async fn write_target(&self, name: &'static str, server: Option<u64>) {
+        let number = server.unwrap_or(if name == "other" { 3 } else { 0 });
+        self.setting().note(None, || format!("target {name} is written: server {number}"));
+        flaws::moved(self.setting(), 0, number);
+        let write = TargetWrite {
+            mount: "database/".into(),
+            name: name.into(),
+            plugin_name: Some("simulated".into()),
+            allowed_roles: Some(vec!["*".into()]),
+            verify_connection: Some(self.setting().dice.happens(300)),
+            moved: Some(false),
+            fields: engine::fields(number),
+            ..TargetWrite::default()
+        };
+        let request = request(self.setting(), ROOT);
+        self.ask(|broker| {
+            Box::pin(async move { drop(broker.write_target(&request, write).await) })
+        })
+        .await;
+    }
+
+    async fn delete_target(&self) {
+        let revokes = self.setting().dice.happens(500);
+        let mount = self.mount_id();
+        if let (true, Some(mount)) = (revokes, mount) {
+            self.crowd.site.judge.unwant_all(mount, None);
+        }
+        self.setting().note(None, || format!("target app is deleted, revokes: {revokes}"));
+        let asked = request(self.setting(), ROOT);
+        self.ask(|broker| {
+            Box::pin(async move {
+                drop(broker.delete_target(&asked, "database/", "app", revokes).await);
+            })
+        })
+        .await;
+        self.pause(Duration::from_mins(1)).await;
+        self.write_target("app", None).await;
+        self.write_roles("app").await;
+    }
+
+    async fn disable_mount(&self) {
+        if let Some(mount) = self.mount_id() {
+            // What is left of it is ended whenever housekeeping finds it.
+            self.crowd.site.judge.unwant_all(mount, None);
+        }
+        self.setting().note(None, || "the mount is disabled".into());
+        let asked = request(self.setting(), ROOT);
+        self.ask(|broker| {
+            Box::pin(async move { drop(broker.disable_mount(&asked, "database/").await) })
+        })
+        .await;
+        self.pause(Duration::from_mins(1)).await;
+        self.set_up().await;
+    }
+
+    fn mount_id(&self) -> Option<leasehold_core::ids::MountId> {
+        let broker = self.crowd.nodes.iter().find_map(|node| node.broker())?;
+        Some(broker.catalog().at("database/")?.mount.record.id)
+    }
+
+    /// Processes die and stand still, until `end`.
+    pub async fn break_machines(self: Arc<Self>, end: u64, pause: Duration) {
+        while self.setting().executor.now() < end {
+            self.pause(pause).await;
+            let node = Arc::clone(self.setting().dice.one_of(&self.crowd.nodes));
+            if self.steps_clocks && self.setting().dice.happens(250) {
+                self.step_clock(&node).await;
+                continue;
+            }
+            if self.setting().dice.happens(250) {
+                let longest = Duration::from_mins(15);
+                node.stand_still(self.setting().dice.span(Duration::from_secs(1), longest));
+                continue;
+            }
+            node.die();
+            let downtime = self.setting().dice.span(Duration::ZERO, Duration::from_mins(5));
+            self.setting().executor.sleep(downtime).await;
+            node.start();
+        }
+    }
+
+    /// A wall clock is stepped by up to an hour, as NTP does, and set right again some time later. Somebody may look
+    /// at it and accept it once it is.
+    async fn step_clock(&self, node: &Arc<Node>) {
+        let dice = &self.setting().dice;
+        self.setting().counters.clock_steps.one();
+        let step = i64::try_from(dice.below(3_600_000)).unwrap();
+        let off_ms = if dice.happens(500) { step } else { -step };
+        self.setting().note(None, || format!("the wall clock is stepped by {} s", off_ms / 1000));
+        node.wall.set_off(off_ms);
+        if dice.happens(300) {
+            node.die();
+            node.start();
+        }
+        self.pause(Duration::from_mins(20)).await;
+        node.wall.set_off(0);
+        self.setting().note(None, || "the wall clock is right again".into());
+        if dice.happens(500) {
+            self.pause(Duration::from_mins(2)).await;
+            self.accept_clock().await;
+        }
+    }
+
+    async fn accept_clock(&self) {
+        let request = request(self.setting(), ROOT);
+        self.ask(|broker| Box::pin(async move { drop(broker.accept_clock(&request).await) })).await;
+    }
+
+    /// Servers go down, hang, restart, and lose what they had, until `end`.
+    pub async fn break_servers(self: Arc<Self>, end: u64, pause: Duration) {
+        while self.setting().executor.now() < end {
+            self.pause(pause).await;
+            let dice = &self.setting().dice;
+            let server = Arc::clone(dice.one_of(&self.servers));
+            match dice.below(8) {
+                0..3 => server.set_mood(Mood::Down),
+                3..5 => server.set_mood(Mood::Hanging),
+                5 => server.restart(),
+                _ => {
+                    let all = server.all();
+                    if !all.is_empty() {
+                        server.lose(*dice.one_of(&all));
+                    }
+                }
+            }
+            let span = dice.span(Duration::from_secs(1), Duration::from_mins(10));
+            self.setting().executor.sleep(span).await;
+            server.set_mood(Mood::Well);
+        }
+    }
+}

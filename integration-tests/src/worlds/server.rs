@@ -1,0 +1,279 @@
+//! A server that holds credentials: it has a catalog, sessions, and moods, and it keeps no promise but one. What
+//! was to be created by a certain time is not begun after it.
+
+use super::judge::Judge;
+use super::setting::Setting;
+use leasehold_core::ids::{InstallationId, LeaseId};
+use leasehold_core::time::Timestamp;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+/// What kind of server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nature {
+    /// It ends credentials by itself when their time is over, as PostgreSQL does for logins.
+    pub knows_ends: bool,
+    /// Whoever asks sees a creation that is not yet committed, however long that takes. Otherwise it cannot be
+    /// seen, and lands before it settles.
+    pub shows_pending: bool,
+    /// It forgets everything when it restarts, as Redis does.
+    pub forgets: bool,
+}
+
+/// What it does with what it is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mood {
+    /// What it should.
+    #[default]
+    Well,
+    /// Cannot be reached.
+    Down,
+    /// Takes questions and never answers.
+    Hanging,
+}
+
+/// One server, at one address.
+#[derive(Debug)]
+pub struct Server {
+    /// Its address.
+    pub number: u64,
+    /// What kind of server it is.
+    pub nature: Nature,
+    /// The world it is in.
+    pub setting: Arc<Setting>,
+    judge: Arc<Judge>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mood: Mood,
+    accounts: BTreeMap<LeaseId, Account>,
+    /// Creations that have begun and are not committed.
+    pending: BTreeMap<LeaseId, u32>,
+    /// Leases that had an account here at some time.
+    ever: HashSet<LeaseId>,
+    foreign: BTreeSet<&'static str>,
+}
+
+/// An account that Leasehold created.
+#[derive(Clone, Debug)]
+struct Account {
+    installation: InstallationId,
+    password: String,
+    ends_at: Timestamp,
+    is_locked: bool,
+    sessions: u32,
+}
+
+/// Accounts that were there before, one of which looks like ours.
+const FOREIGN: [&str; 3] = ["postgres", "v-app-lookalike", "billing"];
+
+impl Server {
+    /// A server that holds only what is not ours.
+    pub fn new(number: u64, nature: Nature, setting: Arc<Setting>, judge: Arc<Judge>) -> Self {
+        let state = State { foreign: FOREIGN.into(), ..State::default() };
+        Self { number, nature, setting, judge, state: Mutex::new(state) }
+    }
+
+    /// Changes what it does.
+    pub fn set_mood(&self, mood: Mood) {
+        self.state.lock().mood = mood;
+        self.setting.note(None, || format!("server {} is {mood:?}", self.number));
+    }
+
+    /// What it does now.
+    pub fn mood(&self) -> Mood {
+        self.state.lock().mood
+    }
+
+    /// Whether it has a credential.
+    pub fn has(&self, id: LeaseId) -> bool {
+        self.state.lock().accounts.contains_key(&id)
+    }
+
+    /// Whether it ever had one.
+    pub fn had(&self, id: LeaseId) -> bool {
+        self.state.lock().ever.contains(&id)
+    }
+
+    /// Whether somebody is using one.
+    pub fn has_session(&self, id: LeaseId) -> bool {
+        self.state.lock().accounts.get(&id).is_some_and(|account| account.sessions > 0)
+    }
+
+    /// All credentials of ours that it has.
+    pub fn all(&self) -> Vec<LeaseId> {
+        self.state.lock().accounts.keys().copied().collect()
+    }
+
+    /// What an installation finds of its own, with their ends.
+    pub fn marked(&self, installation: InstallationId) -> Vec<(LeaseId, Option<Timestamp>)> {
+        let state = self.state.lock();
+        let ours = state.accounts.iter().filter(|(_, it)| it.installation == installation);
+        let end = |ends_at: Timestamp| self.nature.knows_ends.then_some(ends_at);
+        ours.map(|(id, account)| (*id, end(account.ends_at))).collect()
+    }
+
+    /// Whether everything is there that is not ours.
+    pub fn is_untouched(&self) -> bool {
+        self.state.lock().foreign.len() == FOREIGN.len()
+    }
+
+    /// Drops what is not ours.
+    pub fn drop_foreign(&self) {
+        self.state.lock().foreign.pop_last();
+    }
+
+    /// A creation has begun.
+    pub fn begin(&self, id: LeaseId) {
+        *self.state.lock().pending.entry(id).or_default() += 1;
+    }
+
+    /// A creation that had begun is over, whatever came of it.
+    pub fn end(&self, id: LeaseId) {
+        let mut state = self.state.lock();
+        let left = state.pending.get_mut(&id).map_or(0, |count| {
+            *count -= 1;
+            *count
+        });
+        if left == 0 {
+            state.pending.remove(&id);
+        }
+    }
+
+    /// Whether a creation can be seen that is not over.
+    pub fn is_pending(&self, id: LeaseId) -> bool {
+        self.nature.shows_pending && self.state.lock().pending.contains_key(&id)
+    }
+
+    /// Creates a credential. It takes over nothing that exists.
+    pub fn create(
+        &self,
+        id: LeaseId,
+        installation: InstallationId,
+        password: &str,
+        ends_at: Timestamp,
+    ) -> bool {
+        {
+            let mut state = self.state.lock();
+            if state.accounts.contains_key(&id) {
+                return false;
+            }
+            let password = password.to_owned();
+            let account =
+                Account { installation, password, ends_at, is_locked: false, sessions: 0 };
+            state.accounts.insert(id, account);
+            state.ever.insert(id);
+        }
+        self.judge.appeared(self, id, ends_at);
+        true
+    }
+
+    /// Sets the end of a credential; false if there is none.
+    pub fn extend(&self, id: LeaseId, ends_at: Timestamp) -> bool {
+        let was_there = {
+            let mut state = self.state.lock();
+            let account = state.accounts.get_mut(&id).filter(|account| !account.is_locked);
+            account.map(|account| account.ends_at = ends_at).is_some()
+        };
+        if was_there {
+            self.judge.extended(self, id, ends_at);
+        }
+        was_there
+    }
+
+    /// Lets nobody in any more; sessions go on. False if there is no such credential.
+    pub fn lock(&self, id: LeaseId) -> bool {
+        let was_open = {
+            let mut state = self.state.lock();
+            let Some(account) = state.accounts.get_mut(&id) else { return false };
+            !std::mem::replace(&mut account.is_locked, true)
+        };
+        if was_open {
+            self.judge.disabled(self, id, "locked");
+        }
+        true
+    }
+
+    /// Ends the sessions of a credential.
+    pub fn end_sessions(&self, id: LeaseId) {
+        if let Some(account) = self.state.lock().accounts.get_mut(&id) {
+            self.setting.counters.sessions_ended.plus(account.sessions.into());
+            account.sessions = 0;
+        }
+    }
+
+    /// Drops a credential; its sessions are not asked. They go on, as PostgreSQL's do.
+    pub fn drop_account(&self, id: LeaseId) {
+        let dropped = self.state.lock().accounts.remove(&id);
+        if let Some(account) = dropped {
+            self.judge.disabled(self, id, "dropped");
+            if account.sessions > 0 {
+                self.setting.broken(5, id, "a credential was dropped while it was in use");
+            }
+        }
+    }
+
+    /// Loses a credential by itself.
+    pub fn lose(&self, id: LeaseId) {
+        if self.state.lock().accounts.remove(&id).is_some() {
+            self.judge.lost(id);
+            self.setting.counters.lost_at_target.one();
+            self.setting.note(id, || format!("lost by server {}", self.number));
+        }
+    }
+
+    /// Restarts; forgets everything, if that is in its nature.
+    pub fn restart(&self) {
+        let mut state = self.state.lock();
+        for account in state.accounts.values_mut() {
+            account.sessions = 0;
+        }
+        self.setting.note(None, || format!("server {} restarts", self.number));
+        if self.nature.forgets {
+            for id in std::mem::take(&mut state.accounts).into_keys() {
+                self.judge.lost(id);
+                self.setting.counters.lost_at_target.one();
+            }
+        }
+        drop(state);
+        self.setting.counters.targets_restarted.one();
+    }
+
+    /// Somebody logs in. `None`: nobody answers.
+    pub fn log_in(&self, id: LeaseId, password: &str) -> Option<bool> {
+        let mut state = self.state.lock();
+        if state.mood != Mood::Well {
+            return None;
+        }
+        let now = self.setting.now();
+        let may_enter = |account: &&mut Account| {
+            let is_over = self.nature.knows_ends && now >= account.ends_at;
+            !account.is_locked && !is_over && account.password == password
+        };
+        let account = state.accounts.get_mut(&id);
+        let is_in = account.filter(may_enter).map(|account| account.sessions += 1).is_some();
+        drop(state);
+        if is_in {
+            self.setting.counters.logins.one();
+        } else {
+            self.setting.counters.logins_refused.one();
+            self.judge.turned_away(self, id);
+        }
+        Some(is_in)
+    }
+
+    /// Whether a session that was open still is.
+    pub fn is_in_use(&self, id: LeaseId) -> bool {
+        self.has_session(id)
+    }
+
+    /// A session ends by itself.
+    pub fn log_out(&self, id: LeaseId) {
+        if let Some(account) = self.state.lock().accounts.get_mut(&id) {
+            account.sessions = account.sessions.saturating_sub(1);
+        }
+    }
+}

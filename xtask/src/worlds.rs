@@ -1,0 +1,31 @@
+//! `cargo xtask worlds`: seeded worlds by the thousand, until somebody believes in the laws or has broken one.
+
+use crate::commands::{cargo, run as show_and_run};
+use crate::failure::Failure;
+use clap::Args;
+
+/// What of worlds is run.
+#[derive(Debug, Args)]
+pub(crate) struct Worlds {
+    /// How many worlds.
+    #[arg(long, default_value_t = 10_000)]
+    count: u64,
+    /// The seed of the first; the others follow it. With `--count 1` the story of the world is told.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A known flaw that the worlds are to have: it should be caught. A wrong name lists all there are.
+    #[arg(long)]
+    flaw: Option<String>,
+}
+
+/// Builds for release and runs them on all cores.
+pub(crate) fn run(wanted: &Worlds) -> Result<(), Failure> {
+    let (count, seed) = (wanted.count.to_string(), wanted.seed.to_string());
+    let mut arguments = vec!["run", "--release", "--locked", "--quiet"];
+    arguments.extend(["--package", "leasehold-integration-tests", "--example", "worlds", "--"]);
+    arguments.extend(["--count", &count, "--seed", &seed]);
+    if let Some(flaw) = &wanted.flaw {
+        arguments.extend(["--flaw", flaw]);
+    }
+    show_and_run(cargo(&arguments))
+}
