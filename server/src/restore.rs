@@ -13,7 +13,7 @@ use leasehold_core::ids::InstallationId;
 use leasehold_core::restore::{FromBackup, Prepared, goes_into_a_copy};
 use leasehold_core::seal::{self, RootKey, SealError};
 use leasehold_core::secret::SecretText;
-use leasehold_core::store::{Batch, Store, StoreError};
+use leasehold_core::store::{Batch, Key, Store, StoreError};
 use leasehold_core::time::{Clock, Timestamp};
 use std::fs::File;
 use std::io::{self, Read};
@@ -83,6 +83,24 @@ pub enum RestoreError {
         /// Whose backup it is.
         of_backup: InstallationId,
     },
+    /// Nobody knows what the store that is there has lent.
+    #[error(
+        "the store that is there cannot be opened with this root key, so it may be another installation's, with \
+         credentials that only it knows: move it away first"
+    )]
+    Unopened,
+    /// A copy would take the place of what it is a copy of.
+    #[error(
+        "the store that is there is that of the original itself: a copy needs a folder of its own, and a configuration that \
+         names it"
+    )]
+    Original,
+    /// The copy that is there has lent something.
+    #[error(
+        "credentials of the copy that is there are still lent, and nobody else knows them: revoke them first with \
+         `leasehold lease revoke -prefix MOUNT`, or move the store away"
+    )]
+    StillLent,
     /// The backup cannot be read.
     #[error("the backup `{path}` cannot be read: {reason}")]
     Unreadable {
@@ -165,11 +183,11 @@ impl Work<'_> {
             taken_at: header.taken_at,
             wall: self.wall,
         };
+        self.refuse_to_replace(&header).await?;
         let (prepared, installation, root) = if self.options.as_copy {
             let copy = from.prepare_copy(&self.root).await?;
             (copy.prepared, copy.installation, Some(copy.root))
         } else {
-            self.refuse_another_installation(&header).await?;
             let prepared = from.prepare(&self.root, &self.config.limits).await?;
             (prepared, header.installation, None)
         };
@@ -208,19 +226,38 @@ impl Work<'_> {
         }
     }
 
-    /// Two stores of one installation would take each other's credentials for their own, and so must none come to be
-    /// by restoring over a copy. A store that cannot be opened any more says nothing: that is what backups are for.
-    async fn refuse_another_installation(&self, header: &Header) -> Result<(), RestoreError> {
+    /// What is in the way must not be the only one that knows a credential. Two stores of one installation would also
+    /// take each other's credentials for their own, and so must none come to be by restoring over a copy. A store that
+    /// is too damaged to be opened says nothing: that is what backups are for.
+    async fn refuse_to_replace(&self, header: &Header) -> Result<(), RestoreError> {
         if self.restoring.present()?.is_none() {
             return Ok(());
         }
-        let Ok(present) = self.restoring.open_present() else { return Ok(()) };
-        match seal::unseal(&present, &self.root).await {
-            Ok(unsealed) if unsealed.installation != header.installation => {
-                let (present, of_backup) = (unsealed.installation, header.installation);
-                Err(RestoreError::OtherInstallation { present, of_backup })
+        let as_copy = self.options.as_copy;
+        let Ok(present) = self.restoring.open_present() else {
+            return if as_copy { Err(RestoreError::Unopened) } else { Ok(()) };
+        };
+        let unsealed = match seal::unseal(&present, &self.root).await {
+            Ok(unsealed) => unsealed,
+            Err(SealError::WrongKey) => return Err(RestoreError::Unopened),
+            Err(
+                SealError::AlreadyInitialized | SealError::NotInitialized | SealError::Store(_),
+            ) => {
+                return Ok(());
             }
-            Ok(_) | Err(_) => Ok(()),
+        };
+        let (present_is, of_backup) = (unsealed.installation, header.installation);
+        match (as_copy, present_is == of_backup) {
+            (false, true) => Ok(()),
+            (false, false) => {
+                Err(RestoreError::OtherInstallation { present: present_is, of_backup })
+            }
+            (true, true) => Err(RestoreError::Original),
+            (true, false) => {
+                let leases = Key(b"lease/".to_vec());
+                let lent = present.range(&leases, &leases.after_prefix(), 1).await?;
+                if lent.is_empty() { Ok(()) } else { Err(RestoreError::StillLent) }
+            }
         }
     }
 }

@@ -85,6 +85,24 @@ async fn a_restore_that_died_is_begun_anew_and_a_lost_store_comes_back() {
     let _ = place.again(&token).get("sys/mounts").await.expect(200);
 }
 
+#[tokio::test]
+async fn a_store_that_alone_may_know_a_credential_is_not_replaced() {
+    let (place, other) = (Place::new(), Place::new());
+    let server = place.found().await;
+    let path = place.path("backup");
+    let _ = succeeds(&mut server.command(&["operator", "backup", path.to_str().unwrap()]));
+    assert!(server.end().success());
+    let told = fails(&mut restore(&place, &["-as-copy", "-force"], &path));
+    assert!(told.contains("that of the original itself"), "{told}");
+
+    assert!(other.found().await.end().success());
+    let _ = fs::copy(place.path("root.key"), other.path("root.key")).unwrap();
+    for how in [&["-force"][..], &["-as-copy", "-force"]] {
+        let told = fails(&mut restore(&other, how, &path));
+        assert!(told.contains("cannot be opened with this root key"), "{how:?}: {told}");
+    }
+}
+
 #[test]
 fn a_restore_says_what_its_configuration_lacks() {
     let place = Place::new();

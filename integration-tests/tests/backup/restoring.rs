@@ -172,7 +172,18 @@ async fn a_copy_harms_nothing_of_the_original_before_and_after_it_takes_a_target
         refused.contains("belongs to installation") && refused.contains("-as-copy"),
         "{refused}"
     );
-    let _ = staging.again(root).get("sys/mounts").await.expect(200);
+    // Neither is another copy put over one that has lent something, for nobody else would ever revoke it.
+    let copy = staging.again(root);
+    let own = copy.get("database/creds/long").await.expect(200);
+    assert!(copy.end().success());
+    let refused = fails(&mut restore(&staging, &["-as-copy", "-force"], backup));
+    assert!(refused.contains("are still lent"), "{refused}");
+    let copy = staging.again(root);
+    let _ = copy.post("sys/leases/revoke-prefix/database", json!({})).await.expect(204);
+    assert!(!logs_in(&postgres, &own).await);
+    assert!(copy.end().success());
+    let told = succeeds(&mut restore(&staging, &["-as-copy", "-force"], backup));
+    assert!(told.contains("Initial Root Token: "), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
