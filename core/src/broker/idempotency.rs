@@ -205,6 +205,10 @@ impl Turn<'_> {
 
     /// Whoever waits fails alike; whoever comes later begins anew.
     fn failed(mut self, error: &IssueError) {
+        // What was wrong with this caller's token or record is no answer to the others: they look again.
+        if matches!(error, IssueError::LastUse | IssueError::Admit(_)) {
+            return;
+        }
         for tell in self.end() {
             let _ = tell.send(error.clone());
         }
