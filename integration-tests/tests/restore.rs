@@ -440,3 +440,21 @@ async fn a_backup_that_nobody_may_take_or_record_is_not_taken() {
     drop(running);
     assert!(broker.back_up(&request(ROOT)).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn until_the_comparison_nobody_is_told_that_all_under_a_prefix_is_gone() {
+    let (world, target) = world().await;
+    let backup = world.back_up().await;
+    lend(&world).await;
+    let world = world.restored(&backup).await;
+    let all = async || {
+        let root = request(ROOT);
+        world.broker().revoke_prefix(&root, "database/", Until::Settled, false).await
+    };
+    let early = all().await;
+    assert!(matches!(early, Err(RevokeError::NotCompared)), "{early:?}");
+    assert_eq!(target.credentials().len(), 1);
+    world.pass(MINUTE + SECOND).await;
+    all().await.unwrap();
+    assert_eq!((target.credentials().len(), world.leases()), (0, 0));
+}

@@ -226,8 +226,18 @@ impl Broker {
         self.served(request, Need::Policy, async |_| {
             let catalog = self.catalog();
             let comparisons = self.comparisons.0.lock();
+            // A generation of a copied target that was replaced can never be taken over, and says nothing.
+            let counts = |target: &Target, hold: &Hold| {
+                let entry = catalog.mount(target.mount);
+                let now = entry.and_then(|entry| entry.targets.get(&target.name));
+                let is_current = now.is_some_and(|now| {
+                    (now.record.id, now.record.generation) == (target.id, target.generation)
+                });
+                hold.cause == HoldCause::Restored || is_current
+            };
             let mut held: Vec<_> = catalog
                 .holds()
+                .filter(|(target, hold)| counts(&target.record, &hold.record))
                 .map(|(target, hold)| {
                     let target = &target.record;
                     let comparison = comparisons.get(&(target.id, target.generation));

@@ -50,10 +50,10 @@ pub enum RevokeError {
     /// The lease could not be read or kept.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// After a restore nobody can say yet that there is no such lease.
+    /// After a restore nobody can say yet that nothing else is there. What is known is revoked.
     #[error(
-        "the store was restored and some targets have not been compared with it yet, so nobody knows whether this lease \
-         exists; try again, and see `leasehold operator restore-status`"
+        "the store was restored and some targets have not been compared with it yet, so they may have credentials that it \
+         does not know; what it knows is revoked. try again, and see `leasehold operator restore-status`"
     )]
     NotCompared,
     /// The target did not revoke.
@@ -125,12 +125,17 @@ impl Broker {
         forced: bool,
     ) -> Result<StillTried, RevokeError> {
         self.served(request, Need::Policy, async |_| {
+            // Looked at first: the comparison may put leases back in between.
+            let may_have_forgotten = self.may_have_forgotten();
             let outcome = match Prefix::parse(&self.catalog(), prefix) {
                 Prefix::Lease(id) => self.revoke_found(id, until).await,
-                Prefix::Places(places) if places.is_empty() => {
+                Prefix::Places(places) if self.names_nothing(&places).await? => {
                     return Err(RevokeError::NoSuchPrefix(prefix.to_owned()));
                 }
-                Prefix::Places(places) => self.revoke_all(&places, until).await,
+                Prefix::Places(places) => match self.revoke_all(&places, until).await {
+                    Ok(()) if may_have_forgotten => Err(RevokeError::NotCompared),
+                    outcome => outcome,
+                },
             };
             match outcome {
                 Err(RevokeError::Target { .. }) if forced => Ok(StillTried(1)),
@@ -139,6 +144,24 @@ impl Broker {
             }
         })
         .await
+    }
+
+    /// Whether there is neither a mount nor a role of these, nor a lease that one has left.
+    async fn names_nothing(
+        &self,
+        places: &[(MountId, Option<String>)],
+    ) -> Result<bool, StoreError> {
+        for (mount, role) in places {
+            let Some(role) = role else { return Ok(false) };
+            let catalog = self.catalog();
+            let is_known =
+                catalog.mount(*mount).is_some_and(|entry| entry.roles.contains_key(role));
+            let left = self.records.leases_of_role(*mount, Some(role), None, 1);
+            if is_known || !left.await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Revokes all leases of mounts or roles that there are now, as many at a time as one target takes well.
