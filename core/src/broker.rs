@@ -205,6 +205,11 @@ impl Broker {
         self.clock.now()
     }
 
+    /// When this process began, by the clock as it is now.
+    fn began_at(&self) -> Timestamp {
+        Timestamp(self.began_at.load(Ordering::Acquire))
+    }
+
     /// Returns what operators have set up, as it is now.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.read())

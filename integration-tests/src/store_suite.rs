@@ -379,11 +379,13 @@ async fn snapshots_under_load_are_consistent(store: Arc<dyn Store>) {
         .map(|writer| {
             let store = Arc::clone(&store);
             tokio::spawn(async move {
-                for round in 0..60 {
+                for round in 0..200 {
                     let (one, other) =
                         (format!("a/{writer}/{round}"), format!("z/{writer}/{round}"));
                     let both = put(&one, "x").put(key(&other), value("x"));
                     store.commit(both).await.unwrap();
+                    // However fast the store is, whoever takes snapshots has a turn.
+                    tokio::task::yield_now().await;
                     if round % 3 == 0 {
                         store
                             .commit(Batch::default().delete(key(&one)).delete(key(&other)))
@@ -412,8 +414,5 @@ async fn snapshots_under_load_are_consistent(store: Arc<dyn Store>) {
         }
         tokio::task::yield_now().await;
     }
-    assert!(
-        looked > 1 && partly > 0,
-        "no snapshot was taken while others wrote: {looked} {partly}"
-    );
+    assert!(looked > 1 && partly > 0, "no snapshot was taken while others wrote");
 }

@@ -80,5 +80,7 @@ caught! {
     a_repetition_that_is_forgotten_after_a_restart_is_caught:
         RepeatsForgotten breaks [3], within 500;
     a_repetition_that_serves_anybody_is_caught:
-        RepeatsServeAnybody breaks [3, 8], within 100;
+        RepeatsServeAnybody breaks [3], within 100;
+    a_renewal_that_is_acknowledged_and_not_stored_is_caught:
+        RenewalNotStored breaks [2], within 200;
 }

@@ -10,7 +10,7 @@ const WORLDS: u64 = 6000;
 const THREADS: u64 = 4;
 
 /// What a thousand worlds have seen at least; a number that starves means that something is not tested any more.
-const SEEN_IN_A_THOUSAND: [(&str, u64); 24] = [
+const SEEN_IN_A_THOUSAND: [(&str, u64); 32] = [
     ("issued", 15_000),
     ("repeated", 1_500),
     ("issues_unheard", 4_000),
@@ -30,7 +30,15 @@ const SEEN_IN_A_THOUSAND: [(&str, u64); 24] = [
     ("commits_refused", 800),
     ("commits_uncertain", 1_000),
     ("conflicts", 1_000),
-    ("late_effects", 400),
+    ("late_effects", 20),
+    ("reconnects", 5_000),
+    ("targets_restarted", 200),
+    ("targets_refused", 2_000),
+    ("targets_hung", 1_000),
+    ("answers_lost", 300),
+    ("tokens", 3_000),
+    ("tokens_ended", 1_500),
+    ("operator_changes", 5_000),
     ("audit_failed", 1_000),
     ("lost_at_target", 30),
     ("restores", 150),

@@ -153,10 +153,10 @@ impl Broker {
 
     /// Moves the time forward. The targets' clocks were measured against the one of before.
     fn move_clock(&self, to: Timestamp) {
-        let before = self.clock.now();
-        self.clock.advance_to(to);
-        let moved = self.clock.now().0.saturating_sub(before.0);
+        // First: whoever looks in between is to take for too late what is not, and never the other way round.
+        let moved = to.0.saturating_sub(self.clock.now().0);
         self.began_at.fetch_add(moved, Ordering::AcqRel);
+        self.clock.advance_to(to);
         self.close_all_targets();
         self.wake_sweep();
     }

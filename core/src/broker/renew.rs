@@ -67,6 +67,14 @@ impl Recorded for RenewedLease {
     }
 }
 
+/// Whether the target, which did not confirm a renewal, cannot have an end that is earlier than the one of before.
+fn may_take_back(error: &EngineError, was: &Lease, renewed: &Lease) -> bool {
+    match error {
+        EngineError::Refused(_) => true,
+        EngineError::Uncertain(_) => renewed.term().lapses_at() >= was.term().lapses_at(),
+    }
+}
+
 /// A renewal that is stored, and that the target is to be told.
 struct Renewing {
     was: Lease,
@@ -103,7 +111,9 @@ impl Broker {
             let _turn = self.turns.begin_next(id).await;
             let Renewing { was, lease, renewed, basis } = self.store_renewal(id, increment).await?;
             let told = self.tell_target(&lease, &basis).await;
-            if let Err(RenewError::Target(_)) = &told {
+            if let Err(RenewError::Target(error)) = &told
+                && may_take_back(error, &was, &lease.record)
+            {
                 self.take_back(&was, &lease).await;
             }
             told.map(|()| renewed)

@@ -126,8 +126,9 @@ impl Broker {
             let lane = (target.record.id, target.record.generation);
             let mut comparisons = self.comparisons.0.lock();
             let comparison = comparisons.entry(lane).or_insert_with(|| Comparison {
-                // What the process of before the restore had asked may still land, and would not be listed.
-                retry_at: hold.record.since.plus(ISSUE_WITHIN).plus(SETTLE),
+                // What the process of before the restore had asked may still land, and would not be listed. Counted from
+                // when this process began, for the restore may have gone by another clock.
+                retry_at: self.began_at().plus(ISSUE_WITHIN).plus(SETTLE),
                 ..Comparison::default()
             });
             if comparison.running || now < comparison.retry_at {

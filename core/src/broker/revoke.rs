@@ -15,10 +15,8 @@ use crate::limits::{
 };
 use crate::store::StoreError;
 use crate::store::records::Found;
-use crate::time::Timestamp;
 use futures_util::StreamExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// What a caller waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +97,22 @@ impl Broker {
         self.served(request, Need::Policy, async |_| {
             // Looked at first: the comparison may put the lease back in between.
             let may_have_forgotten = self.may_have_forgotten();
-            let Some(lease) = self.find_lease(lease_id).await? else {
-                // The backup that the store was made of may be older than the lease.
-                return if may_have_forgotten { Err(RevokeError::NotCompared) } else { Ok(()) };
-            };
-            self.revoke_found(lease.record.id(), until).await
+            let id = lease_id.rsplit('/').next().unwrap_or_default().parse();
+            match (self.find_lease(lease_id).await?, id) {
+                (Some(lease), _) => self.revoke_found(lease.record.id(), until).await,
+                (None, Ok(id)) if may_have_forgotten => self.surely_gone(id).await,
+                (None, _) => Ok(()),
+            }
         })
         .await
+    }
+
+    /// The backup that the store was made of may be older than a lease that it does not know.
+    async fn surely_gone(&self, id: LeaseId) -> Result<(), RevokeError> {
+        match self.records.history(id).await? {
+            Some(_) => Ok(()),
+            None => Err(RevokeError::NotCompared),
+        }
     }
 
     async fn revoke_found(self: &Arc<Self>, id: LeaseId, until: Until) -> Result<(), RevokeError> {
@@ -128,6 +135,11 @@ impl Broker {
             // Looked at first: the comparison may put leases back in between.
             let may_have_forgotten = self.may_have_forgotten();
             let outcome = match Prefix::parse(&self.catalog(), prefix) {
+                Prefix::Lease(id)
+                    if may_have_forgotten && self.records.lease(id).await?.is_none() =>
+                {
+                    self.surely_gone(id).await
+                }
                 Prefix::Lease(id) => self.revoke_found(id, until).await,
                 Prefix::Places(places) if self.names_nothing(&places).await? => {
                     return Err(RevokeError::NoSuchPrefix(prefix.to_owned()));
@@ -289,8 +301,7 @@ impl Broker {
         if lease.issue().boot == self.boot {
             return Some(told);
         }
-        let began_at = Timestamp(self.began_at.load(Ordering::Acquire));
-        let issue_by = told.issue_by.max(began_at.plus(ISSUE_WITHIN));
+        let issue_by = told.issue_by.max(self.began_at().plus(ISSUE_WITHIN));
         Some(Unanswered { issue_by, settles_at: told.settles_at.max(issue_by.plus(SETTLE)) })
     }
 
@@ -299,7 +310,9 @@ impl Broker {
         let missing = |message: String| EngineError::refused(Failure::NeedsOperator, message);
         if self.catalog().target(place.target, place.generation).is_none() {
             // Another process may have written it.
-            self.reload().await.map_err(|error| missing(error.to_string()))?;
+            let unread =
+                |error: StoreError| EngineError::refused(Failure::Contended, error.to_string());
+            self.reload().await.map_err(unread)?;
         }
         let catalog = self.catalog();
         let target = catalog

@@ -172,6 +172,7 @@ impl Crowd {
         }
         let id = request.asked.id.clone();
         if let Some(lease) = flaws::remembered(self.setting(), key) {
+            self.site.journal.note_answer(&id);
             self.site.judge.shown(lease, &id, repeat.as_ref(), Duration::ZERO);
             return;
         }
@@ -279,8 +280,9 @@ impl Crowd {
         let renewed = self.ask(|broker| {
             Box::pin(async move {
                 let renewed = broker.renew(&request, &credential.lease_id, increment).await;
-                if let Ok(renewed) = &renewed {
-                    judge.prolonged(credential.lease, renewed.ttl);
+                match &renewed {
+                    Ok(renewed) => judge.prolonged(credential.lease, renewed.ttl),
+                    Err(_) => judge.not_prolonged(credential.lease),
                 }
                 renewed.map(|renewed| renewed.ttl).ok()
             })

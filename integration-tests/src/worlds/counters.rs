@@ -25,7 +25,7 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Credentials that callers were shown.
+    /// Secrets that callers were shown, repetitions included.
     issued,
     /// Secrets that were shown again to whoever repeated a request.
     repeated,
@@ -57,7 +57,9 @@ counters! {
     logins_refused,
     /// Sessions that a revocation ended.
     sessions_ended,
-    /// Processes that died in the middle of something.
+    /// Clients that came back as soon as they were thrown out.
+    reconnects,
+    /// Processes that died.
     deaths,
     /// Deaths between the commit of a lease and the target's answer.
     deaths_while_issuing,
@@ -85,7 +87,7 @@ counters! {
     audit_failed,
     /// Credentials that a target dropped by itself.
     lost_at_target,
-    /// Times that a target restarted and forgot everything.
+    /// Times that a target restarted; some forget everything then.
     targets_restarted,
     /// Times that an operator deleted, moved or rewrote what leases live under.
     operator_changes,
@@ -93,7 +95,7 @@ counters! {
     restores,
     /// Copies of the store that were started elsewhere.
     copies,
-    /// Times that everything healed.
+    /// Times that everything began to heal.
     healed,
 }
 

@@ -190,6 +190,9 @@ impl Store for DiskStore {
         let before = super::flaws::acknowledged_before(&self.setting, &batch);
         let fate = before.map_or_else(|| self.fate(), Fate::Before);
         let latency = self.latency();
+        if super::flaws::drops(&self.setting, &batch) {
+            return Box::pin(async { Ok(Revision(0)) });
+        }
         let (tell, told) = oneshot::channel();
         let meant = self.disk.replaced.load(Ordering::Relaxed);
         let (setting, disk, judge) =

@@ -62,8 +62,6 @@ enum Way {
     Refused,
     /// Nobody hears the answer.
     AnswerLost,
-    /// It is begun, and takes effect after everybody has given up.
-    Late,
     /// Lost on the way there.
     Hung,
 }
@@ -95,7 +93,7 @@ impl NetworkEngine {
             Mood::Down => Way::Refused,
             Mood::Hanging => Way::Hung,
             Mood::Well if setting.fails(setting.weather.target_fails) => {
-                *setting.dice.one_of(&[Way::Refused, Way::AnswerLost, Way::Late, Way::Hung])
+                *setting.dice.one_of(&[Way::Refused, Way::AnswerLost, Way::Hung])
             }
             Mood::Well => Way::Well,
         };
@@ -104,7 +102,6 @@ impl NetworkEngine {
             Way::Well => {}
             Way::Refused => counters.targets_refused.one(),
             Way::AnswerLost => counters.answers_lost.one(),
-            Way::Late => counters.late_effects.one(),
             Way::Hung => counters.targets_hung.one(),
         }
         way
@@ -188,6 +185,9 @@ async fn create(
         let stuck = setting.dice.span(Duration::ZERO, longest);
         setting.executor.sleep(stuck).await;
         let lands = setting.dice.happens(700);
+        if lands && setting.now() > issue_by {
+            setting.counters.late_effects.one();
+        }
         let answers = land(&server, origin, &asked, lands);
         for one in &asked {
             server.end(one.lease);

@@ -86,6 +86,8 @@ flaws! {
     RepeatsForgotten = "repeats-forgotten",
     /// Whoever has the key of a request is given its answer.
     RepeatsServeAnybody = "repeats-serve-anybody",
+    /// A renewal is acknowledged and never stored.
+    RenewalNotStored = "renewal-not-stored",
     /// A batch is torn: its first half is applied.
     BatchTorn = "batch-torn",
 }
@@ -201,6 +203,13 @@ pub fn acknowledged_before(setting: &Setting, batch: &Batch) -> Option<Duration>
 fn is_issue(batch: &Batch) -> bool {
     let mut absent = batch.expected.iter().filter(|(_, at)| at.is_none());
     absent.any(|(key, _)| key.0.starts_with(b"lease/"))
+}
+
+/// Whether a commit is acknowledged and dropped.
+pub fn drops(setting: &Setting, batch: &Batch) -> bool {
+    let puts_lease = batch.puts.iter().any(|(key, _)| key.0.starts_with(b"lease/"));
+    let is_renewal = puts_lease && !is_issue(batch) && !batch.spends_reserve;
+    setting.has(Flaw::RenewalNotStored) && is_renewal
 }
 
 /// What the clock says.

@@ -71,6 +71,11 @@ impl Journal {
         self.recorded.lock().revoked.contains(&lease)
     }
 
+    /// An answer is recorded by whoever gives it, without a line.
+    pub fn note_answer(&self, request: &str) {
+        self.recorded.lock().answered.insert(request.to_owned());
+    }
+
     /// Whether a text is anywhere in it.
     pub fn has_text(&self, text: &str) -> bool {
         self.recorded.lock().text.contains(text)

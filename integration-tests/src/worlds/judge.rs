@@ -142,7 +142,10 @@ impl Judge {
         // What was revoked since is lost as far as the backup knows, and what was issued since is on no lease.
         let is_gone = |id: &&LeaseId| !known.leases.contains_key(*id);
         let gone: Vec<_> = leases.keys().filter(is_gone).copied().collect();
-        let is_new = |id: &&LeaseId| !leases.contains_key(*id);
+        let is_new = |id: &&LeaseId| {
+            let settled = Key([b"history/".as_slice(), id.bytes()].concat());
+            !leases.contains_key(*id) && !records.contains_key(&settled)
+        };
         let since: Vec<_> = known.ever.iter().filter(is_new).copied().collect();
         let revoking = known.leases.values().filter(|lease| lease.state() != &LeaseState::Held);
         let revoking: Vec<_> = revoking.map(Lease::id).collect();
@@ -222,11 +225,12 @@ impl Judge {
         self.setting.note(id, || format!("{how} at server {}", server.number));
         let known = self.known.lock();
         match known.leases.get(&id).map(Lease::state) {
-            Some(LeaseState::Held) => {
+            // What was asked for before a restore may come after it.
+            Some(LeaseState::Held) if !known.lost.contains(&id) => {
                 self.setting.broken(2, id, "a credential was taken while its lease was held");
             }
             // One without a lease was dropped for the second time.
-            Some(LeaseState::Revoking(_)) | None => {}
+            Some(LeaseState::Held | LeaseState::Revoking(_)) | None => {}
         }
     }
 
@@ -285,6 +289,7 @@ impl Judge {
     pub fn may_be_shorter(&self, id: LeaseId, ttl: Duration) {
         let mut known = self.known.lock();
         let until = self.setting.now().plus(ttl);
+        *known.renewing.entry(id).or_default() += 1;
         if let Some(promised) = known.promised.get_mut(&id) {
             *promised = until.min(*promised);
         }
@@ -293,8 +298,23 @@ impl Judge {
     /// A holder is told that the credential lives for so long.
     pub fn prolonged(&self, id: LeaseId, ttl: Duration) {
         let mut known = self.known.lock();
-        known.promised.remove(&id);
-        known.promise(id, self.setting.now().plus(ttl));
+        let others = known.renewal_over(id);
+        // Of renewals that meet nobody knows which came last: what was promised is the shortest.
+        if others == 0 {
+            known.promised.remove(&id);
+            known.promise(id, self.setting.now().plus(ttl));
+        }
+    }
+
+    /// A holder is told that the credential was not renewed.
+    pub fn not_prolonged(&self, id: LeaseId) {
+        let mut known = self.known.lock();
+        known.renewal_over(id);
+        // It may have been made shorter all the same, and by a role that was rewritten by more than was asked for.
+        let stored = known.leases.get(&id).map(|lease| lease.term().lapses_at());
+        if let (Some(stored), Some(promised)) = (stored, known.promised.get_mut(&id)) {
+            *promised = stored.min(*promised);
+        }
     }
 
     /// An issue was answered, and not with a secret.
@@ -327,7 +347,8 @@ impl Judge {
             let what = format!("a lease is left at the end: {:?}", lease.state());
             self.setting.broken(2, lease.id(), what);
         }
-        for prefix in ["due/", "of-token/", "of-role/", "repeat/", "token-due/", "child/"] {
+        for prefix in ["due/", "of-token/", "of-role/", "repeat/", "hold/", "token-due/", "child/"]
+        {
             if let Some((key, _)) = disk.under(prefix).first() {
                 let what = format!("an index key leads nowhere: {}", key.readable());
                 self.setting.broken(2, None, what);

@@ -8,6 +8,7 @@ use leasehold_core::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What kind of server it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,11 +199,24 @@ impl Server {
     }
 
     /// Ends the sessions of a credential.
-    pub fn end_sessions(&self, id: LeaseId) {
-        if let Some(account) = self.state.lock().accounts.get_mut(&id) {
-            self.setting.counters.sessions_ended.plus(account.sessions.into());
-            account.sessions = 0;
-        }
+    pub fn end_sessions(self: &Arc<Self>, id: LeaseId) {
+        let mut state = self.state.lock();
+        let Some(account) = state.accounts.get_mut(&id).filter(|account| account.sessions > 0)
+        else {
+            return;
+        };
+        self.setting.counters.sessions_ended.plus(account.sessions.into());
+        account.sessions = 0;
+        let password = account.password.clone();
+        drop(state);
+        // A client that is thrown out comes back at once.
+        let server = Arc::clone(self);
+        let soon = self.setting.dice.span(Duration::ZERO, Duration::from_millis(5));
+        self.setting.executor.spawn_world(async move {
+            server.setting.executor.sleep(soon).await;
+            server.setting.counters.reconnects.one();
+            server.log_in(id, &password);
+        });
     }
 
     /// Drops a credential; its sessions are not asked. They go on, as PostgreSQL's do.
@@ -263,11 +277,6 @@ impl Server {
             self.judge.turned_away(self, id);
         }
         Some(is_in)
-    }
-
-    /// Whether a session that was open still is.
-    pub fn is_in_use(&self, id: LeaseId) -> bool {
-        self.has_session(id)
     }
 
     /// A session ends by itself.

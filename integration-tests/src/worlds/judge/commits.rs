@@ -10,6 +10,7 @@ use leasehold_core::store::leases::of_token_lease;
 use leasehold_core::store::tokens::TokenKey;
 use leasehold_core::store::{Batch, Key};
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 
 impl Judge {
     /// A batch was applied.
@@ -116,6 +117,21 @@ impl Judge {
                     Cause::TokenEnded => setting.counters.ended_with_token.one(),
                     Cause::Asked | Cause::IssueFailed | Cause::Missing | Cause::Superseded => {}
                 }
+                let is_promised = known.promised.get(&id);
+                // Terms are whole seconds.
+                let by_now = setting.now().plus(setting.doubt()).plus(Duration::from_secs(1));
+                let is_promised = is_promised.is_some_and(|until| by_now < *until);
+                // What a restore forgets of renewals is in the target, where that knows ends.
+                // One whose renewal was never answered does not know.
+                let renewing = known.renewing.get(&id);
+                let is_answered = renewing.is_none_or(|renewing| *renewing == 0);
+                if revoking.cause == Cause::Lapsed
+                    && is_promised
+                    && is_answered
+                    && !setting.restores
+                {
+                    setting.broken(2, id, "a lease lapsed before what its holder was told");
+                }
                 let late = self.setting.now().since(before.term().lapses_at());
                 if setting.fair && late > LATE_MAX {
                     let late = late.as_secs();
@@ -148,7 +164,8 @@ impl Judge {
             }
             Cause::IssueFailed => !known.shown.contains_key(&id),
             Cause::Superseded => known.shown.get(&id).is_none_or(|shown| {
-                shown.repeat.as_ref().is_none_or(|it| known.repeated.get(it) > Some(&1))
+                let unknown = || self.setting.restores;
+                shown.repeat.as_ref().map_or_else(unknown, |it| known.repeated.get(it) > Some(&1))
             }),
             Cause::Missing => {
                 known.lost.contains(&id) || known.issuing.contains(&id) || !self.is_anywhere(id)

@@ -27,6 +27,8 @@ pub(super) struct Known {
     pub(super) repeated: HashMap<Repeat, u32>,
     /// Until when holders were told that their credentials live, by the true time.
     pub(super) promised: HashMap<LeaseId, Timestamp>,
+    /// How many renewals are on their way, as far as anybody knows.
+    pub(super) renewing: HashMap<LeaseId, u32>,
     /// Until when their servers were told the same.
     pub(super) told: HashMap<LeaseId, Timestamp>,
     /// Somebody asked for their end.
@@ -65,6 +67,13 @@ impl Known {
     pub(super) fn promise(&mut self, id: LeaseId, until: Timestamp) {
         let told = self.told.get(&id).copied().unwrap_or_default();
         self.promised.entry(id).or_insert(until.min(told));
+    }
+
+    /// One renewal less is on its way; returns how many others are.
+    pub(super) fn renewal_over(&mut self, id: LeaseId) -> u32 {
+        let renewing = self.renewing.entry(id).or_default();
+        *renewing = renewing.saturating_sub(1);
+        *renewing
     }
 
     pub(super) fn is_unwanted(&self, lease: &Lease) -> bool {
