@@ -68,6 +68,7 @@ Environment (each VAULT_… variable is honored too; where both are set, LEASEHO
 #[derive(Parser)]
 #[command(
     name = "leasehold",
+    bin_name = "leasehold",
     disable_version_flag = true,
     args_override_self = true,
     help_template = OVERVIEW,
@@ -272,6 +273,13 @@ mod tests {
     #[test]
     fn the_definitions_of_the_commands_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_usage_names_the_command_as_it_is_known_and_not_the_path_it_was_called_by() {
+        let typed = ["/tmp/another-name", "server", "--nope"];
+        let refused = Cli::command().try_get_matches_from(typed).unwrap_err().to_string();
+        assert!(refused.contains("Usage: leasehold server"), "{refused}");
     }
 
     #[test]

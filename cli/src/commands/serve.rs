@@ -96,9 +96,19 @@ impl Server {
         };
         let dev = self.dev.then(|| {
             let root_token_id = text(
-                self.dev_root_token_id,
+                self.dev_root_token_id.filter(|text| !text.is_empty()),
                 &["LEASEHOLD_DEV_ROOT_TOKEN_ID", "VAULT_DEV_ROOT_TOKEN_ID"],
             )?;
+            if let Some(text) = &root_token_id
+                && !text.bytes().all(|byte| byte.is_ascii_graphic())
+            {
+                // It would not fit into a header, and nobody could come with it.
+                return Err(Failure::Local(
+                    "the token of -dev-root-token-id can only have printable ASCII characters and no \
+                     whitespace; leave it out and a new one is shown at the start"
+                        .to_owned(),
+                ));
+            }
             let listen_address = text(
                 self.dev_listen_address,
                 &["LEASEHOLD_DEV_LISTEN_ADDRESS", "VAULT_DEV_LISTEN_ADDRESS"],
@@ -174,6 +184,24 @@ mod tests {
         let server = Server { dev: true, dev_root_token_id: flag, ..flags() };
         let dev = server.options(&environment).unwrap().dev.unwrap();
         assert_eq!(dev.root_token_id.as_deref(), Some("flag"));
+    }
+
+    #[test]
+    fn an_empty_root_token_is_none_and_one_that_fits_no_header_is_refused() {
+        let options = |token: &str, environment: &Environment| {
+            let token = Some(token.to_owned());
+            Server { dev: true, dev_root_token_id: token, ..flags() }.options(environment)
+        };
+        let nothing = Environment::of(&[]);
+        assert_eq!(options("", &nothing).unwrap().dev.unwrap().root_token_id, None);
+        for token in [" ", "a b", "a\n", "a\tb", "\u{e9}"] {
+            let Err(Failure::Local(refused)) = options(token, &nothing) else {
+                panic!("{token:?} was taken")
+            };
+            assert!(refused.contains("no whitespace"), "{refused}");
+        }
+        let environment = Environment::of(&[("VAULT_DEV_ROOT_TOKEN_ID", "a b")]);
+        assert!(options("", &environment).is_err());
     }
 
     #[test]

@@ -101,7 +101,7 @@ async fn an_earlier_backup_restored_into_a_world_that_went_on_forgets_nothing_an
         "{present}"
     );
     let told = succeeds(&mut restore(&place, &["-force"], backup));
-    assert!(told.contains(".before-restore-") && told.contains("1 targets are compared"), "{told}");
+    assert!(told.contains(".before-restore-") && told.contains("1 target is compared"), "{told}");
 
     let server = place.again(&token);
     becomes("the target is compared", async || {

@@ -76,16 +76,41 @@ fn show(restored: &Restored, session: &mut Session<'_>) {
         session.output.line(&format!("\nInitial Root Token: {}", root.reveal()));
         session.output.line(&format!(
             "\nThis copy is an installation of its own. The token above is shown this once and kept nowhere; no other\n\
-             is good here. Nothing is asked of its {} targets until you have pointed each where it belongs and run\n    \
+             is good here. Nothing is asked of its {} until you have pointed each where it belongs and run\n    \
              leasehold operator take-over MOUNT/TARGET",
-            prepared.targets
+            counted(prepared.targets, "target")
         ));
         return;
     }
     session.output.line(&format!(
-        "\n{} targets are compared with the store when the server starts: until then nothing lapses there.\n\
-         {} tokens have one more term. Tokens that were revoked after the backup are good again.\n\n\
+        "\n{} compared with the store when the server starts: until then nothing lapses there.\n\
+         {} one more term. Tokens that were revoked after the backup are good again.\n\n\
          Next:\n    leasehold server -config=…\n    leasehold operator restore-status",
-        prepared.targets, prepared.tokens
+        agreeing(prepared.targets, "target", ["is", "are"]),
+        agreeing(prepared.tokens, "token", ["has", "have"])
     ));
+}
+
+/// Writes how many there are: `1 target`, `2 targets`.
+fn counted(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
+
+/// The same with a verb that goes with one, or with another number.
+fn agreeing(number: usize, what: &str, [one, more]: [&str; 2]) -> String {
+    let verb = if number == 1 { one } else { more };
+    format!("{} {verb}", counted(number, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_told_as_one() {
+        for (number, told) in [(0, "0 targets are"), (1, "1 target is"), (2, "2 targets are")] {
+            assert_eq!(agreeing(number, "target", ["is", "are"]), told);
+        }
+    }
 }
