@@ -31,6 +31,8 @@ pub const CLOCK_OFF_FOR: Duration = Duration::from_mins(5);
 /// How far behind the highest time of before a process may begin: the clock of a machine without a battery is set
 /// right soon after its start, by about as much.
 pub const CLOCK_BEHIND: Duration = Duration::from_mins(1);
+/// How far past the highest time of before a process may begin before somebody is told: few servers rest for longer.
+pub const CLOCK_LEAP: Duration = Duration::from_hours(24);
 /// How often a log is reminded that the clock waits for somebody.
 pub const CLOCK_REMIND: Duration = Duration::from_mins(10);
 /// How far the clock of a target may be off before somebody is told. What it is told is in its own time all the same.

@@ -154,7 +154,8 @@ async fn answer(
     if let Some(open) = open {
         told_path(&path);
         let endpoint = open.endpoint(operation).ok_or(Refusal::no_such_method())?;
-        let open = Open { server: Arc::clone(server), query, body };
+        let accept = caller::accept(request);
+        let open = Open { server: Arc::clone(server), query, body, accept };
         return run(&front.runtime, async move { endpoint(&open).await }).await;
     }
     let broker = match server.node() {

@@ -5,7 +5,7 @@ use super::skew::TargetSkew;
 use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
-use crate::limits::{CLOCK_REMIND, CONFLICT_TRIES};
+use crate::limits::{CLOCK_LEAP, CLOCK_REMIND, CONFLICT_TRIES};
 use crate::store::StoreError;
 use crate::store::records::Records;
 use crate::time::watch::{Accepted, Change, Doubt, Seen, TooSoon, Watch};
@@ -95,6 +95,16 @@ impl ClockWatch {
         let (now, wall) = (clock.now(), clock.wall());
         let (watch, start) = Watch::start(seen, now, wall);
         clock.advance_to(start);
+        // Nobody can tell it from a server that rested, so it is believed; what has lapsed by it is revoked.
+        if let Some(Seen { highest, .. }) = seen
+            && start.since(highest) > CLOCK_LEAP
+        {
+            let ahead_s = start.since(highest).as_secs();
+            tracing::warn!(
+                ahead_s,
+                "the system's clock is more than a day past the highest time that was seen, and is believed; if the server was not stopped for as long, stop it and set the clock right"
+            );
+        }
         if let Some(doubt) = watch.doubt(start, wall) {
             tracing::error!("{doubt}");
         }

@@ -4,8 +4,8 @@ use crate::lending::{Lending, Lent};
 use crate::metrics::read;
 use leasehold_core::seal::{RootKey, unseal};
 use leasehold_core::store::records::Records;
-use leasehold_core::time::Clock;
 use leasehold_core::time::watch::Seen;
+use leasehold_core::time::{Clock, Timestamp};
 use leasehold_integration_tests::server::{Place, Server};
 use leasehold_server::chance::SystemChance;
 use leasehold_server::store::embedded::Embedded;
@@ -16,12 +16,16 @@ use std::time::Duration;
 
 /// Makes the store believe that it has seen a later time: the same as if the system's clock had been set back.
 async fn set_back(place: &Place, by: Duration) {
+    remember(place, SystemClock::start().unwrap().now().plus(by)).await;
+}
+
+/// Makes the store believe that this is the highest time it has seen.
+async fn remember(place: &Place, highest: Timestamp) {
     let store = Arc::new(Embedded::open(&place.path("store")).unwrap());
     let root = std::fs::read(place.path("root.key")).unwrap().try_into().unwrap();
     let unsealed = unseal(&*store, &RootKey::new(root)).await.unwrap();
     let records = Records::new(store, unsealed.barrier, Arc::new(SystemChance));
     let was = records.seen_time().await.unwrap().map(|found| found.revision);
-    let highest = SystemClock::start().unwrap().now().plus(by);
     records.keep_seen_time(was, &Seen { highest, ahead: Duration::ZERO }).await.unwrap();
 }
 
@@ -97,6 +101,21 @@ async fn a_clock_that_went_back_refuses_issues_until_an_operator_accepts_it() {
     assert_eq!(shown["refusing"], false);
     assert!(shown["accepted_ahead"].as_u64().is_some_and(|ahead| (590..=660).contains(&ahead)));
     let _ = lending.log_in(&lending.lend().await).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_ahead_at_a_start_is_believed_and_the_log_says_so() {
+    const TOLD: &str = "more than a day past the highest time that was seen";
+    let place = Place::new();
+    let server = place.found().await;
+    let token = server.token.clone();
+    assert!(!server.log().contains(TOLD));
+    assert!(server.end().success());
+    let now = SystemClock::start().unwrap().now();
+    remember(&place, Timestamp(now.0 - 25 * 60 * 60 * 1000)).await;
+    let server = place.again(&token);
+    assert!(server.log().contains(TOLD), "{}", server.log());
+    assert_eq!(clock(&server).await["refusing"], false);
 }
 
 #[tokio::test]

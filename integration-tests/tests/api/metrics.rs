@@ -13,6 +13,14 @@ use leasehold_integration_tests::server::{Place, Server};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// What Prometheus says that it takes: today, without `OpenMetrics`, and with its binary form first.
+const PROMETHEUS_TAKES: [&str; 3] = [
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+     text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+    "text/plain; version=0.0.4;q=0.5,*/*;q=0.1",
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,\
+     text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3",
+];
 const AT: [(&str, &str); 2] = [("mount", "database/"), ("target", "pg")];
 
 async fn text(server: &Server) -> String {
@@ -144,6 +152,20 @@ async fn vaults_json_and_the_text_of_prometheus_tell_the_same() {
     let labels = json!({ "mount": "database/", "target": "pg", "state": "held" });
     assert_eq!((&held["Labels"], &held["Value"]), (&labels, &json!(1.0)));
 
+    // Prometheus says what it takes where its configuration has no `format`; what is named goes before.
+    let asked = async |path: &str, accept: &str| {
+        let headers = [("Accept", accept)];
+        let answer = server.send(&server.token, "GET", path, &headers, Vec::new()).await;
+        answer.expect(200).headers["content-type"].to_str().unwrap().to_owned()
+    };
+    for accept in PROMETHEUS_TAKES {
+        let kind = asked("sys/metrics", accept).await;
+        assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8", "{accept}");
+    }
+    for accept in ["*/*", "application/json, text/plain, */*", "text/plain;version=1.0.0", ""] {
+        assert_eq!(asked("sys/metrics", accept).await, "application/json", "{accept}");
+    }
+
     let refused = server.get("sys/metrics?format=bad").await.expect(400);
     assert_eq!(refused.text, "metric response format \"bad\" unknown");
     assert_eq!(refused.headers["content-type"], "text/plain");
@@ -179,6 +201,14 @@ async fn the_metrics_need_a_token_unless_the_listener_says_otherwise() {
         assert_eq!(told.value("leasehold_leases_made_total", &[]), Some(0.0));
     }
     let _ = server.ask("", "GET", "sys/metrics?format=bad", Value::Null).await.expect(400);
+    for accept in PROMETHEUS_TAKES {
+        let headers = [("Accept", accept)];
+        let open = server.send("", "GET", "sys/metrics", &headers, Vec::new()).await.expect(200);
+        assert_eq!(
+            Exposition::read(&open.text).value("leasehold_leases_made_total", &[]),
+            Some(0.0)
+        );
+    }
     // Nothing else is open because of it.
     let _ = server.ask("", "GET", "sys/mounts", Value::Null).await.expect(403);
 }

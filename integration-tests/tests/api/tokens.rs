@@ -327,6 +327,17 @@ async fn the_accessors_of_all_good_tokens_are_listed() {
     let _ = server.post("auth/token/revoke", json!({ "token": second_token })).await.expect(204);
     let listed = server.get("auth/token/accessors?list=true").await.expect(200);
     assert!(!listed.data()["keys"].as_array().unwrap().contains(&json!(second)));
+    for flag in ["1", "t", "T", "TRUE", "True"] {
+        let again = server.get(&format!("auth/token/accessors?list={flag}")).await.expect(200);
+        assert_eq!(again.data(), listed.data(), "{flag}");
+    }
+    for flag in ["", "0", "f", "F", "false", "FALSE", "False"] {
+        let _ = server.get(&format!("auth/token/accessors?list={flag}")).await.expect(405);
+    }
+    for flag in ["yes", "tRUE", "2", "%20"] {
+        let refused = server.get(&format!("auth/token/accessors?list={flag}")).await.expect(400);
+        assert!(refused.errors().contains("\"list\": expected a truth value"), "{}", refused.text);
+    }
     let tidied = server.post("auth/token/tidy", Value::Null).await.expect(202);
     assert!(tidied.body["warnings"][0].as_str().unwrap().starts_with("Tidy operation"));
 }

@@ -23,6 +23,8 @@ pub(super) struct Call {
     pub(super) name: String,
     /// The mount that the path goes to, with its `/`; empty for paths that go to none.
     pub(super) mount: String,
+    /// The kinds of answer that its client says it takes.
+    pub(super) accept: String,
     pub(super) need: Need,
     pub(super) endpoint: Result<Endpoint, Nowhere>,
 }
@@ -49,14 +51,14 @@ impl Call {
     }
 }
 
-/// Says what kind of request this is. `list=true` is taken out of the query.
+/// Says what kind of request this is: a `GET` with a true `list` in its query is a list.
 pub(super) fn operation(
     request: &HttpRequest,
     query: &Map<String, Value>,
 ) -> Result<Operation, Refusal> {
     let method = request.method();
-    let listed = query.get("list").and_then(Value::as_str).is_some_and(|list| list == "true");
-    if method == Method::GET && listed || method.as_str() == "LIST" {
+    let listed = method == Method::GET && Fields::new(query).flag("list")?.unwrap_or_default();
+    if listed || method.as_str() == "LIST" {
         Ok(Operation::List)
     } else if method == Method::GET || method == Method::HEAD {
         Ok(Operation::Read)
@@ -106,9 +108,16 @@ pub(super) fn call(
         server: Arc::clone(&front.server),
         name,
         mount,
+        accept: accept(request),
         need,
         endpoint,
     })
+}
+
+/// Returns the kinds of answer that a client says it takes, however many headers it says so in.
+pub(super) fn accept(request: &HttpRequest) -> String {
+    let told = request.headers().get_all(header::ACCEPT);
+    told.filter_map(|told| told.to_str().ok()).collect::<Vec<_>>().join(",")
 }
 
 /// Tells whether a request came with a token, good or not.

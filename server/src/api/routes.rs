@@ -28,6 +28,8 @@ pub(super) struct Open {
     pub(super) server: Arc<Server>,
     pub(super) query: Map<String, Value>,
     pub(super) body: Map<String, Value>,
+    /// The kinds of answer that its client says it takes.
+    pub(super) accept: String,
 }
 
 /// A path that needs a token.

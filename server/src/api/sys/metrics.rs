@@ -32,7 +32,7 @@ enum Format {
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let fields = call.fields();
     let asked = fields.text("format")?.unwrap_or_default();
-    let Some(format) = Format::named(&asked) else {
+    let Some(format) = Format::asked(&asked, &call.accept) else {
         call.broker.let_pass(&call.request, Need::Policy).await?;
         return Ok(unknown(&asked));
     };
@@ -43,7 +43,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
 /// The same without a token, where a listener is told to show it so.
 pub(in crate::api) fn read_without_token(open: &Open) -> Reply {
     let asked = open.query.get("format").and_then(Value::as_str).unwrap_or_default();
-    let Some(format) = Format::named(asked) else { return unknown(asked) };
+    let Some(format) = Format::asked(asked, &open.accept) else { return unknown(asked) };
     let readings = match open.server.node() {
         Node::Uninitialized => None,
         Node::Unsealed(broker) => Some(broker.readings()),
@@ -52,12 +52,25 @@ pub(in crate::api) fn read_without_token(open: &Open) -> Reply {
 }
 
 impl Format {
-    fn named(text: &str) -> Option<Self> {
-        match text {
+    /// Returns what is named, or else what the client takes.
+    fn asked(name: &str, accept: &str) -> Option<Self> {
+        match name {
+            "" if accept.split(',').any(is_of_prometheus) => Some(Self::Prometheus),
             "" => Some(Self::Json),
             "prometheus" => Some(Self::Prometheus),
             _ => None,
         }
+    }
+}
+
+/// Tells whether a kind of answer is one that only Prometheus asks for. Any client may take plain text; the version
+/// is what makes it the text of Prometheus.
+fn is_of_prometheus(kind: &str) -> bool {
+    let mut parts = kind.split(';').map(|part| part.trim().to_ascii_lowercase());
+    match parts.next().as_deref() {
+        Some("application/openmetrics-text" | "prometheus/telemetry") => true,
+        Some("text/plain") => parts.any(|part| part == "version=0.0.4"),
+        _ => false,
     }
 }
 
