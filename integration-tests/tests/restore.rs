@@ -195,7 +195,7 @@ async fn a_comparison_that_breaks_off_anywhere_is_continued_by_the_next_process(
         world.store.refuse_one(at);
         world.pass(SECOND * 2).await;
         world.restart().await;
-        world.pass(SECOND).await;
+        world.pass(MINUTE + SECOND).await;
         assert_eq!((world.store.count("hold/"), world.leases()), (0, 6), "broke off at {at}");
         assert_eq!(target.credentials().len(), 6);
         world.pass(HOUR).await;
