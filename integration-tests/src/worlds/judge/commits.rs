@@ -118,8 +118,8 @@ impl Judge {
                     Cause::Asked | Cause::IssueFailed | Cause::Missing | Cause::Superseded => {}
                 }
                 let is_promised = known.promised.get(&id);
-                // Terms are whole seconds.
-                let by_now = setting.now().plus(setting.doubt()).plus(Duration::from_secs(1));
+                // Terms are whole seconds, and an answer that comes late seems to promise as much more.
+                let by_now = setting.now().plus(setting.doubt()).plus(Duration::from_secs(15));
                 let is_promised = is_promised.is_some_and(|until| by_now < *until);
                 // What a restore forgets of renewals is in the target, where that knows ends.
                 // One whose renewal was never answered does not know.

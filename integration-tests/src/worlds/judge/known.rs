@@ -66,9 +66,7 @@ impl Known {
     /// Notes until when a holder may rely on a credential: not longer than its server was told.
     pub(super) fn promise(&mut self, id: LeaseId, until: Timestamp) {
         let told = self.told.get(&id).copied().unwrap_or_default();
-        // An answer that comes late promises no more than was meant when it was decided.
-        let stored = self.leases.get(&id).map_or(until, |lease| lease.term().lapses_at());
-        self.promised.entry(id).or_insert(until.min(told).min(stored));
+        self.promised.entry(id).or_insert(until.min(told));
     }
 
     /// One renewal less is on its way; returns how many others are.
