@@ -12,6 +12,7 @@ use futures_util::{FutureExt, StreamExt};
 use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, StoreError, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long a feed may take to tell of a change before a test gives it up.
@@ -373,32 +374,34 @@ async fn a_snapshot_shows_one_moment(store: &dyn Store) {
     assert!(taken(store.snapshot()).await == all(store).await);
 }
 
-/// Writers keep pairs of records that only ever change together; no snapshot may show one without the other.
+/// Writers keep pairs of records that only ever change together; no snapshot may show one without the other. They
+/// write until enough snapshots were taken meanwhile, however fast the store is and whoever has a turn.
 async fn snapshots_under_load_are_consistent(store: Arc<dyn Store>) {
+    const SNAPSHOTS: usize = 10;
+    let ended = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..8)
         .map(|writer| {
-            let store = Arc::clone(&store);
+            let (store, ended) = (Arc::clone(&store), Arc::clone(&ended));
             tokio::spawn(async move {
-                for round in 0..200 {
+                for round in (0..200).cycle() {
                     let (one, other) =
                         (format!("a/{writer}/{round}"), format!("z/{writer}/{round}"));
                     let both = put(&one, "x").put(key(&other), value("x"));
                     store.commit(both).await.unwrap();
-                    // However fast the store is, whoever takes snapshots has a turn.
-                    tokio::task::yield_now().await;
                     if round % 3 == 0 {
-                        store
-                            .commit(Batch::default().delete(key(&one)).delete(key(&other)))
-                            .await
-                            .unwrap();
+                        let neither = Batch::default().delete(key(&one)).delete(key(&other));
+                        store.commit(neither).await.unwrap();
                     }
+                    if ended.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
                 }
             })
         })
         .collect();
-    let (mut looked, mut partly) = (0, 0);
-    loop {
-        let ended = writers.iter().all(tokio::task::JoinHandle::is_finished);
+    let mut partly = 0;
+    while partly < SNAPSHOTS {
         let entries = taken(store.snapshot()).await;
         let under = |prefix: &str| -> Vec<Vec<u8>> {
             let keys = entries.iter().map(|(key, ..)| &key.0);
@@ -407,12 +410,12 @@ async fn snapshots_under_load_are_consistent(store: Arc<dyn Store>) {
                 .collect()
         };
         assert_eq!(under("a/"), under("z/"), "half of a batch shows");
-        looked += 1;
-        partly += usize::from(!ended && !entries.is_empty());
-        if ended {
-            break;
-        }
+        partly += usize::from(!entries.is_empty());
+        assert!(!writers.iter().any(tokio::task::JoinHandle::is_finished), "a writer broke off");
         tokio::task::yield_now().await;
     }
-    assert!(looked > 1 && partly > 0, "no snapshot was taken while others wrote");
+    ended.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
 }
