@@ -16,8 +16,10 @@ pub mod callers;
 pub mod door;
 pub mod draw;
 pub mod judge;
+pub mod lives;
 pub mod repeat;
 pub mod report;
+pub mod sessions;
 pub mod site;
 pub mod told;
 
@@ -114,8 +116,6 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(&Report)) -> Report {
         report.take(&site.told(), &aim);
         progress(&report);
     }
-    // What is still open holds nothing back.
-    drop(callers);
     site.ends(plan.longest, &mut report).await;
     report.take(&site.told(), &aim);
     report.took = now().since(began);
@@ -132,7 +132,10 @@ async fn round(
 ) -> (Vec<Caller>, bool) {
     let mut server = match site.start(blow.kill_at().as_deref()) {
         Process::Runs(server) => server,
-        Process::KilledAtStart => return (callers, true),
+        Process::KilledAtStart => {
+            site.told().lives.end(now());
+            return (callers, true);
+        }
         Process::Refuses(why) => {
             site.told().accuse(Violation::Broken(format!("the server does not start: {why}")));
             return (callers, false);
@@ -142,6 +145,7 @@ async fn round(
     if site.judge(&door, draw).await.is_none() {
         // The point came before anybody asked for anything, unless somebody else ended it.
         server.kill();
+        site.told().lives.end(now());
         return (callers, blow.kill_at().is_some());
     }
     let scene = Arc::new(site.scene(door));
@@ -149,6 +153,7 @@ async fn round(
         callers.into_iter().map(|caller| tokio::spawn(caller.work(Arc::clone(&scene)))).collect();
     let landed = site.strike(&mut server, blow).await;
     server.kill();
+    site.told().lives.end(now());
     scene.stopping.store(true, Ordering::Relaxed);
     let mut callers = Vec::new();
     for caller in working {

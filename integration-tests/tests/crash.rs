@@ -145,6 +145,7 @@ async fn killed_at_every_point_and_in_between_under_load_it_keeps_what_callers_w
         ("tokens ended", 10),
         ("logins tried by the judge", 100),
         ("requests cut off", 200),
+        ("open sessions seen, all rounds together", 100),
     ] {
         assert!(report.count(what) >= least, "only {} {what}\n{report}", report.count(what));
     }

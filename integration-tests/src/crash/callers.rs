@@ -4,6 +4,7 @@ use super::door::{Answer, Door};
 use super::draw::Draw;
 use super::judge::Violation;
 use super::repeat::Keyed;
+use super::sessions::Sessions;
 use super::told::{Fate, Granted, Lent, MARGIN, Told};
 use super::{BULK, Role};
 use crate::engine_suite::now;
@@ -30,6 +31,8 @@ pub struct Scene {
     pub roles: Arc<[Role]>,
     /// What callers were told.
     pub told: Arc<Mutex<Told>>,
+    /// Where callers leave their sessions open.
+    pub sessions: Arc<Sessions>,
     /// Set when the round is over.
     pub stopping: AtomicBool,
 }
@@ -89,7 +92,6 @@ pub struct Caller {
     held: Vec<String>,
     /// The accessor of a token of its own.
     token: Option<String>,
-    session: Option<(String, Box<PgConnection>)>,
     /// The last issue that it asked for under a key.
     keyed: Option<Keyed>,
 }
@@ -98,7 +100,7 @@ impl Caller {
     /// Makes one who draws what to do; one of them `sweeps`.
     #[must_use]
     pub fn new(draw: Draw, sweeps: bool) -> Self {
-        Self { draw, sweeps, held: Vec::new(), token: None, session: None, keyed: None }
+        Self { draw, sweeps, held: Vec::new(), token: None, keyed: None }
     }
 
     /// Works until the round is over or the server is dead.
@@ -202,17 +204,14 @@ impl Caller {
     }
 
     async fn revoke(&mut self, scene: &Scene) -> Option<()> {
-        let in_session = self.session.as_ref().map(|(id, _)| id.clone());
-        let in_session = in_session.filter(|id| self.held.contains(id));
+        let in_session = scene.sessions.one_of(&self.held).filter(|_| self.draw.one_in(2));
         let Some(id) = in_session.or_else(|| self.draw.pick(&self.held).cloned()) else {
             return self.issue(scene).await;
         };
         self.held.retain(|held| *held != id);
         give_back(scene, &id, self.draw.one_in(6)).await?;
-        if scene.told().leases.get(&id).is_some_and(|lent| lent.fate == Fate::Dead)
-            && let Some((_, mut session)) = self.session.take_if(|(open, _)| *open == id)
-            && session.execute("SELECT 1").await.is_ok()
-        {
+        let is_dead = scene.told().leases.get(&id).is_some_and(|lent| lent.fate == Fate::Dead);
+        if is_dead && scene.sessions.answers(&id).await {
             scene.told().accuse(Violation::LivesOn(format!("a session of `{id}`")));
         }
         Some(())
@@ -238,7 +237,7 @@ impl Caller {
         match log_in(scene.target_port, &lent.username, &lent.password).await {
             Login::Open(session) => {
                 scene.told().count("logins");
-                self.session = Some((id, session));
+                scene.sessions.keep(id, session);
             }
             Login::Refused if scene.told().must_live(&id, now()) => {
                 scene.told().accuse(Violation::EarlyDeath(format!("the login of `{id}`")));

@@ -1,10 +1,12 @@
 //! Compares what is stored and what is at the target with what callers were told.
 
+use super::lives::Due;
 use super::told::{Fate, MARGIN, Told};
 use leasehold_core::time::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 /// What must not be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +25,7 @@ pub enum Violation {
     Unrecorded(String),
     /// The server was wrong in another way.
     Broken(String),
-    /// Long after the last term is over, something is left.
+    /// Its term is over for longer than anything explains, and something is left.
     LeftBehind(String),
 }
 
@@ -51,6 +53,8 @@ pub struct Seen {
     pub roles: BTreeMap<String, RoleSeen>,
     /// The leases with an open session.
     pub sessions: BTreeSet<String>,
+    /// The leases of which a session that was kept open answers, after all that.
+    pub answering: BTreeSet<String>,
     /// When all had been seen.
     pub at: Timestamp,
 }
@@ -64,6 +68,8 @@ pub struct RoleSeen {
     pub may_log_in: bool,
     /// When the target itself forbids it to; none if never.
     pub valid_until: Option<Timestamp>,
+    /// The longest term of the Vault role that it was made by.
+    pub longest: Duration,
 }
 
 /// Returns the lease that a role's name carries.
@@ -80,10 +86,19 @@ pub fn judge(told: &Told, seen: &Seen) -> Vec<Violation> {
         if !seen.leases.contains(lease) {
             found.push(Violation::Orphan(format!("role `{}`", role.name)));
         }
-        if role.valid_until.is_none() {
-            found.push(Violation::PastCeiling(format!("role `{}` has no end", role.name)));
+        let due = due(told, lease, role, seen.at);
+        match role.valid_until {
+            None => found.push(Violation::PastCeiling(format!("role `{}` has no end", role.name))),
+            Some(ends) if ends > due.end => {
+                found.push(Violation::PastCeiling(format!("role `{}`", role.name)));
+            }
+            Some(_) => {}
+        }
+        if told.lives.is_overdue(due, seen.at) {
+            found.push(Violation::LeftBehind(format!("role `{}`", role.name)));
         }
     }
+    found.extend(judge_sessions(told, seen));
     for (id, lent) in &told.leases {
         let role = seen.roles.get(id);
         match lent.fate {
@@ -114,9 +129,40 @@ pub fn judge(told: &Told, seen: &Seen) -> Vec<Violation> {
             }
             Fate::Held | Fate::Doomed => {}
         }
-        let ends = role.and_then(|role| role.valid_until);
-        if ends.is_some_and(|ends| ends > lent.ceiling) {
-            found.push(Violation::PastCeiling(lent.lease.clone()));
+    }
+    found
+}
+
+/// Returns when a role at the target has to go at the latest. Of one that nobody was told of it is known that its
+/// lease is no younger than the role.
+fn due(told: &Told, lease: &str, role: &RoleSeen, at: Timestamp) -> Due {
+    let first_seen = told.first_seen.get(lease).copied().unwrap_or(at);
+    let Some(lent) = told.leases.get(lease) else {
+        let end = first_seen.plus(role.longest).plus(MARGIN);
+        let since = first_seen.minus(role.longest);
+        return Due { since, hidden_until: first_seen, end };
+    };
+    // One whose end was asked for may have been attempted at any time.
+    let since = match lent.fate {
+        Fate::Held => lent.lives_until,
+        Fate::Doomed | Fate::Dead => lent.ceiling.minus(role.longest.saturating_add(MARGIN)),
+    };
+    Due { since, hidden_until: Timestamp(0), end: lent.ceiling }
+}
+
+/// Judges the sessions that are still open: none outlives its credential, or its ceiling.
+fn judge_sessions(told: &Told, seen: &Seen) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for id in &seen.answering {
+        match seen.roles.get(id).filter(|_| seen.leases.contains(id)) {
+            None => {
+                let what = format!("a session of `{id}`, which is gone");
+                found.push(Violation::LivesOn(what));
+            }
+            Some(role) if told.lives.is_overdue(due(told, id, role, seen.at), seen.at) => {
+                found.push(Violation::PastCeiling(format!("a session of `{id}`")));
+            }
+            Some(_) => {}
         }
     }
     found

@@ -12,6 +12,7 @@ use super::door::Door;
 use super::draw::Draw;
 use super::judge::{self, RoleSeen, Seen, Violation, judge_record, lease_in};
 use super::report::Report;
+use super::sessions::Sessions;
 use super::told::{Fate, Told};
 use super::{POINT_WITHIN, Role};
 use crate::engine_suite::now;
@@ -36,6 +37,8 @@ const LOAD_AFTER: Duration = Duration::from_millis(250);
 /// asked; an attempt that died with its process counts as one that failed, and after many the wait is a quarter of an
 /// hour.
 const SETTLES_WITHIN: Duration = Duration::from_mins(17);
+/// How much longer the target may fail what it is asked, once it is well again: what waits for a lock waits for as long.
+const TROUBLE_LASTS: Duration = Duration::from_secs(5);
 /// How many credentials are tried by a login in each round, of those that must work and of those that must not.
 const LOGINS: usize = 3;
 
@@ -51,8 +54,7 @@ pub struct Site {
     /// What callers were told.
     pub told: Arc<Mutex<Told>>,
     roles: Arc<[Role]>,
-    /// The leases whose roles were ever seen at the target.
-    existed: BTreeSet<String>,
+    sessions: Arc<Sessions>,
 }
 
 /// What came of a start.
@@ -99,7 +101,7 @@ impl Site {
         }
         let root = server.token.clone();
         let told = Arc::default();
-        Self { place, postgres, root, told, roles: roles.into(), existed: BTreeSet::new() }
+        Self { place, postgres, root, told, roles: roles.into(), sessions: Arc::default() }
     }
 
     /// Returns what callers were told.
@@ -122,7 +124,10 @@ impl Site {
             command.env("LEASEHOLD_KILL_AT", kill_at);
         }
         match block_in_place(|| self.place.try_start_by(command)) {
-            Ok(server) => Process::Runs(server),
+            Ok(server) => {
+                self.told().lives.begin(now());
+                Process::Runs(server)
+            }
             Err(ended) if kill_at.is_some() && ended.status.signal() == Some(9) => {
                 Process::KilledAtStart
             }
@@ -139,12 +144,27 @@ impl Site {
             target_port: self.target_port(),
             roles: Arc::clone(&self.roles),
             told: Arc::clone(&self.told),
+            sessions: Arc::clone(&self.sessions),
             stopping: AtomicBool::new(false),
         }
     }
 
     /// Waits until the blow has landed, or could not. The server may still be alive after it.
     pub async fn strike(&mut self, server: &mut Server, blow: &Blow) -> bool {
+        let landed = self.strike_now(server, blow).await;
+        let well_at = match blow {
+            Blow::Point(..) | Blow::Outside(_) => return landed,
+            Blow::TargetLandsLate(span) => now().plus(*span),
+            Blow::TargetSuspended(..)
+            | Blow::TargetKilled(_)
+            | Blow::TargetKilledInCommit(_)
+            | Blow::TargetCommitsLate(_) => now(),
+        };
+        self.told().lives.trouble(well_at.plus(TROUBLE_LASTS));
+        landed
+    }
+
+    async fn strike_now(&mut self, server: &mut Server, blow: &Blow) -> bool {
         match *blow {
             Blow::Point(..) => ends_by_itself(server).await,
             Blow::Outside(span) => {
@@ -231,6 +251,9 @@ impl Site {
         let seen = self.look(door).await?;
         {
             let mut told = self.told();
+            for id in seen.roles.keys() {
+                told.first_seen.entry(id.clone()).or_insert(seen.at);
+            }
             for violation in judge::judge(&told, &seen) {
                 told.accuse(violation);
             }
@@ -239,9 +262,12 @@ impl Site {
                 "roles seen, all rounds together",
                 u64::try_from(seen.roles.len()).unwrap_or(0),
             );
+            told.add(
+                "open sessions seen, all rounds together",
+                u64::try_from(seen.answering.len()).unwrap_or(0),
+            );
             told.forget(seen.at, |id| seen.leases.contains(id) || seen.roles.contains_key(id));
         }
-        self.existed.extend(seen.roles.keys().cloned());
         self.try_logins(draw).await;
         self.try_tokens(door, draw).await?;
         Some(seen)
@@ -269,6 +295,7 @@ impl Site {
             let name: String = row.get(0);
             let valid_until = row.get::<Option<i64>, _>(2).and_then(|at| u64::try_from(at).ok());
             let role = RoleSeen {
+                longest: self.longest_of(&name),
                 name: name.clone(),
                 may_log_in: row.get(1),
                 valid_until: valid_until.map(Timestamp),
@@ -279,8 +306,16 @@ impl Site {
         for row in admin.fetch_all(sql).await.expect("the sessions are listed") {
             seen.sessions.insert(lease_in(&row.get::<String, _>(0)));
         }
+        seen.answering = self.sessions.answering().await;
         seen.at = now();
         Some(seen)
+    }
+
+    /// Returns the longest term of the Vault role that a name at the target carries; of all, if it carries none.
+    fn longest_of(&self, name: &str) -> Duration {
+        let in_name = |role: &&Role| name.contains(&format!("-{}-", role.name));
+        let longest = self.roles.iter().find(in_name).map(|role| role.max);
+        longest.or_else(|| self.roles.iter().map(|role| role.max).max()).unwrap_or_default()
     }
 
     /// Logs in with some credentials that must work, and with some that must not.
@@ -373,7 +408,7 @@ impl Site {
         let record = std::fs::read_to_string(self.place.path("audit")).expect("the audit record");
         let mut told = self.told();
         let issued = told.acknowledged.clone();
-        let existed: BTreeSet<_> = issued.union(&self.existed).cloned().collect();
+        let existed: BTreeSet<_> = issued.iter().chain(told.first_seen.keys()).cloned().collect();
         told.add("credentials whose end is on record", u64::try_from(existed.len()).unwrap_or(0));
         for violation in judge_record(&record, &issued, &existed) {
             told.accuse(violation);

@@ -1,6 +1,7 @@
 //! What callers were told, which is all that a server is judged by.
 
 use super::judge::Violation;
+use super::lives::Lives;
 use leasehold_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,6 +16,10 @@ pub struct Told {
     pub leases: BTreeMap<String, Lent>,
     /// The ids of all leases that were ever acknowledged.
     pub acknowledged: BTreeSet<String>,
+    /// When the role of each lease was first seen at the target, whether or not anybody was told of it.
+    pub first_seen: BTreeMap<String, Timestamp>,
+    /// When the server lived.
+    pub lives: Lives,
     /// Whether the end of all leases of the role [`super::BULK`] is being asked for.
     pub sweeping: bool,
     /// When that was so last.

@@ -1,6 +1,6 @@
 //! The judge is judged: whatever a server could do wrong is done by hand, and must be found.
 
-use leasehold_integration_tests::crash::callers::{borrow, give_back};
+use leasehold_integration_tests::crash::callers::{Login, borrow, give_back, log_in};
 use leasehold_integration_tests::crash::door::Door;
 use leasehold_integration_tests::crash::judge::{Seen, Violation, judge, judge_record};
 use leasehold_integration_tests::crash::repeat::{Keyed, must_be_replaced};
@@ -62,7 +62,7 @@ async fn a_role_that_is_planted_is_an_orphan() {
     let site = Site::found(vec![LONG]).await;
     let (_server, scene) = started(&site);
     let name = format!("v-token-long-{}-1", engine_suite::lease());
-    at_target(&site, format!("CREATE ROLE \"{name}\" LOGIN VALID UNTIL '2999-01-01'")).await;
+    at_target(&site, format!("CREATE ROLE \"{name}\" LOGIN VALID UNTIL '2001-01-01'")).await;
     assert_eq!(found(&site, &scene).await, [Violation::Orphan(format!("role `{name}`"))]);
 }
 
@@ -95,6 +95,74 @@ async fn a_credential_that_outlives_its_ceiling_is_found() {
         let found = found(&site, &scene).await;
         assert!(matches!(found.as_slice(), [Violation::PastCeiling(_)]), "{until}: {found:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_nobody_was_told_of_outlives_no_ceiling_that_it_could_have() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    let (id, lent) = lent(&scene).await;
+    scene.told().leases.remove(&id);
+    assert_eq!(found(&site, &scene).await, []);
+    for (minutes, is_found) in [(19, false), (22, true)] {
+        let name = &lent.username;
+        let sql = "DO $$ BEGIN EXECUTE format('ALTER ROLE %I VALID UNTIL %L', '{}', \
+                   now() + interval '{} minutes'); END $$";
+        let sql = sql.replacen("{}", name, 1).replacen("{}", &minutes.to_string(), 1);
+        at_target(&site, sql).await;
+        let found = found(&site, &scene).await;
+        let expected = [Violation::PastCeiling(format!("role `{name}`"))];
+        assert_eq!(found, expected[..usize::from(is_found)], "{minutes} minutes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_and_its_session_that_outlive_the_last_attempt_are_found() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    let (id, lent) = keeps_session(&scene).await;
+    let mut seen = site.look(&scene.door).await.unwrap();
+    assert_eq!((judge(&site.told(), &seen), seen.answering.len()), (vec![], 1));
+
+    // As if the server had gone on for so long, and this were still there.
+    let attempt = Duration::from_mins(1);
+    seen.at = lent.ceiling.plus(attempt);
+    assert_eq!(judge(&site.told(), &seen), []);
+    seen.at = seen.at.plus(Duration::from_millis(1));
+    let role = Violation::LeftBehind(format!("role `{}`", lent.username));
+    let session = Violation::PastCeiling(format!("a session of `{id}`"));
+    assert_eq!(judge(&site.told(), &seen), [role.clone(), session]);
+    // Nobody was told of it: its lease is no older than the first look at its role.
+    scene.told().leases.remove(&id);
+    scene.told().first_seen.insert(id.clone(), lent.ceiling.minus(LONG.max));
+    seen.answering.clear();
+    assert_eq!(judge(&site.told(), &seen), []);
+    seen.at = seen.at.plus(Duration::from_mins(30));
+    assert_eq!(judge(&site.told(), &seen), [role]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_outlives_its_credential_is_found() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    let (id, lent) = keeps_session(&scene).await;
+    at_target(&site, format!("DROP ROLE \"{}\"", lent.username)).await;
+    scene.told().leases.remove(&id);
+    let lives_on = Violation::LivesOn(format!("a session of `{id}`, which is gone"));
+    assert_eq!(found(&site, &scene).await, [lives_on]);
+    let rest = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+                WHERE usesysid IS NOT NULL AND usename IS NULL";
+    at_target(&site, rest.to_owned()).await;
+    assert_eq!(found(&site, &scene).await, []);
+}
+
+/// Borrows a credential, logs in by it, and stays.
+async fn keeps_session(scene: &Scene) -> (String, Lent) {
+    let (id, lent) = lent(scene).await;
+    let login = log_in(scene.target_port, &lent.username, &lent.password).await;
+    let Login::Open(session) = login else { panic!("it logs in: {login:?}") };
+    scene.sessions.keep(id.clone(), session);
+    (id, lent)
 }
 
 #[tokio::test(flavor = "multi_thread")]
