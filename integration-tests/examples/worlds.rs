@@ -7,9 +7,11 @@
     reason = "a command for people, who want to see how far and how fast it is"
 )]
 
-use clap::Parser;
-use leasehold_integration_tests::worlds::{self, counters::Counters, crowded, flaws::Flaw};
+use clap::{Parser, ValueEnum};
+use leasehold_integration_tests::worlds::crowded::{self, waits::WaitsByVerb};
+use leasehold_integration_tests::worlds::{self, counters::Counters, flaws::Flaw};
 use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +34,19 @@ struct Arguments {
     /// A known flaw that the worlds are to have; it should be caught.
     #[arg(long)]
     flaw: Option<Flaw>,
+    /// How the summary is written.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// How the summary is written.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts: one object.
+    Json,
 }
 
 /// What came of all of them so far.
@@ -41,6 +56,8 @@ struct Sum {
     worlds: AtomicU64,
     crowded: AtomicU64,
     latest_ms: AtomicU64,
+    /// How long callers of crowded worlds waited, while all servers were well and beside a dead one.
+    waits: Mutex<(WaitsByVerb, WaitsByVerb)>,
     steps: AtomicU64,
     fewest_steps: AtomicU64,
     /// Worlds that ended before 500 steps: a law was broken, or hardly anything happened.
@@ -60,7 +77,11 @@ fn main() -> ExitCode {
         }
         show_progress(&arguments, &sum, began);
     });
-    report(&arguments, &sum, began)
+    match arguments.format {
+        Format::Text => print_text(&arguments, &sum, began),
+        Format::Json => println!("{:#}", summary(&arguments, &sum, began)),
+    }
+    verdict(&arguments, &sum)
 }
 
 fn run_some(arguments: &Arguments, next: &AtomicU64, sum: &Sum) {
@@ -79,7 +100,7 @@ fn run_some(arguments: &Arguments, next: &AtomicU64, sum: &Sum) {
         if outcome.steps.0 < 500 {
             sum.short.fetch_add(1, Ordering::Relaxed);
         }
-        if tells && outcome.violation.is_none() {
+        if tells && outcome.violation.is_none() && matches!(arguments.format, Format::Text) {
             print!("{}", outcome.story);
         }
         if let Some(violation) = outcome.violation {
@@ -96,13 +117,17 @@ fn run_some(arguments: &Arguments, next: &AtomicU64, sum: &Sum) {
 }
 
 fn run_crowded(seed: u64, sum: &Sum) {
-    let (outcome, lates) = crowded::run(crowded::seed_of(seed), CROWDED_LEASES, false);
+    let crowd = crowded::run(crowded::seed_of(seed), CROWDED_LEASES, None, false);
     sum.crowded.fetch_add(1, Ordering::Relaxed);
-    for (_, late) in lates {
-        let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
-        sum.latest_ms.fetch_max(late_ms, Ordering::Relaxed);
+    for (_, late) in crowd.lates {
+        sum.latest_ms.fetch_max(millis(late), Ordering::Relaxed);
     }
-    if let Some(violation) = outcome.violation {
+    {
+        let mut waits = sum.waits.lock();
+        waits.0.add(&crowd.well);
+        waits.1.add(&crowd.beside);
+    }
+    if let Some(violation) = crowd.outcome.violation {
         sum.broken.lock().push((seed, format!("in the crowded world: {violation}\n")));
     }
 }
@@ -132,11 +157,22 @@ fn show_progress(arguments: &Arguments, sum: &Sum, began: Instant) {
 }
 
 fn rate(done: u64, began: Instant) -> u64 {
-    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-    done * 1000 / ms
+    done * 1000 / millis(began.elapsed()).max(1)
 }
 
-fn report(arguments: &Arguments, sum: &Sum, began: Instant) -> ExitCode {
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What never happened often enough. A flaw ends the run when it is caught, and a few worlds prove nothing anyway.
+fn starved(arguments: &Arguments, sum: &Sum) -> Vec<String> {
+    if arguments.flaw.is_some() {
+        return Vec::new();
+    }
+    sum.counters.starved(sum.worlds.load(Ordering::Relaxed))
+}
+
+fn print_text(arguments: &Arguments, sum: &Sum, began: Instant) {
     let worlds = sum.worlds.load(Ordering::Relaxed);
     let mut broken = sum.broken.lock().clone();
     broken.sort();
@@ -159,9 +195,16 @@ fn report(arguments: &Arguments, sum: &Sum, began: Instant) -> ExitCode {
     let crowded = sum.crowded.load(Ordering::Relaxed);
     if crowded > 0 {
         let latest = Duration::from_millis(sum.latest_ms.load(Ordering::Relaxed));
+        let (well, beside) = sum.waits.lock().clone();
         println!(
-            "{crowded:>12}  crowded worlds; beside a dead server nobody was later than {latest:?}"
+            "{crowded:>12}  crowded worlds; beside a dead server no lapse was later than {latest:?}\n\
+             {:>14}median waits with all servers well:   {well}\n\
+             {:>14}at living ones beside a dead server:  {beside}",
+            "", ""
         );
+    }
+    for told in starved(arguments, sum) {
+        println!("STARVED  {told}");
     }
     println!(
         "\n{worlds} worlds in {:?}, {}/s; {} broke a law",
@@ -169,14 +212,58 @@ fn report(arguments: &Arguments, sum: &Sum, began: Instant) -> ExitCode {
         rate(worlds, began),
         broken.len()
     );
-    match (arguments.flaw, broken.is_empty()) {
-        (None, true) | (Some(_), false) => ExitCode::SUCCESS,
-        (None, false) => ExitCode::FAILURE,
-        (Some(flaw), true) => {
+}
+
+/// The same for scripts.
+fn summary(arguments: &Arguments, sum: &Sum, began: Instant) -> Value {
+    let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    let broken = sum.broken.lock().clone();
+    let broken = broken.iter().map(|(seed, told)| {
+        json!({ "seed": seed, "violation": told.lines().next().unwrap_or_default() })
+    });
+    let counters = sum.counters.all().into_iter().map(|(name, count)| (name.into(), count.into()));
+    let waits = |waits: &WaitsByVerb| {
+        let each = waits.each().map(|(verb, waits)| {
+            let told = json!({
+                "count": waits.count(),
+                "median_ms": millis(waits.median()),
+                "most_ms": millis(waits.most()),
+            });
+            (verb.to_owned(), told)
+        });
+        each.into_iter().collect::<Map<_, _>>()
+    };
+    let (well, beside) = sum.waits.lock().clone();
+    json!({
+        "worlds": of(&sum.worlds),
+        "seed": arguments.seed,
+        "flaw": arguments.flaw.map(Flaw::name),
+        "took_ms": millis(began.elapsed()),
+        "steps": of(&sum.steps),
+        "broken": broken.collect::<Vec<_>>(),
+        "starved": starved(arguments, sum),
+        "counters": counters.collect::<Map<_, _>>(),
+        "crowded": {
+            "worlds": of(&sum.crowded),
+            "latest_lapse_ms": of(&sum.latest_ms),
+            "waits_with_all_well": waits(&well),
+            "waits_beside_a_dead_server": waits(&beside),
+        },
+    })
+}
+
+/// No law may break and no counter starve; a flaw has to be caught.
+fn verdict(arguments: &Arguments, sum: &Sum) -> ExitCode {
+    let is_broken = !sum.broken.lock().is_empty();
+    let passes = match arguments.flaw {
+        Some(flaw) if !is_broken => {
             eprintln!("`{}` was not caught", flaw.name());
-            ExitCode::FAILURE
+            false
         }
-    }
+        Some(_) => true,
+        None => !is_broken && starved(arguments, sum).is_empty(),
+    };
+    if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn flag(flaw: Option<Flaw>) -> String {

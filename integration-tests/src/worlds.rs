@@ -72,6 +72,9 @@ struct Shape {
 /// The roles that callers ask for; one name begins like another.
 const ROLES: [&str; 4] = ["app", "app2", "other", "other-long"];
 
+/// Leases of a crowded world in which it only matters who is in whose way.
+const FEW: usize = 200;
+
 /// Nothing may be left this long after a world healed and its last term was over: the longest back-off, and time
 /// for the attempts that it delays.
 const HEALS_WITHIN: Duration = Duration::from_hours(1);
@@ -126,6 +129,9 @@ impl Outcome {
 
 /// Runs one world from its beginning until nothing may be left.
 pub fn run(seed: u64, flaw: Option<Flaw>, tells: bool) -> Outcome {
+    if flaw.is_some_and(Flaw::needs_a_crowd) {
+        return crowded::run(seed, FEW, flaw, tells).outcome;
+    }
     flaws::forget();
     // Dice of its own, so that a drawn shape does not shift all that is drawn in the world.
     let shape = Shape::of(&dice::Dice::new(!seed));

@@ -83,4 +83,6 @@ caught! {
         RepeatsServeAnybody breaks [3], within 100;
     a_renewal_that_is_acknowledged_and_not_stored_is_caught:
         RenewalNotStored breaks [2], within 200;
+    one_queue_for_all_targets_is_caught:
+        OneQueueForAll breaks [7], within 10;
 }

@@ -1,49 +1,14 @@
 //! Seeded worlds, some thousands of them on every run; `cargo xtask worlds` runs as many as anybody has time for.
 
+use leasehold_integration_tests::worlds;
 use leasehold_integration_tests::worlds::counters::Counters;
-use leasehold_integration_tests::worlds::{self, crowded};
+use leasehold_integration_tests::worlds::crowded::{self, Crowded};
 use std::time::Duration;
 
 /// Worlds of a run of the tests, over all threads.
 const WORLDS: u64 = 6000;
 /// And the threads.
 const THREADS: u64 = 4;
-
-/// What a thousand worlds have seen at least; a number that starves means that something is not tested any more.
-const SEEN_IN_A_THOUSAND: [(&str, u64); 32] = [
-    ("issued", 15_000),
-    ("repeated", 1_500),
-    ("issues_unheard", 4_000),
-    ("renewed", 5_000),
-    ("revoked_by_callers", 6_000),
-    ("revoked_by_prefix", 1_500),
-    ("lapsed", 8_000),
-    ("ended_with_token", 1_500),
-    ("settled", 15_000),
-    ("logins", 15_000),
-    ("sessions_ended", 10_000),
-    ("deaths", 1_000),
-    ("deaths_while_issuing", 60),
-    ("clock_steps", 300),
-    ("suspensions", 300),
-    ("second_nodes", 50),
-    ("commits_refused", 800),
-    ("commits_uncertain", 1_000),
-    ("conflicts", 1_000),
-    ("late_effects", 20),
-    ("reconnects", 5_000),
-    ("targets_restarted", 200),
-    ("targets_refused", 2_000),
-    ("targets_hung", 1_000),
-    ("answers_lost", 300),
-    ("tokens", 3_000),
-    ("tokens_ended", 1_500),
-    ("operator_changes", 5_000),
-    ("audit_failed", 1_000),
-    ("lost_at_target", 30),
-    ("restores", 150),
-    ("copies", 100),
-];
 
 #[test]
 fn no_law_is_broken_in_any_world() {
@@ -63,12 +28,19 @@ fn no_law_is_broken_in_any_world() {
             });
         }
     });
-    let seen = sum.all();
-    for (name, least) in SEEN_IN_A_THOUSAND {
-        let count = seen.iter().find(|(known, _)| *known == name).unwrap().1;
-        let wanted = least * WORLDS / 1000;
-        assert!(count >= wanted, "{name}: {count} in {WORLDS} worlds, where {wanted} are wanted");
-    }
+    assert_eq!(sum.starved(WORLDS), [""; 0]);
+}
+
+#[test]
+fn a_counter_that_starves_is_named() {
+    let sum = Counters::default();
+    let wanted = sum.starved(2000);
+    assert!(wanted.iter().any(|told| told == "issued: 0 in 2000 worlds, where 30000 are wanted"));
+    sum.issued.plus(30_000);
+    let left = sum.starved(2000);
+    assert_eq!(left.len() + 1, wanted.len());
+    assert!(!left.iter().any(|told| told.starts_with("issued:")), "{left:?}");
+    assert_eq!(sum.starved(1999), [""; 0], "too few to be sure of anything");
 }
 
 #[test]
@@ -81,14 +53,19 @@ fn a_seed_is_the_same_world_every_time() {
 }
 
 #[test]
-fn thousands_of_leases_lapse_in_time_beside_a_server_that_is_dead() {
+fn thousands_of_leases_lapse_and_callers_go_on_beside_a_server_that_is_dead() {
     for seed in 1..4 {
-        let (outcome, lates) = crowded::run(seed, 3000, false);
+        let Crowded { outcome, lates, well, beside } = crowded::run(seed, 3000, None, false);
+        println!("seed {seed}: well {well}; beside a dead server {beside}");
         assert_eq!(outcome.violation, None, "seed {seed}");
         assert!(outcome.counters.issued.count() >= 2900, "seed {seed}");
         assert!(!lates.is_empty());
         for (server, late) in lates {
             assert!(late < Duration::from_secs(10), "seed {seed}: {late:?} at server {server}");
+        }
+        for (verb, waits) in well.each().into_iter().chain(beside.each()) {
+            assert!(waits.count() >= 500, "seed {seed}: only {} of each {verb}", waits.count());
+            assert!(waits.most() < Duration::from_millis(500), "seed {seed}: {well}; {beside}");
         }
     }
 }

@@ -99,6 +99,66 @@ counters! {
     healed,
 }
 
+/// Fewer worlds may happen to see too little of something.
+const SURE_FROM: u64 = 2000;
+
+/// What a thousand worlds have seen at least; a number that starves means that something is not tested any more.
+const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
+    ("issued", 15_000),
+    ("repeated", 1_500),
+    ("issues_unheard", 4_000),
+    ("renewed", 5_000),
+    ("revoked_by_callers", 6_000),
+    ("revoked_by_prefix", 1_500),
+    ("lapsed", 8_000),
+    ("ended_with_token", 1_500),
+    ("settled", 15_000),
+    ("logins", 15_000),
+    ("sessions_ended", 10_000),
+    ("deaths", 1_000),
+    ("deaths_while_issuing", 60),
+    ("clock_steps", 300),
+    ("suspensions", 300),
+    ("second_nodes", 50),
+    ("commits_refused", 800),
+    ("commits_uncertain", 1_000),
+    ("conflicts", 1_000),
+    ("late_effects", 20),
+    ("reconnects", 5_000),
+    ("targets_restarted", 200),
+    ("targets_refused", 2_000),
+    ("targets_hung", 1_000),
+    ("answers_lost", 300),
+    ("tokens", 3_000),
+    ("tokens_ended", 1_500),
+    ("operator_changes", 5_000),
+    ("audit_failed", 1_000),
+    ("lost_at_target", 30),
+    ("restores", 150),
+    ("copies", 100),
+];
+
+impl Counters {
+    /// Says of each number that starves what it is, and what is wanted; nothing of so few worlds that it may be
+    /// chance.
+    pub fn starved(&self, worlds: u64) -> Vec<String> {
+        if worlds < SURE_FROM {
+            return Vec::new();
+        }
+        let counts = self.all();
+        let count_of = |wanted: &str| counts.iter().find(|(name, _)| *name == wanted);
+        let each = SEEN_IN_A_THOUSAND.iter().map(|(name, least)| {
+            let count = count_of(name).map_or(0, |(_, count)| *count);
+            (name, count, least * worlds / 1000)
+        });
+        let starved = each.filter(|(_, count, wanted)| count < wanted);
+        let told = starved.map(|(name, count, wanted)| {
+            format!("{name}: {count} in {worlds} worlds, where {wanted} are wanted")
+        });
+        told.collect()
+    }
+}
+
 /// One number.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);

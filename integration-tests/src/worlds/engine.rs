@@ -127,6 +127,7 @@ impl NetworkEngine {
         effect: impl Future<Output = Vec<Result<A, EngineError>>> + Send + 'static,
     ) -> Vec<Result<A, EngineError>> {
         super::restores::check_origin(self.setting(), self.origin.installation);
+        let _turn = flaws::turn(self.setting()).await;
         let way = self.way();
         if way == Way::Refused {
             let refused = EngineError::refused(Cause::Unreachable, "the server is down");

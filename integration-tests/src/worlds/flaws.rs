@@ -90,6 +90,15 @@ flaws! {
     RenewalNotStored = "renewal-not-stored",
     /// A batch is torn: its first half is applied.
     BatchTorn = "batch-torn",
+    /// All targets share one queue: whoever waits for a dead one is in everybody's way.
+    OneQueueForAll = "one-queue-for-all",
+}
+
+impl Flaw {
+    /// Whether only a crowd feels it: its worlds are crowded ones.
+    pub fn needs_a_crowd(self) -> bool {
+        self == Self::OneQueueForAll
+    }
 }
 
 impl std::str::FromStr for Flaw {
@@ -102,6 +111,9 @@ impl std::str::FromStr for Flaw {
     }
 }
 
+/// As many questions are at all servers together, if they share one queue: as many connections as one has.
+const TURNS: usize = 4;
+
 /// What a flaw remembers of the world on this thread.
 #[derive(Debug, Default)]
 struct Memory {
@@ -110,6 +122,7 @@ struct Memory {
     moved: BTreeMap<u64, u64>,
     clock: Option<Timestamp>,
     shown: BTreeMap<u32, LeaseId>,
+    at_work: usize,
 }
 
 thread_local! {
@@ -271,6 +284,28 @@ pub fn end_to_tell(setting: &Setting, at: Timestamp) -> Timestamp {
 /// Whether an issue that was not answered is sent again.
 pub fn sends_again(setting: &Setting) -> bool {
     setting.has(Flaw::UncertainSentAgain)
+}
+
+/// A turn in the one queue before all servers.
+#[derive(Debug)]
+pub struct Turn(());
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        MEMORY.with_borrow_mut(|memory| memory.at_work = memory.at_work.saturating_sub(1));
+    }
+}
+
+/// Waits for a turn, if all servers share one queue.
+pub async fn turn(setting: &Setting) -> Option<Turn> {
+    if !setting.has(Flaw::OneQueueForAll) {
+        return None;
+    }
+    while MEMORY.with_borrow(|memory| memory.at_work >= TURNS) {
+        setting.executor.sleep(Duration::from_millis(5)).await;
+    }
+    MEMORY.with_borrow_mut(|memory| memory.at_work += 1);
+    Some(Turn(()))
 }
 
 /// What an issue is told to have come to.
