@@ -22,10 +22,10 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Shows a command and runs it at the terminal.
+/// Shows a command beside what it writes, and runs it at the terminal.
 pub(crate) fn run(mut command: Command) -> Result<(), Failure> {
     let shown = shown(&command);
-    println!("{} {}", terminal::green("$"), terminal::bold(&shown));
+    eprintln!("{} {}", terminal::green("$"), terminal::bold(&shown));
     let status = command.status().during(format_args!("`{shown}` did not start"))?;
     if status.success() {
         return Ok(());

@@ -41,17 +41,7 @@ enum Task {
     /// Measure issues and revocations through the release binary, beside the same SQL in a bare loop.
     Bench,
     /// Kill the real server under load, again and again, and judge what it leaves by what callers were told.
-    Crash {
-        /// How often to kill it: 500 take about ten minutes.
-        #[arg(long, default_value_t = 500)]
-        kills: u32,
-        /// Draws the same blows as another run with this seed.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// How many callers there are.
-        #[arg(long, default_value_t = 32)]
-        callers: u32,
-    },
+    Crash(crash::Crash),
     /// Run seeded worlds in which everything goes wrong that can, and judge them by the laws.
     Worlds(worlds::Worlds),
     /// Install what the tests need and run all of them; with CI=true the checks of CI as well.
@@ -62,7 +52,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Demo { keep } => demo::run(keep),
         Task::Bench => bench::run(),
-        Task::Crash { kills, seed, callers } => crash::run(kills, seed, callers),
+        Task::Crash(wanted) => crash::run(&wanted),
         Task::Worlds(wanted) => worlds::run(&wanted),
         Task::Test => test::run(),
     };

@@ -4,6 +4,7 @@ use super::Plan;
 use super::blow::{Aim, Blow, Tries};
 use super::judge::Violation;
 use super::told::Told;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -67,6 +68,26 @@ impl Report {
     #[must_use]
     pub fn count(&self, what: &str) -> u64 {
         self.counts.get(what).copied().unwrap_or_default()
+    }
+
+    /// Returns all of it as scripts read it.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let points: BTreeMap<_, _> =
+            self.points.iter().map(|(at, tries)| (at, tries.hits)).collect();
+        let violations: Vec<_> = self.violations.iter().map(ToString::to_string).collect();
+        json!({
+            "kills": self.kills,
+            "seed": self.plan.seed,
+            "callers": self.plan.callers,
+            "killing_s": self.killing.as_secs(),
+            "cleaning_s": self.cleaning.as_secs(),
+            "took_s": self.took.as_secs(),
+            "blows": self.blows,
+            "points": points,
+            "counts": self.counts,
+            "violations": violations,
+        })
     }
 
     /// Returns the points at which the server never died.
