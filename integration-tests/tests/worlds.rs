@@ -56,7 +56,6 @@ fn a_seed_is_the_same_world_every_time() {
 fn thousands_of_leases_lapse_and_callers_go_on_beside_a_server_that_is_dead() {
     for seed in 1..4 {
         let Crowded { outcome, lates, well, beside } = crowded::run(seed, 3000, None, false);
-        println!("seed {seed}: well {well}; beside a dead server {beside}");
         assert_eq!(outcome.violation, None, "seed {seed}");
         assert!(outcome.counters.issued.count() >= 2900, "seed {seed}");
         assert!(!lates.is_empty());

@@ -34,7 +34,7 @@ const AT_ONCE: usize = 64;
 /// How long before the leases lapse callers begin to be measured, and for how long: longer than anybody waits for a
 /// server that hangs.
 const MEASURED_BEFORE: Duration = Duration::from_secs(10);
-const MEASURED_FOR: Duration = Duration::from_secs(60);
+const MEASURED_FOR: Duration = Duration::from_mins(1);
 /// Callers at each of the two servers that are lent from.
 const CALLERS: usize = 16;
 /// The longest pause of a caller.
@@ -135,7 +135,7 @@ fn lapse_together(
     if one_dies {
         dead.set_mood(mood);
     }
-    executor.run_until(issued_from + millis(TERM - MEASURED_BEFORE));
+    executor.run_until(issued_from + millis(TERM) - millis(MEASURED_BEFORE));
     let waits = measure(world, setting, dead.number);
     executor.run_until(executor.now() + millis(TERM_MAX + LATE_MAX));
     let others = world.operators.servers.iter().filter(|server| server.number != dead.number);
@@ -194,8 +194,7 @@ fn measure(world: &World, setting: &Arc<Setting>, dead: u64) -> WaitsByVerb {
     }
     let all = futures_util::future::join_all(at_work);
     setting.executor.block_on(Whose::World, async move { drop(all.await) });
-    let waits = measured.waits.lock().clone();
-    waits
+    measured.waits.lock().clone()
 }
 
 impl Callers {
