@@ -27,6 +27,8 @@ async fn remember(place: &Place, highest: Timestamp) {
     let records = Records::new(store, unsealed.barrier, Arc::new(SystemChance));
     let was = records.seen_time().await.unwrap().map(|found| found.revision);
     records.keep_seen_time(was, &Seen { highest, ahead: Duration::ZERO }).await.unwrap();
+    drop(records);
+    place.wait_until_free();
 }
 
 async fn clock(server: &Server) -> Value {
