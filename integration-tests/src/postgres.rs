@@ -7,8 +7,9 @@
     reason = "a server that does not start fails the test at once"
 )]
 
-use sqlx::ConnectOptions as _;
+use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions as _, Executor as _};
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -165,6 +166,26 @@ impl Server {
     /// Logs in as the superuser.
     pub async fn superuser(&self, database: &str) -> PgConnection {
         self.log_in(SUPERUSER, SUPERUSER_PASSWORD, database).await.expect("the superuser logs in")
+    }
+
+    /// Returns what an operator writes for a target at this server.
+    #[must_use]
+    pub fn config(&self) -> Value {
+        json!({
+            "plugin_name": "postgresql-database-plugin",
+            "allowed_roles": "*",
+            "connection_url": self.template_url("postgres"),
+            "username": SUPERUSER,
+            "password": SUPERUSER_PASSWORD,
+        })
+    }
+
+    /// Makes this server the target `pg` of a mount `database/`, with a group `readonly` whose members can be lent.
+    pub async fn lend_through(&self, server: &crate::server::Server) {
+        let readonly = self.superuser("postgres").await.execute("CREATE ROLE readonly").await;
+        readonly.expect("there is no such role yet");
+        let _ = server.post("sys/mounts/database", json!({ "type": "database" })).await.expect(204);
+        let _ = server.post("database/config/pg", self.config()).await.expect(204);
     }
 
     /// Returns what the server wrote to its log.

@@ -21,9 +21,7 @@ mod points;
 mod torn;
 
 use leasehold_integration_tests::crash::{Plan, run};
-use leasehold_integration_tests::postgres::{
-    SUPERUSER, SUPERUSER_PASSWORD, Server as Postgres, Version,
-};
+use leasehold_integration_tests::postgres::{Server as Postgres, Version};
 use leasehold_integration_tests::server::{Place, Server};
 use serde_json::json;
 use sqlx::{Executor as _, PgConnection, Row as _};
@@ -35,16 +33,7 @@ const CLEAN_WITHIN: Duration = Duration::from_mins(3);
 
 /// Sets up the target `pg` and the role `app`, which lends what `readonly` may read.
 async fn set_up(server: &Server, postgres: &Postgres, ttl: &str) {
-    postgres.superuser("postgres").await.execute("CREATE ROLE readonly").await.unwrap();
-    let _ = server.post("sys/mounts/database", json!({ "type": "database" })).await.expect(204);
-    let config = json!({
-        "plugin_name": "postgresql-database-plugin",
-        "connection_url": postgres.template_url("postgres"),
-        "username": SUPERUSER,
-        "password": SUPERUSER_PASSWORD,
-        "allowed_roles": "*",
-    });
-    let _ = server.post("database/config/pg", config).await.expect(204);
+    postgres.lend_through(server).await;
     let role = json!({ "db_name": "pg", "grant_roles": ["readonly"], "default_ttl": ttl, "scram_iterations": 1 });
     let _ = server.post("database/roles/app", role).await.expect(204);
 }

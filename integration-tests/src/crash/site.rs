@@ -16,10 +16,10 @@ use super::sessions::Sessions;
 use super::told::{Fate, Told};
 use super::{POINT_WITHIN, Role};
 use crate::engine_suite::now;
-use crate::postgres::{SUPERUSER, SUPERUSER_PASSWORD, Server as Postgres, Version};
+use crate::postgres::{Server as Postgres, Version};
 use crate::server::{Build, Place, Server};
 use leasehold_core::time::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{Executor as _, PgConnection, Row as _};
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
@@ -83,18 +83,9 @@ impl Site {
             Version::Distribution,
             &["-c", "fsync=off", "-c", "log_statement=none", "-c", "max_connections=200"],
         );
-        postgres.superuser("postgres").await.execute("CREATE ROLE readonly").await.expect("a role");
         let place = Place::new();
         let server = place.found().await;
-        let _ = server.post("sys/mounts/database", json!({ "type": "database" })).await.expect(204);
-        let config = json!({
-            "plugin_name": "postgresql-database-plugin",
-            "connection_url": postgres.template_url("postgres"),
-            "username": SUPERUSER,
-            "password": SUPERUSER_PASSWORD,
-            "allowed_roles": "*",
-        });
-        let _ = server.post("database/config/pg", config).await.expect(204);
+        postgres.lend_through(&server).await;
         for role in &roles {
             let path = format!("database/roles/{}", role.name);
             let _ = server.post(&path, role.written()).await.expect(204);

@@ -1,6 +1,6 @@
 //! What the tests with a real PostgreSQL share: a target, a role, and how logins fare.
 
-use leasehold_integration_tests::postgres::{self, SUPERUSER, SUPERUSER_PASSWORD, Version};
+use leasehold_integration_tests::postgres::{self, Version};
 use leasehold_integration_tests::server::{Answer, Server};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, Row};
@@ -34,13 +34,7 @@ impl Lent {
 
 /// Returns what an operator writes for a target at this server.
 pub(crate) fn config(target: &postgres::Server) -> Value {
-    json!({
-        "plugin_name": "postgresql-database-plugin",
-        "allowed_roles": "*",
-        "connection_url": target.template_url("postgres"),
-        "username": SUPERUSER,
-        "password": SUPERUSER_PASSWORD,
-    })
+    target.config()
 }
 
 /// Returns what an operator writes for a role.

@@ -3,9 +3,7 @@
 use crate::{fails, succeeds};
 use leasehold_core::backup::Decoder;
 use leasehold_core::store::Key;
-use leasehold_integration_tests::postgres::{
-    SUPERUSER, SUPERUSER_PASSWORD, Server as Postgres, Version,
-};
+use leasehold_integration_tests::postgres::{Server as Postgres, Version};
 use leasehold_integration_tests::server::{Answer, Place, Server, command};
 use serde_json::{Value, json};
 use sqlx::{Executor as _, Row as _};
@@ -18,16 +16,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn set_up(server: &Server, postgres: &Postgres) {
-    let _ = server.post("sys/mounts/database", json!({ "type": "database" })).await.expect(204);
-    let config = json!({
-        "plugin_name": "postgresql-database-plugin",
-        "connection_url": postgres.template_url("postgres"),
-        "username": SUPERUSER,
-        "password": SUPERUSER_PASSWORD,
-        "allowed_roles": "*",
-    });
-    let _ = server.post("database/config/pg", config).await.expect(204);
-    postgres.superuser("postgres").await.execute("CREATE ROLE readonly").await.unwrap();
+    postgres.lend_through(server).await;
     for (name, ttl) in [("short", "6s"), ("long", "1h")] {
         let role = json!({ "db_name": "pg", "grant_roles": ["readonly"], "default_ttl": ttl, "scram_iterations": 1 });
         let _ = server.post(&format!("database/roles/{name}"), role).await.expect(204);
