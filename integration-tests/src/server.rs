@@ -7,13 +7,13 @@
     reason = "test support: whatever is not as expected fails the test at once"
 )]
 
+use crate::store_suite;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -25,8 +25,6 @@ use std::time::Duration;
 pub const ROOT: &str = "root";
 /// How long a server may take to say that it has started: a loaded machine may need a while.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
-/// How often it is looked whether a store is free: a process that is being started is a program within milliseconds.
-const FREE_WITHIN: u32 = 2000;
 /// How long a server may take to end: what it allows itself, and some.
 const ENDS_WITHIN: u32 = 3000;
 
@@ -389,27 +387,9 @@ impl Place {
         if name.is_empty() { self.folder.path().to_owned() } else { self.folder.path().join(name) }
     }
 
-    /// Waits until nobody holds the store, which this process has held itself. Whatever another thread starts
-    /// meanwhile is a copy of this process at first, and holds what this one held until it is a program of its own.
+    /// Waits until nobody holds the store, which this process has held itself.
     pub fn wait_until_free(&self) {
-        for _ in 0..FREE_WITHIN {
-            if !self.is_held() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        panic!("somebody still holds the store in {}", self.path("store").display());
-    }
-
-    /// Tells whether anybody holds the store. To try its lock would be to hold it.
-    fn is_held(&self) -> bool {
-        let locks = fs::read_to_string("/proc/locks").expect("the locks of this machine");
-        let files = ["store/leasehold.lock", "store/leasehold.redb"];
-        files.iter().any(|file| {
-            let inode = fs::metadata(self.path(file)).map_or(0, |file| file.ino());
-            let its = format!(":{inode}");
-            locks.split_whitespace().any(|word| word.ends_with(&its))
-        })
+        store_suite::wait_until_free(&self.path("store"));
     }
 
     /// Starts a server, or returns why it does not start.

@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -11,12 +12,18 @@
 use futures_util::{FutureExt, StreamExt};
 use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, StoreError, Value};
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// How long a feed may take to tell of a change before a test gives it up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether a folder is held: a process that is being started is a program within milliseconds.
+const LOOKS: usize = 2000;
 
 /// Runs every check, each on a new and empty store.
 ///
@@ -418,4 +425,26 @@ async fn snapshots_under_load_are_consistent(store: Arc<dyn Store>) {
     for writer in writers {
         writer.await.unwrap();
     }
+}
+
+/// Waits until nobody holds the store in a folder, which this process has held itself. Whatever another thread starts
+/// meanwhile is a copy of this process at first, and holds what this one held until it is a program of its own.
+pub fn wait_until_free(folder: &Path) {
+    for _ in 0..LOOKS {
+        if !is_held(folder) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("somebody still holds the store in {}", folder.display());
+}
+
+/// Tells whether anybody holds the store in a folder. To try its lock would be to hold it.
+fn is_held(folder: &Path) -> bool {
+    let locks = fs::read_to_string("/proc/locks").expect("the locks of this machine");
+    ["leasehold.lock", "leasehold.redb"].iter().any(|file| {
+        let inode = fs::metadata(folder.join(file)).map_or(0, |file| file.ino());
+        let its = format!(":{inode}");
+        locks.split_whitespace().any(|word| word.ends_with(&its))
+    })
 }

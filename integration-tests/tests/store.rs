@@ -29,6 +29,12 @@ fn put(name: &str, text: &str) -> Batch {
     Batch::default().put(key(name), value(text))
 }
 
+/// Opens a store that this process may have held before.
+fn open_again(folder: &Path) -> Result<Embedded, OpenError> {
+    store_suite::wait_until_free(folder);
+    Embedded::open(folder)
+}
+
 /// The file with the records.
 fn records(folder: &TempDir) -> PathBuf {
     folder.path().join("leasehold.redb")
@@ -62,7 +68,7 @@ async fn a_store_that_is_opened_again_has_kept_everything() {
     let folder = tempfile::tempdir().unwrap();
     let mut last = Revision(0);
     for run in 0..4 {
-        let store = Embedded::open(folder.path()).unwrap();
+        let store = open_again(folder.path()).unwrap();
         for number in 0..run {
             let (found, revision) = store.get(&key(&number.to_string())).await.unwrap().unwrap();
             assert_eq!(found, value("kept"));
@@ -88,7 +94,7 @@ async fn batches_that_wait_are_written_before_the_store_is_closed() {
     for writer in writers {
         writer.await.unwrap().unwrap();
     }
-    let store = Embedded::open(folder.path()).unwrap();
+    let store = open_again(folder.path()).unwrap();
     let all = store.range(&key("0"), &key("a"), 1000).await.unwrap();
     assert_eq!(all.len(), 200);
 }
@@ -126,7 +132,7 @@ fn a_second_server_is_refused_and_told_who_holds_the_store() {
     assert_eq!(*holder, Holder::Process(std::process::id()));
     assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
     drop(first);
-    Embedded::open(folder.path()).unwrap();
+    open_again(folder.path()).unwrap();
 }
 
 #[test]
@@ -161,13 +167,14 @@ fn a_place_that_is_no_folder_or_not_ours_is_refused_by_name() {
 fn a_store_of_a_later_release_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(Embedded::open(folder.path()).unwrap());
+    store_suite::wait_until_free(folder.path());
     let database = redb::Database::open(records(&folder)).unwrap();
     let transaction = database.begin_write().unwrap();
     let facts = redb::TableDefinition::<&str, u64>::new("facts");
     transaction.open_table(facts).unwrap().insert("format", 7).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let error = Embedded::open(folder.path()).unwrap_err();
+    let error = open_again(folder.path()).unwrap_err();
     assert!(matches!(error, OpenError::LaterFormat { found: 7, known: 1, .. }), "{error}");
 }
 
@@ -176,13 +183,13 @@ fn a_file_of_something_else_is_refused_and_left_alone() {
     for bytes in [b"".as_slice(), b"# not a store", &[0; 8192]] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(records(&folder), bytes).unwrap();
-        let error = Embedded::open(folder.path()).unwrap_err();
+        let error = open_again(folder.path()).unwrap_err();
         assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
         assert_eq!(fs::read(records(&folder)).unwrap(), bytes);
     }
     let folder = tempfile::tempdir().unwrap();
     drop(redb::Database::create(records(&folder)).unwrap());
-    let error = Embedded::open(folder.path()).unwrap_err();
+    let error = open_again(folder.path()).unwrap_err();
     assert!(error.to_string().contains("not a store of Leasehold"), "{error}");
 }
 
@@ -205,7 +212,7 @@ async fn a_file_that_was_cut_is_an_error_and_not_a_panic() {
     let whole = fs::read(records(&folder)).unwrap();
     for part in 0..16 {
         fs::write(records(&folder), &whole[..whole.len() * part / 16]).unwrap();
-        let error = Embedded::open(folder.path()).unwrap_err();
+        let error = open_again(folder.path()).unwrap_err();
         assert!(matches!(error, OpenError::Damaged { .. }), "{part}/16: {error}");
         assert!(error.to_string().contains("leasehold.redb"), "{error}");
     }
@@ -222,7 +229,7 @@ async fn a_file_with_wrong_bytes_never_takes_the_server_along() {
         let end = damaged.len().min(page + 512);
         damaged[page..end].fill(0xaa);
         fs::write(records(&folder), &damaged).unwrap();
-        match Embedded::open(folder.path()) {
+        match open_again(folder.path()) {
             Err(error) => {
                 assert!(matches!(error, OpenError::Damaged { .. }), "{page}: {error}");
                 noticed += 1;
