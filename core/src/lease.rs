@@ -14,6 +14,7 @@ pub mod term;
 
 use crate::engine::Unanswered;
 use crate::ids::{BootId, LeaseId, MountId, TargetId, TokenAccessor};
+use crate::limits::REVOKE_WITHIN;
 use crate::store::holds::Hold;
 use crate::store::leases::RepeatKey;
 use crate::store::tokens::TokenKey;
@@ -110,9 +111,9 @@ pub struct Revoking {
     pub cause: Cause,
     /// When it began.
     pub since: Timestamp,
-    /// How many attempts have been started.
+    /// How many attempts have failed; in older records, how many were started.
     pub attempts: u32,
-    /// When the next attempt starts, unless this one succeeds.
+    /// When the next attempt starts. While one goes on, when it must be over.
     pub retry_at: Timestamp,
     /// Until when an issue that was never answered may still land; `None` if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -246,36 +247,46 @@ impl Lease {
 
     /// An attempt to revoke is about to start.
     ///
-    /// Storing the result both claims the attempt and schedules the next one, so an attempt that
-    /// fails, hangs, or dies with its process needs no further write.
+    /// Storing the result claims the attempt: the sweep starts no other one for as long as it may take. One that dies
+    /// with its process has not failed, and is soon followed by another.
     #[must_use]
     pub fn attempt(self, cause: Cause, answered: bool, now: Timestamp) -> Self {
         let marked = self.to_revoke(cause, answered, now);
         let state = match marked.state {
             LeaseState::Held => LeaseState::Held,
             LeaseState::Revoking(before) => {
-                // Only the sweep's own attempts make it slower: who asks brings the next one forward, if anything.
-                let asked = cause == Cause::Asked && before.attempts > 0;
-                let attempts = before.attempts.saturating_add(u32::from(!asked));
-                let by_backoff = now.plus(backoff::after(attempts));
-                let sooner =
-                    if asked && before.retry_at > now { before.retry_at } else { by_backoff };
-                // An issue that may still land is looked at again as soon as it no longer may.
-                let settles_at = before.settles_at.filter(|at| *at > now).unwrap_or(by_backoff);
-                let retry_at = by_backoff.min(sooner).min(settles_at);
-                LeaseState::Revoking(Revoking { attempts, retry_at, ..before })
+                let over_at = now.plus(REVOKE_WITHIN);
+                // Who asks before the next attempt is due never makes that one later.
+                let retry_at =
+                    if before.retry_at > now { before.retry_at.min(over_at) } else { over_at };
+                LeaseState::Revoking(Revoking { retry_at, ..before })
             }
         };
         Self { state, ..marked }
     }
 
-    /// The attempt failed, and this is why; the next one starts at `retry_at`.
+    /// The attempt that `cause` brought about failed, and this is why. The next one starts after `wait`; without one,
+    /// later after each failure.
     #[must_use]
-    pub fn failed(self, error: String, retry_at: Timestamp) -> Self {
+    pub fn failed(
+        self,
+        cause: Cause,
+        error: String,
+        wait: Option<Duration>,
+        now: Timestamp,
+    ) -> Self {
         let state = match self.state {
             LeaseState::Held => LeaseState::Held,
             LeaseState::Revoking(before) => {
-                LeaseState::Revoking(Revoking { error: Some(error), retry_at, ..before })
+                // Only the sweep's own attempts make it slower: who asks brings the next one forward, if anything.
+                let asked = cause == Cause::Asked && before.attempts > 0;
+                let attempts = before.attempts.saturating_add(u32::from(!asked));
+                let later = now.plus(wait.unwrap_or_else(|| backoff::after(attempts)));
+                let planned = Some(before.retry_at).filter(|_| asked);
+                // An issue that may still land is looked at again as soon as it no longer may.
+                let sooner = [planned, before.settles_at].into_iter().flatten();
+                let retry_at = sooner.filter(|at| *at > now).fold(later, Timestamp::min);
+                LeaseState::Revoking(Revoking { attempts, retry_at, error: Some(error), ..before })
             }
         };
         Self { state, ..self }

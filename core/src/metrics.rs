@@ -124,7 +124,7 @@ pub struct Counted {
 pub struct Tally {
     /// Those that are lent.
     pub held: u64,
-    /// Those that are being revoked, by how many attempts were started: none, one, up to nine, more.
+    /// Those that are being revoked, by how many attempts have failed: none, one, up to nine, more.
     pub revoking: [u64; 4],
     /// Those that needed a look, or another attempt, and had not had it yet.
     pub due: u64,

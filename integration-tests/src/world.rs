@@ -44,8 +44,15 @@ pub struct World {
     /// The time.
     pub clock: Arc<WorldClock>,
     chance: Arc<Dice>,
-    broker: Mutex<Arc<Broker>>,
-    sweeper: Mutex<tokio::task::AbortHandle>,
+    process: Mutex<Process>,
+}
+
+/// One process of the installation, with all that it is doing; it dies when this is dropped.
+#[derive(Debug)]
+struct Process {
+    broker: Arc<Broker>,
+    sweeper: tokio::task::AbortHandle,
+    tasks: Arc<WorldTasks>,
 }
 
 /// Keeps every line, or refuses.
@@ -132,32 +139,30 @@ impl World {
         let chance = Arc::new(Dice(AtomicU64::new(0x9e37_79b9_7f4a_7c15)));
         let clock = Arc::new(WorldClock::starting());
         let audit = Arc::new(MemoryAudit::default());
-        let ports = ports(&store, &chance, &clock, &audit);
+        let (ports, _) = ports(&store, &chance, &clock, &audit);
         found(&ports, &root_key(), Some(SecretText::new(ROOT.into())), "token").await.unwrap();
-        let (broker, sweeper) = boot(&store, &chance, &clock, &audit).await;
+        let process = Process::boot(&store, &chance, &clock, &audit).await;
         let mount = MountWrite {
             path: "database".into(),
             kind: "database".into(),
             ..MountWrite::default()
         };
-        broker.enable_mount(&request(ROOT), mount).await.unwrap();
-        let (broker, sweeper) = (Mutex::new(broker), Mutex::new(sweeper));
-        Self { store, audit, clock, chance, broker, sweeper }
+        process.broker.enable_mount(&request(ROOT), mount).await.unwrap();
+        Self { store, audit, clock, chance, process: Mutex::new(process) }
     }
 
     /// The process as it is now.
     pub fn broker(&self) -> Arc<Broker> {
-        Arc::clone(&self.broker.lock().unwrap())
+        Arc::clone(&self.process.lock().unwrap().broker)
     }
 
     /// The process dies and another one starts on the same store. What the dead one had asked of a target may
     /// still take effect.
     pub async fn restart(&self) {
-        self.sweeper.lock().unwrap().abort();
+        self.process.lock().unwrap().die();
         self.clock.read_wall();
-        let (broker, sweeper) = boot(&self.store, &self.chance, &self.clock, &self.audit).await;
-        *self.broker.lock().unwrap() = broker;
-        *self.sweeper.lock().unwrap() = sweeper;
+        let process = Process::boot(&self.store, &self.chance, &self.clock, &self.audit).await;
+        *self.process.lock().unwrap() = process;
     }
 
     /// Takes a backup, as an operator does.
@@ -210,18 +215,17 @@ impl World {
         (from, store)
     }
 
-    /// Another process in this world, on a store of its own.
-    async fn beside(&self, store: Arc<MemoryStore>) -> Self {
+    /// Another process in this world, on this store or on another one.
+    pub async fn beside(&self, store: Arc<MemoryStore>) -> Self {
         let (clock, audit) = (Arc::clone(&self.clock), Arc::new(MemoryAudit::default()));
         let chance = Arc::clone(&self.chance);
-        let (broker, sweeper) = boot(&store, &chance, &clock, &audit).await;
-        let (broker, sweeper) = (Mutex::new(broker), Mutex::new(sweeper));
-        Self { store, audit, clock, chance, broker, sweeper }
+        let process = Process::boot(&store, &chance, &clock, &audit).await;
+        Self { store, audit, clock, chance, process: Mutex::new(process) }
     }
 
     /// The sweep stops, as in a process that hangs.
     pub fn stop_sweeping(&self) {
-        self.sweeper.lock().unwrap().abort();
+        self.process.lock().unwrap().sweeper.abort();
     }
 
     /// Configures a target and one role of the same name for it.
@@ -282,9 +286,9 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Process {
     fn drop(&mut self) {
-        self.sweeper.lock().unwrap().abort();
+        self.die();
     }
 }
 
@@ -297,42 +301,52 @@ fn ports(
     chance: &Arc<Dice>,
     clock: &Arc<WorldClock>,
     audit: &Arc<MemoryAudit>,
-) -> Ports {
-    Ports {
+) -> (Ports, Arc<WorldTasks>) {
+    let tasks = Arc::new(WorldTasks::new(clock));
+    let ports = Ports {
         store: Arc::clone(store) as _,
         clock: Arc::clone(clock) as _,
         chance: Arc::clone(chance) as _,
-        tasks: Arc::new(WorldTasks(Arc::clone(clock))),
+        tasks: Arc::clone(&tasks) as _,
         audit: vec![Arc::clone(audit) as _],
-    }
+    };
+    (ports, tasks)
 }
 
-async fn boot(
-    store: &Arc<MemoryStore>,
-    chance: &Arc<Dice>,
-    clock: &Arc<WorldClock>,
-    audit: &Arc<MemoryAudit>,
-) -> (Arc<Broker>, tokio::task::AbortHandle) {
-    let ports = ports(store, chance, clock, audit);
-    let unsealed = seal::unseal(&**store, &root_key()).await.unwrap();
-    let kinds = vec![KindOf::<SimulatedEngine>::new()];
-    let (broker, mut woken) =
-        Broker::open(ports, unsealed, kinds, Limits::default()).await.unwrap();
-    let sweeping = Arc::clone(&broker);
-    let clock = Arc::clone(clock);
-    let sweeper = tokio::spawn(async move {
-        loop {
-            let next = match sweeping.sweep().await {
-                Ok(swept) => swept.next,
-                Err(_) => clock.now().plus(Duration::from_secs(1)),
-            };
-            tokio::select! {
-                () = clock.until(next) => {}
-                _ = woken.next() => {}
+impl Process {
+    async fn boot(
+        store: &Arc<MemoryStore>,
+        chance: &Arc<Dice>,
+        clock: &Arc<WorldClock>,
+        audit: &Arc<MemoryAudit>,
+    ) -> Self {
+        let (ports, tasks) = ports(store, chance, clock, audit);
+        let unsealed = seal::unseal(&**store, &root_key()).await.unwrap();
+        let kinds = vec![KindOf::<SimulatedEngine>::new()];
+        let (broker, mut woken) =
+            Broker::open(ports, unsealed, kinds, Limits::default()).await.unwrap();
+        let sweeping = Arc::clone(&broker);
+        let clock = Arc::clone(clock);
+        let sweeper = tokio::spawn(async move {
+            loop {
+                let next = match sweeping.sweep().await {
+                    Ok(swept) => swept.next,
+                    Err(_) => clock.now().plus(Duration::from_secs(1)),
+                };
+                tokio::select! {
+                    () = clock.until(next) => {}
+                    _ = woken.next() => {}
+                }
             }
-        }
-    });
-    (broker, sweeper.abort_handle())
+        });
+        Self { broker, sweeper: sweeper.abort_handle(), tasks }
+    }
+
+    /// Whatever it is in the middle of is not done.
+    fn die(&self) {
+        self.sweeper.abort();
+        self.tasks.die();
+    }
 }
 
 /// A request with a token, as the HTTP layer would make it.

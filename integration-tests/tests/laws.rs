@@ -6,6 +6,8 @@
     reason = "whatever is not as expected fails the test at once"
 )]
 
+#[path = "laws/attempts.rs"]
+mod attempts;
 #[path = "laws/counts.rs"]
 mod counts;
 #[path = "laws/trees.rs"]

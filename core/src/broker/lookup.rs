@@ -63,7 +63,7 @@ pub struct FailedRevocation {
     pub mount: MountId,
     /// Why the last attempt failed.
     pub error: String,
-    /// How many attempts there were.
+    /// How many attempts have failed.
     pub attempts: u32,
     /// When the next one starts.
     pub retry_at: Timestamp,

@@ -17,6 +17,7 @@ use crate::store::StoreError;
 use crate::store::records::Found;
 use futures_util::StreamExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a caller waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,16 +260,21 @@ impl Broker {
             let gone = self.records.lease(id).await?.is_none();
             return Ok(if gone { Revoked::Gone } else { Revoked::NotDue });
         };
-        match self.ask_to_revoke(&claimed.record).await {
-            Ok(()) => {
-                self.settle(claimed).await?;
-                Ok(Revoked::Gone)
+        let (why, wait, error) = match self.ask_to_revoke(&claimed.record).await {
+            Ok(()) => match self.settle(&claimed).await {
+                Ok(()) => return Ok(Revoked::Gone),
+                Err(error) => (error.to_string(), None, error),
+            },
+            Err(error) => {
+                let lease_id = self.catalog().wire_id(claimed.record.place(), id);
+                (error.to_string(), wait_after(&error), RevokeError::Target { lease_id, error })
             }
-            Err(error) => Err(self.note_failure(claimed, error).await),
-        }
+        };
+        self.note_failure(&claimed, cause, why, wait).await;
+        Err(error)
     }
 
-    /// Stores that an attempt starts, and when the next one would. `None`: there is nothing to attempt.
+    /// Stores that an attempt starts, so that no other one does. `None`: there is nothing to attempt.
     async fn claim(&self, id: LeaseId, cause: Cause) -> Result<Option<Found<Lease>>, StoreError> {
         for _ in 0..CONFLICT_TRIES {
             let Some(was) = self.records.lease(id).await? else { return Ok(None) };
@@ -338,7 +344,8 @@ impl Broker {
 
     /// The target has confirmed: recorded first, then removed, so that a crash in between repeats a record and
     /// loses none.
-    async fn settle(&self, mut claimed: Found<Lease>) -> Result<(), RevokeError> {
+    async fn settle(&self, claimed: &Found<Lease>) -> Result<(), RevokeError> {
+        let mut claimed = claimed.clone();
         let id = claimed.record.id();
         let now = self.clock.now();
         let answer = Answer::lease(id.to_string());
@@ -372,23 +379,30 @@ impl Broker {
         }
     }
 
-    /// Stores why an attempt failed, where operators see it. The next attempt is stored already.
-    async fn note_failure(&self, claimed: Found<Lease>, error: EngineError) -> RevokeError {
-        let now = self.clock.now();
-        let retry_at = match error.reason().cause {
-            Failure::NeedsOperator => now.plus(RETRY_OPERATOR),
-            // The whole target rests; its leases are asked for again as soon as it does not.
-            Failure::Unreachable | Failure::TooLate => now.plus(RETRY_FIRST),
-            Failure::Contended | Failure::Rejected => {
-                claimed.record.due_at().max(now.plus(RETRY_FIRST))
-            }
-        };
-        let failed = claimed.record.clone().failed(error.to_string(), retry_at);
-        let lease_id = self.catalog().wire_id(failed.place(), failed.id());
-        tracing::warn!(lease = %lease_id, %error, next = %failed.due_at().rfc3339(), "a revocation failed and will be tried again");
-        if let Err(error) = self.keep_lease(&claimed, &failed).await {
-            tracing::warn!(lease = %lease_id, %error, "why a revocation failed could not be stored");
+    /// Stores why an attempt failed, where operators see it, and when the next one starts. Where even that fails, the
+    /// next one starts when this one would have been over.
+    async fn note_failure(
+        &self,
+        claimed: &Found<Lease>,
+        cause: Cause,
+        why: String,
+        wait: Option<Duration>,
+    ) {
+        let lease = self.catalog().wire_id(claimed.record.place(), claimed.record.id());
+        let failed = claimed.record.clone().failed(cause, why.clone(), wait, self.clock.now());
+        tracing::warn!(%lease, error = %why, next = %failed.due_at().rfc3339(), "a revocation failed and will be tried again");
+        if let Err(error) = self.keep_lease(claimed, &failed).await {
+            tracing::warn!(%lease, %error, "why a revocation failed could not be stored");
         }
-        RevokeError::Target { lease_id, error }
+    }
+}
+
+/// How long to wait before a target that failed is asked again; `None`: longer after each failure.
+fn wait_after(error: &EngineError) -> Option<Duration> {
+    match error.reason().cause {
+        Failure::NeedsOperator => Some(RETRY_OPERATOR),
+        // The whole target rests; its leases are asked for again as soon as it does not.
+        Failure::Unreachable | Failure::TooLate => Some(RETRY_FIRST),
+        Failure::Contended | Failure::Rejected => None,
     }
 }

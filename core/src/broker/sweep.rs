@@ -86,8 +86,8 @@ impl Broker {
                     broker.wake_sweep();
                 }
                 match outcome {
-                    // A failure at the target is stored with the lease and logged where it happened.
-                    Ok(_) | Err(RevokeError::Target { .. }) => {}
+                    // A failure at the target, or of the audit, is stored with the lease and logged where it happened.
+                    Ok(_) | Err(RevokeError::Target { .. } | RevokeError::Admit(_)) => {}
                     Err(error) => {
                         // The lease could not be read or kept: its stored `due_at` brings it back.
                         tracing::error!(lease = %id, %error, "an attempt to revoke broke off");

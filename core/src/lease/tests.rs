@@ -1,7 +1,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 use super::*;
-use crate::limits::{ISSUE_WITHIN, RETRY_FIRST, SETTLE};
+use crate::limits::{ISSUE_WITHIN, RETRY_FIRST, RETRY_LAST, RETRY_OPERATOR, SETTLE};
 use proptest::prelude::*;
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -66,31 +66,70 @@ fn a_lease_being_revoked_cannot_be_renewed() {
     assert_eq!(revoking.renew(HOUR, HOUR, NOW).unwrap_err(), LeaseError::Lapsed);
 }
 
-#[test]
-fn an_attempt_schedules_the_next_one() {
-    let revoking = lease().attempt(Cause::Lapsed, true, NOW);
-    assert_eq!(revoking.due_at(), NOW.plus(RETRY_FIRST));
-    let again = revoking.attempt(Cause::Lapsed, true, NOW.plus(RETRY_FIRST));
-    assert_eq!(again.due_at(), NOW.plus(RETRY_FIRST * 3));
-    match again.state() {
-        LeaseState::Revoking(revoking) => {
-            assert_eq!((revoking.cause, revoking.attempts), (Cause::Lapsed, 2));
-        }
+/// One attempt of the sweep that fails at once, without a reason to wait for any span.
+fn failing(lease: Lease, now: Timestamp) -> Lease {
+    lease.attempt(Cause::Lapsed, true, now).failed(Cause::Lapsed, "down".into(), None, now)
+}
+
+fn attempts(lease: &Lease) -> u32 {
+    match lease.state() {
+        LeaseState::Revoking(revoking) => revoking.attempts,
         LeaseState::Held => panic!("held"),
     }
 }
 
 #[test]
+fn each_failure_makes_the_next_attempt_later() {
+    let once = failing(lease(), NOW);
+    assert_eq!((once.due_at(), attempts(&once)), (NOW.plus(RETRY_FIRST), 1));
+    let again = failing(once, NOW.plus(RETRY_FIRST));
+    assert_eq!((again.due_at(), attempts(&again)), (NOW.plus(RETRY_FIRST * 3), 2));
+    let operator = again.failed(Cause::Lapsed, "no right".into(), Some(RETRY_OPERATOR), NOW);
+    assert_eq!((operator.due_at(), attempts(&operator)), (NOW.plus(RETRY_OPERATOR), 3));
+}
+
+#[test]
+fn an_attempt_that_dies_with_its_process_is_no_failure() {
+    let mut dying = failing(lease(), NOW);
+    for _ in 0..500 {
+        let now = dying.due_at();
+        dying = dying.attempt(Cause::Lapsed, true, now);
+        assert_eq!((dying.due_at(), attempts(&dying)), (now.plus(REVOKE_WITHIN), 1));
+    }
+    let now = dying.due_at();
+    assert_eq!(failing(dying, now).due_at(), now.plus(RETRY_FIRST * 2));
+}
+
+#[test]
 fn whoever_asks_never_makes_the_next_attempt_later() {
     let mut revoking = lease();
-    for _ in 0..12 {
-        revoking = revoking.attempt(Cause::Lapsed, true, NOW);
+    for _ in 0..3 {
+        revoking = failing(revoking, NOW);
     }
-    let due_at = revoking.due_at();
+    let (due_at, before) = (revoking.due_at(), attempts(&revoking));
     for _ in 0..12 {
-        revoking = revoking.attempt(Cause::Asked, true, NOW.plus(RETRY_FIRST));
+        let now = NOW.plus(RETRY_FIRST);
+        revoking = revoking.attempt(Cause::Asked, true, now);
         assert_eq!(revoking.due_at(), due_at);
+        revoking = revoking.failed(Cause::Asked, "down".into(), Some(RETRY_OPERATOR), now);
+        assert_eq!((revoking.due_at(), attempts(&revoking)), (due_at, before));
     }
+    for _ in 0..9 {
+        revoking = failing(revoking, NOW);
+    }
+    let asked = revoking.attempt(Cause::Asked, true, NOW);
+    assert_eq!(
+        asked.due_at(),
+        NOW.plus(REVOKE_WITHIN),
+        "one that dies is soon followed by another"
+    );
+}
+
+#[test]
+fn the_first_attempt_counts_whoever_asks() {
+    let asked = lease().attempt(Cause::Asked, true, NOW);
+    let failed = asked.failed(Cause::Asked, "down".into(), None, NOW);
+    assert_eq!((failed.due_at(), attempts(&failed)), (NOW.plus(RETRY_FIRST), 1));
 }
 
 #[test]
@@ -98,18 +137,29 @@ fn an_unanswered_issue_is_looked_at_again_as_soon_as_it_can_no_longer_land() {
     let settles_at = lease().issue().settles_at;
     let revoking = lease().attempt(Cause::IssueFailed, false, NOW);
     assert_eq!(revoking.unanswered().map(|until| until.settles_at), Some(settles_at));
-    assert_eq!(revoking.due_at(), NOW.plus(RETRY_FIRST));
+    let failed = |lease: Lease, now| lease.failed(Cause::Lapsed, "may land".into(), None, now);
+    assert_eq!(failed(revoking.clone(), NOW).due_at(), NOW.plus(RETRY_FIRST));
     let shortly_before = Timestamp(settles_at.0 - 1);
-    assert_eq!(revoking.attempt(Cause::Asked, true, shortly_before).due_at(), settles_at);
+    assert_eq!(failed(revoking, shortly_before).due_at(), settles_at);
     assert_eq!(lease().attempt(Cause::Asked, true, NOW).unanswered(), None);
 }
 
 #[test]
 fn a_lease_reads_back_as_it_was_stored() {
-    let stored = lease().attempt(Cause::Lapsed, false, NOW).failed("down".into(), NOW);
+    let stored = failing(lease().attempt(Cause::Lapsed, false, NOW), NOW);
     let text = serde_json::to_string(&stored).unwrap();
     let read: Lease = serde_json::from_str(&text).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), text);
+}
+
+#[test]
+fn a_claim_of_an_older_version_is_an_attempt_that_is_due_when_it_said() {
+    let stored =
+        r#"{"is":"revoking","cause":"lapsed","since":1000,"attempts":9,"retry_at":900000}"#;
+    let older = Lease { state: serde_json::from_str(stored).unwrap(), ..lease() };
+    assert_eq!((older.due_at(), attempts(&older)), (Timestamp(900_000), 9));
+    let failed = failing(older, Timestamp(900_000));
+    assert_eq!((failed.due_at(), attempts(&failed)), (Timestamp(900_000).plus(RETRY_LAST), 10));
 }
 
 proptest! {

@@ -51,7 +51,7 @@ pub struct Standing {
     pub target: TargetId,
     /// And which identity of it.
     pub generation: Generation,
-    /// Since when it is being revoked, and how many attempts were started; `None` while it is lent.
+    /// Since when it is being revoked, and how many attempts have failed; `None` while it is lent.
     pub revoking: Option<(Timestamp, u32)>,
 }
 

@@ -2,10 +2,11 @@
 
 use leasehold_core::tasks::{Pending, Tasks};
 use leasehold_core::time::{Clock, Timestamp};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// When worlds begin: 2026-11-22.
@@ -87,13 +88,31 @@ impl Clock for WorldClock {
     }
 }
 
-/// Spawns on the one thread of the test.
+/// What one process does beside its callers, on the one thread of the test.
 #[derive(Debug)]
-pub struct WorldTasks(pub Arc<WorldClock>);
+pub struct WorldTasks {
+    clock: Arc<WorldClock>,
+    running: Mutex<JoinSet<()>>,
+}
+
+impl WorldTasks {
+    /// Those of a fresh process.
+    pub fn new(clock: &Arc<WorldClock>) -> Self {
+        Self { clock: Arc::clone(clock), running: Mutex::default() }
+    }
+
+    /// The process dies in the middle of all of them.
+    pub fn die(&self) {
+        self.running.lock().unwrap().abort_all();
+    }
+}
 
 impl Tasks for WorldTasks {
     fn spawn(&self, work: Pending<'static, ()>) {
-        tokio::spawn(work);
+        let mut running = self.running.lock().unwrap();
+        running.spawn(work);
+        // One that is over is forgotten; a panic shows in the test's own output.
+        while running.try_join_next().is_some() {}
     }
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) {
@@ -101,7 +120,7 @@ impl Tasks for WorldTasks {
     }
 
     fn sleep_until(&self, at: Timestamp) -> Pending<'static, ()> {
-        let clock = Arc::clone(&self.0);
+        let clock = Arc::clone(&self.clock);
         Box::pin(async move { clock.until(at).await })
     }
 }

@@ -168,8 +168,13 @@ impl SimulatedTarget {
                 all(lost())
             }
             Mood::Slow(by) => {
-                tokio::time::sleep(by).await;
-                each(&mut self.seen.lock().unwrap()).into_iter().map(Ok).collect()
+                let target = Arc::clone(self);
+                // It is done whether or not whoever asked still lives.
+                let work = tokio::spawn(async move {
+                    tokio::time::sleep(by).await;
+                    each(&mut target.seen.lock().unwrap())
+                });
+                work.await.unwrap().into_iter().map(Ok).collect()
             }
             Mood::RefusingBatches if members > 1 => {
                 all(EngineError::refused(Cause::Rejected, "too many"))

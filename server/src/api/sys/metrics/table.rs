@@ -11,7 +11,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
-/// The revocations that go on, by how many attempts were started.
+/// The revocations that go on, by how many attempts have failed.
 const ATTEMPTS: [&str; 4] = ["0", "1", "2-9", "10+"];
 
 /// Returns all metrics; without a broker only those that the server has by itself.
@@ -66,7 +66,7 @@ fn of_leases(readings: &Readings, now: Timestamp) -> Vec<MetricFamily> {
         ),
         gauges(
             "leasehold_revoking_leases",
-            "Leases that are being revoked, by how many attempts were started. Those with many are the ones to see to.",
+            "Leases that are being revoked, by how many attempts have failed. Those with many are the ones to see to.",
             attempts.collect(),
         ),
         gauges(

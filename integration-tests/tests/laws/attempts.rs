@@ -1,0 +1,64 @@
+//! An attempt to revoke that fails, and one that dies with its process.
+
+use super::{HOUR, SECOND};
+use leasehold_core::broker::Until;
+use leasehold_core::limits::{RETRY_FIRST, REVOKE_WITHIN};
+use leasehold_integration_tests::world::target::Mood;
+use leasehold_integration_tests::world::{ROOT, World, request};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn however_often_a_process_dies_in_mid_attempt_the_target_is_clean_soon_after() {
+    let world = World::new().await;
+    let target = world.target("app", "1h", "24h").await;
+    for _ in 0..20 {
+        world.issue("app").await.unwrap();
+    }
+    target.mood(Mood::Hanging);
+    world.pass(HOUR).await;
+    for _ in 0..30 {
+        let asked = target.asked_times();
+        world.pass(SECOND * 9).await;
+        world.restart().await;
+        world.pass(REVOKE_WITHIN - SECOND * 9).await;
+        assert!(target.asked_times() > asked, "nobody has tried again");
+    }
+    world.restart().await;
+    target.mood(Mood::Well);
+    world.pass(REVOKE_WITHIN + SECOND).await;
+    assert_eq!((target.credentials().len(), world.leases()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_one_attempt_at_a_lease_goes_on_however_slow_it_is() {
+    let world = World::new().await;
+    let target = world.target("app", "1h", "24h").await;
+    world.issue("app").await.unwrap();
+    target.mood(Mood::Slow(REVOKE_WITHIN - SECOND));
+    let asked = target.asked_times();
+    world.pass(HOUR + REVOKE_WITHIN / 2).await;
+    // As another process on the same store would be: it knows nothing of what this one is doing.
+    let other = world.beside(Arc::clone(&world.store)).await;
+    world.pass(REVOKE_WITHIN / 2).await;
+    assert_eq!(target.asked_times() - asked, 1);
+    drop(other);
+    assert_eq!((target.credentials().len(), world.leases()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_that_is_silent_when_a_credential_is_gone_counts_as_a_failure() {
+    let world = World::new().await;
+    world.target("app", "1h", "24h").await;
+    let issued = world.issue("app").await.unwrap();
+    world.audit.refuse_answers(true);
+    let asked = world.broker().revoke(&request(ROOT), &issued.lease_id, Until::Settled).await;
+    assert!(asked.is_err());
+    world.pass(RETRY_FIRST * 3 + SECOND).await;
+    world.audit.refuse_answers(false);
+    let failed = world.broker().failed_leases(&request(ROOT), 10).await.unwrap();
+    let told = failed.leases.first().map(|lease| (lease.attempts, lease.error.contains("audit")));
+    assert_eq!(told, Some((3, true)), "{failed:?}");
+    world.pass(RETRY_FIRST * 4 + Duration::from_millis(1)).await;
+    assert_eq!(world.leases(), 0);
+}
