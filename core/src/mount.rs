@@ -3,7 +3,7 @@
 use crate::ids::{MountId, TargetId};
 use crate::lease::{Generation, Place};
 use crate::limits::Limits;
-use crate::store::holds::{Hold, all_holds, held_target};
+use crate::store::holds::{Hold, HoldCause, all_holds, held_target};
 use crate::store::mounts::{Mount, Role, Target, role_at, target_at};
 use crate::store::records::{Found, Records};
 use crate::store::{Key, StoreError};
@@ -129,6 +129,20 @@ impl Catalog {
     #[must_use]
     pub fn hold(&self, id: TargetId, generation: Generation) -> Option<&Found<Hold>> {
         self.holds.get(&(id, generation))
+    }
+
+    /// Whether something is held back at a target for this reason.
+    #[must_use]
+    pub fn holds_back(&self, cause: HoldCause, id: TargetId, generation: Generation) -> bool {
+        self.hold(id, generation).is_some_and(|hold| hold.record.cause == cause)
+    }
+
+    /// Returns the holds there are for one reason, with the targets they are on.
+    pub fn holds_of(
+        &self,
+        cause: HoldCause,
+    ) -> impl Iterator<Item = (&Arc<Found<Target>>, &Found<Hold>)> {
+        self.holds().filter(move |(_, hold)| hold.record.cause == cause)
     }
 
     /// Returns all holds, with the targets they are on.

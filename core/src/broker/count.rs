@@ -111,10 +111,7 @@ impl Broker {
             *known =
                 std::cmp::max_by_key(*known, skew.ahead_ms, |ahead_ms| ahead_ms.unsigned_abs());
         }
-        let held_back = |cause| {
-            let holds = catalog.holds();
-            (cause, holds.filter(|(_, hold)| hold.record.cause == cause).count())
-        };
+        let held_back = |cause| (cause, catalog.holds_of(cause).count());
         Readings {
             targets: self.metrics.targets(),
             counted: self.metrics.counted(),

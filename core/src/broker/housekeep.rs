@@ -5,6 +5,7 @@ use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::limits::{HISTORY_KEPT, READ_CHUNK};
 use crate::store::StoreError;
+use crate::store::holds::HoldCause;
 use crate::store::mounts::{Target, retired_at};
 use crate::store::records::Found;
 use std::sync::Arc;
@@ -46,16 +47,17 @@ impl Broker {
 
     async fn drop_retired(&self) -> Result<bool, StoreError> {
         let mut dropped = false;
-        for target in self.catalog().retired() {
+        let catalog = self.catalog();
+        for target in catalog.retired() {
             let record = &target.record;
-            let is_current = self.catalog().mount(record.mount).is_some_and(|entry| {
+            let is_current = catalog.mount(record.mount).is_some_and(|entry| {
                 entry.targets.get(&record.name).is_some_and(|now| {
                     now.record.id == record.id && now.record.generation == record.generation
                 })
             });
             // What was issued since a backup is found through the configuration of then.
             if is_current
-                || self.holds_lapses_at(record.id, record.generation)
+                || catalog.holds_back(HoldCause::Restored, record.id, record.generation)
                 || self.has_leases(record.mount, record.id, record.generation).await?
             {
                 continue;
@@ -81,7 +83,8 @@ impl Broker {
         for entry in catalog.all_mounts().filter(|entry| entry.mount.record.closed_at.is_some()) {
             let id = entry.mount.record.id;
             let held = |target: &Found<Target>| {
-                self.holds_lapses_at(target.record.id, target.record.generation)
+                let Target { id, generation, .. } = target.record;
+                catalog.holds_back(HoldCause::Restored, id, generation)
             };
             if entry.targets.values().any(|target| held(target)) {
                 continue;

@@ -8,6 +8,7 @@ use crate::engine::{FieldError, Origin};
 use crate::ids::TargetId;
 use crate::lease::Generation;
 use crate::store::Revision;
+use crate::store::holds::HoldCause;
 use crate::store::mounts::Target;
 use crate::store::records::Found;
 use parking_lot::Mutex;
@@ -29,14 +30,14 @@ impl Broker {
         &self,
         target: &Found<Target>,
     ) -> Result<Arc<dyn OpenTarget>, FieldError> {
-        if self.is_copied(&target.record) {
+        let key = (target.record.id, target.record.generation);
+        if self.catalog().holds_back(HoldCause::Copied, key.0, key.1) {
             let name = self.target_name(&target.record);
             return Err(FieldError(format!(
                 "this store is a copy, and the target `{name}` belongs to the installation it was copied from: nothing \
                  is asked of it until an operator runs `leasehold operator take-over {name}`"
             )));
         }
-        let key = (target.record.id, target.record.generation);
         let mut open = self.open_targets.0.lock();
         if let Some((_, known)) = open.get(&key).filter(|(at, _)| *at == target.revision) {
             return Ok(Arc::clone(known));

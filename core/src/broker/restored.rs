@@ -12,8 +12,7 @@ use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::engine::erased::Listed;
-use crate::ids::TargetId;
-use crate::lease::{Generation, Place, backoff};
+use crate::lease::{Generation, backoff};
 use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, SETTLE};
 use crate::store::StoreError;
 use crate::store::holds::{Hold, HoldCause};
@@ -81,27 +80,9 @@ impl Recorded for Vec<HeldTarget> {
 }
 
 impl Broker {
-    /// Whether leases of a target wait with lapsing until it has been compared.
-    pub(super) fn holds_lapses(&self, place: &Place) -> bool {
-        self.holds_lapses_at(place.target, place.generation)
-    }
-
-    pub(super) fn holds_lapses_at(&self, target: TargetId, generation: Generation) -> bool {
-        let catalog = self.catalog();
-        let hold = catalog.hold(target, generation);
-        hold.is_some_and(|hold| hold.record.cause == HoldCause::Restored)
-    }
-
-    /// Whether a target is that of the installation which this store was copied from.
-    pub(super) fn is_copied(&self, target: &Target) -> bool {
-        let catalog = self.catalog();
-        let hold = catalog.hold(target.id, target.generation);
-        hold.is_some_and(|hold| hold.record.cause == HoldCause::Copied)
-    }
-
     /// Whether targets may have credentials of which the store does not know yet.
     pub(super) fn may_have_forgotten(&self) -> bool {
-        self.catalog().holds().any(|(_, hold)| hold.record.cause == HoldCause::Restored)
+        self.catalog().holds_of(HoldCause::Restored).next().is_some()
     }
 
     /// Returns what operators call a target: its mount and its name.
@@ -121,8 +102,7 @@ impl Broker {
     /// Starts the comparison of every target that waits for one and is not being compared.
     pub(super) fn start_comparisons(self: &Arc<Self>, now: Timestamp) {
         let catalog = self.catalog();
-        let waiting = catalog.holds().filter(|(_, hold)| hold.record.cause == HoldCause::Restored);
-        for (target, hold) in waiting {
+        for (target, hold) in catalog.holds_of(HoldCause::Restored) {
             let lane = (target.record.id, target.record.generation);
             let mut comparisons = self.comparisons.0.lock();
             let comparison = comparisons.entry(lane).or_insert_with(|| Comparison {
@@ -146,10 +126,11 @@ impl Broker {
 
     /// When the next comparison starts that is not going on.
     pub(super) fn next_comparison(&self) -> Option<Timestamp> {
+        let catalog = self.catalog();
         let comparisons = self.comparisons.0.lock();
         // One whose hold is gone starts no more, and would be looked at for ever.
         let wait = comparisons.iter().filter(|((target, generation), comparison)| {
-            !comparison.running && self.holds_lapses_at(*target, *generation)
+            !comparison.running && catalog.holds_back(HoldCause::Restored, *target, *generation)
         });
         wait.map(|(_, comparison)| comparison.retry_at).min()
     }
@@ -273,7 +254,8 @@ impl Broker {
                 .rsplit_once('/')
                 .and_then(|(mount, target)| catalog.at(&format!("{mount}/"))?.targets.get(target));
             let target = found.ok_or_else(|| TakeOverError::NoTarget(name.to_owned()))?;
-            if !self.is_copied(&target.record) {
+            let (id, generation) = (target.record.id, target.record.generation);
+            if !catalog.holds_back(HoldCause::Copied, id, generation) {
                 return Err(TakeOverError::NotCopied(name.to_owned()));
             }
             self.drop_hold(&target.record).await?;

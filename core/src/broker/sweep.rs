@@ -6,6 +6,7 @@ use crate::ids::{LeaseId, TokenAccessor};
 use crate::lease::{Cause, LeaseState};
 use crate::limits::{OVERDUE, QUEUE_AHEAD, QUEUE_HORIZON, READ_CHUNK, RETRY_FIRST, SWEEP_MAX};
 use crate::store::StoreError;
+use crate::store::holds::HoldCause;
 use crate::store::leases::due_from;
 use crate::store::tokens::tokens_due_from;
 use crate::time::Timestamp;
@@ -67,11 +68,13 @@ impl Broker {
         let Some(lease) = self.records.lease(id).await? else { return Ok(()) };
         let place = lease.record.place();
         // After a restore only the target knows whether it was renewed; it is looked for again once that is known.
-        if self.holds_lapses(place) && lease.record.state() == &LeaseState::Held {
+        let (target, generation) = (place.target, place.generation);
+        let waits = self.catalog().holds_back(HoldCause::Restored, target, generation);
+        if waits && lease.record.state() == &LeaseState::Held {
             return Ok(());
         }
         if lease.record.due_at() <= now {
-            self.lanes.park((place.target, place.generation), id);
+            self.lanes.park((target, generation), id);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::lease::{Cause, Generation};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
 use crate::mount::MountEntry;
 use crate::store::StoreError;
+use crate::store::holds::HoldCause;
 use crate::store::mounts::{Hidden, Target, target_at};
 use crate::store::records::Found;
 use std::fmt;
@@ -127,7 +128,9 @@ impl Broker {
         let mut target = self.merged(mount, was.map(|was| &was.record), wanted)?;
         self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
         // A copy asks nothing of a target, wherever its configuration points meanwhile.
-        let is_copied = was.is_some_and(|was| self.is_copied(&was.record));
+        let is_copied = was.is_some_and(|was| {
+            catalog.holds_back(HoldCause::Copied, was.record.id, was.record.generation)
+        });
         if target.verify_connection && !is_copied {
             target.server = self.verify(&target).await?;
         }
