@@ -8,8 +8,8 @@
 )]
 
 use leasehold_core::broker::{
-    IdempotencyKey, IssueError, RenewError, Request, RevokeError, TakeOverError, TargetWrite,
-    TokenRequest, Until, WhichToken,
+    IdempotencyKey, IssueError, MountWrite, RenewError, Request, RevokeError, TakeOverError,
+    TargetWrite, TokenRequest, Until, WhichToken,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::store::holds::HoldCause;
@@ -159,6 +159,36 @@ async fn while_a_target_is_down_nothing_of_it_lapses_and_all_else_goes_on() {
     assert!(lives(&target, &story.renewed) && !lives(&target, &story.since));
     world.pass(HOUR * 10).await;
     assert_eq!((target.credentials().len(), world.leases()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_who_revokes_at_a_mount_that_waits_is_told_that_there_may_be_more() {
+    let (world, target) = world().await;
+    let mount = |path: &str| MountWrite {
+        path: path.into(),
+        kind: "database".into(),
+        ..MountWrite::default()
+    };
+    world.broker().enable_mount(&request(ROOT), mount("other")).await.unwrap();
+    target.mood(Mood::Down);
+    let world = world.restored(&world.back_up().await).await;
+    let unknown = LeaseId::from_bytes([9; 16]);
+    let broker = world.broker();
+    let asked = async |lease: String| broker.revoke(&request(ROOT), &lease, Until::Settled).await;
+    let under =
+        async |prefix| broker.revoke_prefix(&request(ROOT), prefix, Until::Marked, false).await;
+    for waits in [format!("database/creds/app/{unknown}"), format!("unknown/creds/app/{unknown}")] {
+        let told = asked(waits).await;
+        assert!(matches!(told, Err(RevokeError::NotCompared)), "{told:?}");
+    }
+    asked(format!("other/creds/app/{unknown}")).await.unwrap();
+    assert!(matches!(under("database/creds/app").await, Err(RevokeError::NotCompared)));
+    assert!(matches!(under("database").await, Err(RevokeError::NotCompared)));
+    under("other").await.unwrap();
+    target.mood(Mood::Well);
+    world.pass(MINUTE * 2).await;
+    under("database").await.unwrap();
+    asked(format!("database/creds/app/{unknown}")).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

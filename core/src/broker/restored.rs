@@ -80,9 +80,17 @@ impl Recorded for Vec<HeldTarget> {
 }
 
 impl Broker {
-    /// Whether targets may have credentials of which the store does not know yet.
-    pub(super) fn may_have_forgotten(&self) -> bool {
-        self.catalog().holds_of(HoldCause::Restored).next().is_some()
+    /// Whether targets may have credentials of which the store does not know yet, and which a lease id or a prefix of
+    /// such can mean: those of its mount, or any if it names none.
+    pub(super) fn may_have_forgotten(&self, named: &str) -> bool {
+        let catalog = self.catalog();
+        let named = format!("{}/", named.trim_matches('/'));
+        let is_meant = |path: &str| named.starts_with(path) || path.starts_with(&named);
+        let mounts = catalog.all_mounts().map(|entry| &entry.mount.record);
+        let meant: Vec<_> =
+            mounts.filter(|mount| is_meant(&mount.path)).map(|mount| mount.id).collect();
+        let mut waiting = catalog.holds_of(HoldCause::Restored);
+        waiting.any(|(target, _)| meant.is_empty() || meant.contains(&target.record.mount))
     }
 
     /// Returns what operators call a target: its mount and its name.

@@ -51,8 +51,8 @@ pub enum RevokeError {
     Store(#[from] StoreError),
     /// After a restore nobody can say yet that nothing else is there. What is known is revoked.
     #[error(
-        "the store was restored and some targets have not been compared with it yet, so they may have credentials that it \
-         does not know; what it knows is revoked. try again, and see `leasehold operator restore-status`"
+        "the store was restored and some targets of the mount have not been compared with it yet, so they may have \
+         credentials that it does not know; what it knows is revoked. try again, and see `leasehold operator restore-status`"
     )]
     NotCompared,
     /// The target did not revoke.
@@ -97,7 +97,7 @@ impl Broker {
     ) -> Result<(), RevokeError> {
         self.served(request, Need::Policy, async |_| {
             // Looked at first: the comparison may put the lease back in between.
-            let may_have_forgotten = self.may_have_forgotten();
+            let may_have_forgotten = self.may_have_forgotten(lease_id);
             let id = lease_id.rsplit('/').next().unwrap_or_default().parse();
             match (self.find_lease(lease_id).await?, id) {
                 (Some(lease), _) => self.revoke_found(lease.record.id(), until).await,
@@ -134,7 +134,7 @@ impl Broker {
     ) -> Result<StillTried, RevokeError> {
         self.served(request, Need::Policy, async |_| {
             // Looked at first: the comparison may put leases back in between.
-            let may_have_forgotten = self.may_have_forgotten();
+            let may_have_forgotten = self.may_have_forgotten(prefix);
             let outcome = match Prefix::parse(&self.catalog(), prefix) {
                 Prefix::Lease(id)
                     if may_have_forgotten && self.records.lease(id).await?.is_none() =>
