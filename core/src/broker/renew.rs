@@ -1,4 +1,7 @@
-//! Renews a lease: store, target, caller.
+//! Renews a lease.
+//!
+//! **Invariant:** at no moment does the store promise more than the target gives. So a longer term goes to the target
+//! first, a shorter one to the store first, and whatever breaks off in between needs nobody to take it back.
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
@@ -53,7 +56,7 @@ pub enum RenewError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The target has not heard of the new term: it may end the credential at the old one.
+    /// The target has not confirmed the longer term.
     #[error("the target could not be told the new term, try again: {0}")]
     Target(EngineError),
     /// The target says that there is no such credential; the lease is revoked.
@@ -65,22 +68,6 @@ impl Recorded for RenewedLease {
     fn recorded(&self) -> Answer {
         Answer::lease(self.lease_id.clone())
     }
-}
-
-/// Whether the target, which did not confirm a renewal, cannot have an end that is earlier than the one of before.
-fn may_take_back(error: &EngineError, was: &Lease, renewed: &Lease) -> bool {
-    match error {
-        EngineError::Refused(_) => true,
-        EngineError::Uncertain(_) => renewed.term().lapses_at() >= was.term().lapses_at(),
-    }
-}
-
-/// A renewal that is stored, and that the target is to be told.
-struct Renewing {
-    was: Lease,
-    lease: Found<Lease>,
-    renewed: RenewedLease,
-    basis: Basis,
 }
 
 /// What a renewal goes by: the lease's role and target as they are now.
@@ -109,23 +96,16 @@ impl Broker {
             }
             // One at a time for each lease, revocations included: what the target is told last is what is stored.
             let _turn = self.turns.begin_next(id).await;
-            let Renewing { was, lease, renewed, basis } = self.store_renewal(id, increment).await?;
-            let told = self.tell_target(&lease, &basis).await;
-            if let Err(RenewError::Target(error)) = &told
-                && may_take_back(error, &was, &lease.record)
-            {
-                self.take_back(&was, &lease).await;
-            }
-            told.map(|()| renewed)
+            self.renew_found(id, increment).await
         })
         .await
     }
 
-    async fn store_renewal(
-        &self,
+    async fn renew_found(
+        self: &Arc<Self>,
         id: LeaseId,
         increment: Option<Duration>,
-    ) -> Result<Renewing, RenewError> {
+    ) -> Result<RenewedLease, RenewError> {
         for _ in 0..CONFLICT_TRIES {
             let was = self.records.lease(id).await?.ok_or(RenewError::NoLease)?;
             let now = self.clock.now();
@@ -137,36 +117,31 @@ impl Broker {
             let increment = increment.filter(|increment| !increment.is_zero());
             let asked = increment.unwrap_or(basis.ttl);
             let lease = was.record.clone().renew(asked, basis.ttl_max, now)?;
+            let is_shorter = lease.term().lapses_at() < was.record.term().lapses_at();
+            if !is_shorter {
+                self.tell_target(&lease, &basis).await?;
+            }
             match self.keep_lease(&was, &lease).await {
-                Ok(revision) => {
-                    let ttl = lease.term().lapses_at().since(now);
-                    let capped = increment.filter(|increment| ttl < *increment);
-                    let renewed = RenewedLease {
-                        lease_id: self.catalog().wire_id(lease.place(), lease.id()),
-                        ttl,
-                        capped: capped.map(|increment| (increment, basis.ttl_max)),
-                    };
-                    let lease = Found { record: lease, revision };
-                    return Ok(Renewing { was: was.record, lease, renewed, basis });
-                }
-                Err(StoreError::Conflict) => {}
+                Ok(_) => {}
+                Err(StoreError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
             }
+            if is_shorter {
+                self.tell_shorter(&lease, &basis).await?;
+            }
+            let given = lease.term().lapses_at().since(now);
+            // What the target has taken of it, in whole seconds, as terms are told.
+            let taken = Duration::from_secs(self.clock.now().since(now).as_secs());
+            let ttl = given.checked_sub(taken).filter(|left| left.as_secs() > 0);
+            let capped = increment.filter(|increment| given < *increment);
+            return Ok(RenewedLease {
+                lease_id: self.catalog().wire_id(lease.place(), lease.id()),
+                // One of zero would be read as an end that never comes.
+                ttl: ttl.ok_or(LeaseError::Lapsed)?,
+                capped: capped.map(|increment| (increment, basis.ttl_max)),
+            });
         }
         Err(StoreError::Conflict.into())
-    }
-
-    /// A renewal that the target did not confirm leaves the lease with the end its holder was told before. Where even
-    /// that fails, the lease ends later than its holder thinks, and no later than its ceiling.
-    async fn take_back(&self, was: &Lease, renewed: &Found<Lease>) {
-        let lease = was.id();
-        match self.keep_lease(renewed, was).await {
-            // Whoever has changed it meanwhile has decided on it.
-            Ok(_) | Err(StoreError::Conflict) => {}
-            Err(error) => {
-                tracing::warn!(%lease, %error, "a renewal that failed could not be taken back");
-            }
-        }
     }
 
     fn basis(&self, lease: &Lease) -> Result<Basis, RenewError> {
@@ -183,30 +158,43 @@ impl Broker {
         Ok(Basis { role: Arc::clone(role), target, ttl, ttl_max })
     }
 
-    async fn tell_target(
-        self: &Arc<Self>,
-        lease: &Found<Lease>,
-        basis: &Basis,
-    ) -> Result<(), RenewError> {
+    async fn tell_target(self: &Arc<Self>, lease: &Lease, basis: &Basis) -> Result<(), RenewError> {
         let role = &basis.role;
         let asked = ToRenew {
-            lease: lease.record.id(),
-            handle: lease.record.handle(),
+            lease: lease.id(),
+            handle: lease.handle(),
             role: RoleRef {
                 name: &role.record.name,
                 revision: role.revision,
                 fields: &role.record.fields,
             },
-            lapses_at: lease.record.term().lapses_at(),
+            lapses_at: lease.term().lapses_at(),
             answer_by: self.clock.now().plus(RENEW_WITHIN),
         };
         match basis.target.renew(asked).await {
             Ok(Renewed::Extended) => Ok(()),
             Ok(Renewed::Gone) => {
-                self.mark(lease.record.id(), Cause::Missing).await?;
+                self.mark(lease.id(), Cause::Missing).await?;
                 Err(RenewError::Gone)
             }
             Err(error) => Err(RenewError::Target(error)),
+        }
+    }
+
+    /// Tells the target of an end that is stored already. The lease ends then whether or not the target hears of it,
+    /// and not at the end its holder would think of after an error.
+    async fn tell_shorter(
+        self: &Arc<Self>,
+        lease: &Lease,
+        basis: &Basis,
+    ) -> Result<(), RenewError> {
+        match self.tell_target(lease, basis).await {
+            Err(RenewError::Target(error)) => {
+                let lease = self.catalog().wire_id(lease.place(), lease.id());
+                tracing::warn!(%lease, %error, "a target keeps the later end of a lease that was made shorter");
+                Ok(())
+            }
+            outcome => outcome,
         }
     }
 }
