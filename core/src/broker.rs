@@ -156,7 +156,7 @@ impl Broker {
     ) -> Result<(Arc<Self>, mpsc::Receiver<()>), StoreError> {
         let records = Records::new(ports.store, unsealed.barrier, Arc::clone(&ports.chance));
         let clock_watch = clock::ClockWatch::begin(&records, &*ports.clock).await?;
-        let catalog = Catalog::load(&records).await?;
+        let catalog = Catalog::load(&records, ports.clock.now()).await?;
         let boot = BootId::new(ports.clock.now(), &*ports.chance);
         let (wake, woken) = mpsc::channel(1);
         let broker = Self {
@@ -222,9 +222,17 @@ impl Broker {
 
     /// Reads anew what operators have set up, after a change of it or a conflict over it.
     async fn reload(&self) -> Result<(), StoreError> {
+        self.reload_unless_read_since(Timestamp(u64::MAX)).await
+    }
+
+    /// Does the same unless it was read after `since`.
+    async fn reload_unless_read_since(&self, since: Timestamp) -> Result<(), StoreError> {
         // One at a time: of two that ran at once, the one that read less could be kept.
         let _reloading = self.reloading.lock().await;
-        let catalog = Arc::new(Catalog::load(&self.records).await?);
+        if self.catalog().read_at() > since {
+            return Ok(());
+        }
+        let catalog = Arc::new(Catalog::load(&self.records, self.clock.now()).await?);
         *self.catalog.write() = catalog;
         Ok(())
     }

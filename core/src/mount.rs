@@ -7,6 +7,7 @@ use crate::store::holds::{Hold, HoldCause, all_holds, held_target};
 use crate::store::mounts::{Mount, Role, Target, role_at, target_at};
 use crate::store::records::{Found, Records};
 use crate::store::{Key, StoreError};
+use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 /// Everything that operators have set up, as one read of the store saw it.
 #[derive(Debug, Default)]
 pub struct Catalog {
+    read_at: Timestamp,
     mounts: BTreeMap<MountId, Arc<MountEntry>>,
     by_path: BTreeMap<String, Arc<MountEntry>>,
     targets: BTreeMap<(TargetId, Generation), Arc<Found<Target>>>,
@@ -32,9 +34,9 @@ pub struct MountEntry {
 }
 
 impl Catalog {
-    /// Reads everything.
-    pub async fn load(records: &Records) -> Result<Self, StoreError> {
-        let mut catalog = Self::default();
+    /// Reads everything that was written before `now`, and maybe some of what is written meanwhile.
+    pub async fn load(records: &Records, now: Timestamp) -> Result<Self, StoreError> {
+        let mut catalog = Self { read_at: now, ..Self::default() };
         for (_, mount) in records.all::<Mount>(&Key(b"mount/".to_vec())).await? {
             let id = mount.record.id;
             let roles = records.all::<Role>(&role_at(id, "")).await?;
@@ -71,6 +73,12 @@ impl Catalog {
             }
         }
         Ok(catalog)
+    }
+
+    /// Returns when the reading began.
+    #[must_use]
+    pub fn read_at(&self) -> Timestamp {
+        self.read_at
     }
 
     /// Returns the mount whose path a request's path begins with, and what is left of the path.

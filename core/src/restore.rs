@@ -127,7 +127,7 @@ impl FromBackup {
         cause: HoldCause,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        let catalog = Catalog::load(records).await?;
+        let catalog = Catalog::load(records, now).await?;
         let mut batch = Batch::default();
         for target in catalog.targets().map(|target| &target.record) {
             // The backup of a copy is that of a copy: what nobody has taken over stays so.

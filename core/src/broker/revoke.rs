@@ -10,8 +10,8 @@ use crate::engine::{Cause as Failure, EngineError, Unanswered};
 use crate::ids::{LeaseId, MountId};
 use crate::lease::{Cause, Lease};
 use crate::limits::{
-    CONFLICT_TRIES, ISSUE_WITHIN, READ_CHUNK, RETRY_FIRST, RETRY_OPERATOR, REVOKE_CHUNK,
-    REVOKE_WITHIN, SETTLE,
+    CLOCK_BEHIND, CONFLICT_TRIES, ISSUE_WITHIN, READ_CHUNK, RETRY_FIRST, RETRY_OPERATOR,
+    REVOKE_CHUNK, REVOKE_WITHIN, SETTLE,
 };
 use crate::store::StoreError;
 use crate::store::records::Found;
@@ -315,10 +315,12 @@ impl Broker {
         let place = lease.place();
         let missing = |message: String| EngineError::refused(Failure::NeedsOperator, message);
         if self.catalog().target(place.target, place.generation).is_none() {
-            // Another process may have written it.
+            // Another process may have written it, before it made the lease by a clock that may be ahead of this one. What
+            // was read after that has it, so that a target that is gone is not looked for again with each attempt.
+            let made_at = lease.issued_at().plus(CLOCK_BEHIND);
             let unread =
                 |error: StoreError| EngineError::refused(Failure::Contended, error.to_string());
-            self.reload().await.map_err(unread)?;
+            self.reload_unless_read_since(made_at).await.map_err(unread)?;
         }
         let catalog = self.catalog();
         let target = catalog

@@ -2,6 +2,7 @@
 
 use super::{DAY, HOUR, SECOND};
 use leasehold_core::broker::{Readings, Until};
+use leasehold_core::limits::RETRY_OPERATOR;
 use leasehold_core::metrics::{Tally, TargetMeter, Verb};
 use leasehold_core::store::{Batch, Key, Store, StoreError, Value};
 use leasehold_core::time::Clock;
@@ -199,4 +200,49 @@ async fn what_cannot_be_recorded_or_stored_is_counted_as_what_it_is() {
     world.issue("app").await.unwrap_err();
     world.store.fail(None);
     assert_eq!(world.broker().readings().made, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_gone_is_not_looked_for_with_each_attempt() {
+    let world = World::new().await;
+    let before_all = world.beside(Arc::clone(&world.store)).await;
+    world.target("app", "1h", "24h").await;
+    for role in 0..50 {
+        world.role(&format!("role-{role}"), "app", "1h", "24h").await;
+    }
+    for _ in 0..60 {
+        world.issue("app").await.unwrap();
+    }
+    let prefix = Key(b"target/".to_vec());
+    let entries = world.store.range(&prefix, &prefix.after_prefix(), 10).await.unwrap();
+    assert_eq!(entries.len(), 1);
+    world.store.commit(Batch::default().delete(entries[0].0.clone())).await.unwrap();
+    world.stop_sweeping();
+    // By a process that began before the leases were made, and then by one that began after.
+    let ranged = world.store.ranged();
+    world.pass(HOUR + SECOND * 30).await;
+    let by_first = world.store.ranged() - ranged;
+    drop(before_all);
+    world.restart().await;
+    let ranged = world.store.ranged();
+    world.pass(RETRY_OPERATOR).await;
+    let by_second = world.store.ranged() - ranged;
+    assert!(by_first < 500 && by_second < 500, "records read: {by_first}, {by_second}");
+    let failed = world.broker().failed_leases(&request(ROOT), 1).await.unwrap();
+    assert_eq!(failed.count(), 60);
+    assert!(failed.leases[0].error.contains("is missing"), "{failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_revokes_at_a_target_that_another_one_wrote_after_it_began() {
+    let world = World::new().await;
+    let other = world.beside(Arc::clone(&world.store)).await;
+    let target = world.target("app", "1h", "24h").await;
+    for _ in 0..5 {
+        let issued = world.issue("app").await.unwrap();
+        other.broker().revoke(&request(ROOT), &issued.lease_id, Until::Marked).await.unwrap();
+    }
+    world.stop_sweeping();
+    world.pass(HOUR).await;
+    assert_eq!((target.credentials().len(), world.leases()), (0, 0));
 }
