@@ -76,6 +76,29 @@ pub struct Ended {
 }
 
 impl Token {
+    /// A token that is good for nothing and never lapses: what every token begins as.
+    #[must_use]
+    pub fn blank(key: TokenKey, now: Timestamp, chance: &dyn Chance) -> Self {
+        Self {
+            key,
+            accessor: TokenAccessor::new(now, chance),
+            policies: Vec::new(),
+            display_name: String::new(),
+            path: String::new(),
+            meta: BTreeMap::new(),
+            issued_at: now,
+            renewed_at: None,
+            term: None,
+            creation_ttl: Duration::ZERO,
+            explicit_max_ttl: Duration::ZERO,
+            period: Duration::ZERO,
+            num_uses: 0,
+            renewable: false,
+            parent: None,
+            ended: None,
+        }
+    }
+
     /// Whether the token is good now.
     #[must_use]
     pub fn is_held(&self, now: Timestamp) -> bool {
@@ -185,25 +208,7 @@ mod tests {
     use crate::chance::testing::Counting;
 
     fn token() -> Token {
-        let now = Timestamp(1_000);
-        Token {
-            key: TokenKey([1; 32]),
-            accessor: TokenAccessor::new(now, &Counting::default()),
-            policies: Vec::new(),
-            display_name: String::new(),
-            path: String::new(),
-            meta: BTreeMap::new(),
-            issued_at: now,
-            renewed_at: None,
-            term: None,
-            creation_ttl: Duration::ZERO,
-            explicit_max_ttl: Duration::ZERO,
-            period: Duration::ZERO,
-            num_uses: 0,
-            renewable: false,
-            parent: None,
-            ended: None,
-        }
+        Token::blank(TokenKey([1; 32]), Timestamp(1_000), &Counting::default())
     }
 
     #[test]

@@ -12,14 +12,13 @@ use crate::access::policy::Need;
 use crate::access::token::{ROOT_POLICY, Token, draw, key_of};
 use crate::audit::Answer;
 use crate::chance::Chance;
-use crate::ids::TokenAccessor;
 use crate::lease::LeaseError;
 use crate::lease::term::Term;
 use crate::limits::TTL_MAX;
 use crate::seal::{self, RootKey, SealError, Unsealed};
 use crate::secret::SecretText;
 use crate::store::records::Records;
-use crate::store::tokens::{TokenKey, token_at};
+use crate::store::tokens::token_at;
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -163,28 +162,7 @@ pub(crate) fn root_token(
         display_name: display_name.to_owned(),
         path: "auth/token/root".into(),
         policies: vec![ROOT_POLICY.into()],
-        ..blank_token(key_of(&unsealed.token_key, text), now, chance)
-    }
-}
-
-fn blank_token(key: TokenKey, now: Timestamp, chance: &dyn Chance) -> Token {
-    Token {
-        key,
-        accessor: TokenAccessor::new(now, chance),
-        policies: Vec::new(),
-        display_name: String::new(),
-        path: String::new(),
-        meta: BTreeMap::new(),
-        issued_at: now,
-        renewed_at: None,
-        term: None,
-        creation_ttl: Duration::ZERO,
-        explicit_max_ttl: Duration::ZERO,
-        period: Duration::ZERO,
-        num_uses: 0,
-        renewable: false,
-        parent: None,
-        ended: None,
+        ..Token::blank(key_of(&unsealed.token_key, text), now, chance)
     }
 }
 
@@ -242,7 +220,7 @@ impl Broker {
             num_uses: wanted.num_uses,
             renewable: !wanted.not_renewable && term.is_some(),
             parent: (!wanted.no_parent).then_some(parent.record.key),
-            ..blank_token(key, now, &*self.chance)
+            ..Token::blank(key, now, &*self.chance)
         };
         // A token whose maker has ended meanwhile is not made.
         let batch = Batch::default().expect(token_at(&parent.record.key), Some(parent.revision));
