@@ -16,6 +16,8 @@ pub const ISSUE_WITHIN: Duration = Duration::from_secs(20);
 /// How long after `issue_by` an issue that was sent may still take effect: commits that wait for a
 /// standby, and recipes of several transactions.
 pub const SETTLE: Duration = Duration::from_secs(40);
+/// How long after an issue was decided on nothing of it can land any more, however it went.
+pub const SETTLED_WITHIN: Duration = ISSUE_WITHIN.saturating_add(SETTLE);
 /// How long a target may take to extend.
 pub const RENEW_WITHIN: Duration = Duration::from_secs(20);
 /// How long one attempt to revoke may take: ending sessions and reassigning objects is slower than creating.

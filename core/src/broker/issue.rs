@@ -11,7 +11,7 @@ use crate::engine::{EngineError, FieldError, PrepareError};
 use crate::ids::LeaseId;
 use crate::lease::term::Term;
 use crate::lease::{Cause, IssueSpan, Lease, Owner, Place};
-use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, SETTLE};
+use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, SETTLED_WITHIN};
 use crate::mount::MountEntry;
 use crate::secret::Secret;
 use crate::store::leases::{RepeatKey, repeat_at};
@@ -306,8 +306,8 @@ impl Broker {
     }
 
     fn issue_span(&self, now: Timestamp) -> IssueSpan {
-        let issue_by = now.plus(ISSUE_WITHIN);
-        IssueSpan { boot: self.boot, issue_by, settles_at: issue_by.plus(SETTLE) }
+        let (issue_by, settles_at) = (now.plus(ISSUE_WITHIN), now.plus(SETTLED_WITHIN));
+        IssueSpan { boot: self.boot, issue_by, settles_at }
     }
 
     /// Computes what the target will be sent while the lease is being committed.

@@ -13,7 +13,7 @@ use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::engine::erased::Listed;
 use crate::lease::{Generation, backoff};
-use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, SETTLE};
+use crate::limits::{CONFLICT_TRIES, SETTLED_WITHIN};
 use crate::store::StoreError;
 use crate::store::holds::{Hold, HoldCause};
 use crate::store::mounts::Target;
@@ -116,7 +116,7 @@ impl Broker {
             let comparison = comparisons.entry(lane).or_insert_with(|| Comparison {
                 // What the process of before the restore had asked may still land, and would not be listed. Counted from
                 // when this process began, for the restore may have gone by another clock.
-                retry_at: self.began_at().plus(ISSUE_WITHIN).plus(SETTLE),
+                retry_at: self.began_at().plus(SETTLED_WITHIN),
                 ..Comparison::default()
             });
             if comparison.running || now < comparison.retry_at {

@@ -11,7 +11,7 @@ use crate::ids::{LeaseId, MountId};
 use crate::lease::{Cause, Lease};
 use crate::limits::{
     CLOCK_BEHIND, CONFLICT_TRIES, ISSUE_WITHIN, READ_CHUNK, RETRY_FIRST, RETRY_OPERATOR,
-    REVOKE_CHUNK, REVOKE_WITHIN, SETTLE,
+    REVOKE_CHUNK, REVOKE_WITHIN, SETTLED_WITHIN,
 };
 use crate::store::StoreError;
 use crate::store::records::Found;
@@ -307,8 +307,11 @@ impl Broker {
         if lease.issue().boot == self.boot {
             return Some(told);
         }
-        let issue_by = told.issue_by.max(self.began_at().plus(ISSUE_WITHIN));
-        Some(Unanswered { issue_by, settles_at: told.settles_at.max(issue_by.plus(SETTLE)) })
+        let began_at = self.began_at();
+        Some(Unanswered {
+            issue_by: told.issue_by.max(began_at.plus(ISSUE_WITHIN)),
+            settles_at: told.settles_at.max(began_at.plus(SETTLED_WITHIN)),
+        })
     }
 
     async fn ask_to_revoke(&self, lease: &Lease) -> Result<(), EngineError> {

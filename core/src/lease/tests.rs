@@ -1,7 +1,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 
 use super::*;
-use crate::limits::{ISSUE_WITHIN, RETRY_FIRST, RETRY_LAST, RETRY_OPERATOR, SETTLE};
+use crate::limits::{ISSUE_WITHIN, RETRY_FIRST, RETRY_LAST, RETRY_OPERATOR, SETTLED_WITHIN};
 use proptest::prelude::*;
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -20,11 +20,10 @@ fn lease() -> Lease {
         display_name: "token".into(),
         request: "r".into(),
     };
-    let issue_by = NOW.plus(ISSUE_WITHIN);
     let issue = IssueSpan {
         boot: BootId::from_bytes([5; 16]),
-        issue_by,
-        settles_at: issue_by.plus(SETTLE),
+        issue_by: NOW.plus(ISSUE_WITHIN),
+        settles_at: NOW.plus(SETTLED_WITHIN),
     };
     let handle = Handle(serde_json::value::to_raw_value("v-app").unwrap());
     let term = Term::starting(HOUR, NOW.plus(HOUR * 24), NOW);

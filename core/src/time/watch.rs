@@ -4,7 +4,7 @@
 //! time stays ahead of it by as much; see `docs/decisions/0004-clock.md`.
 
 use super::Timestamp;
-use crate::limits::{CLOCK_BEHIND, CLOCK_OFF, CLOCK_OFF_FOR, ISSUE_WITHIN, SETTLE};
+use crate::limits::{CLOCK_BEHIND, CLOCK_OFF, CLOCK_OFF_FOR, SETTLED_WITHIN};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ impl Watch {
             State::Off { since } => since.plus(CLOCK_OFF_FOR),
             State::Agrees => now.plus(CLOCK_OFF_FOR),
         };
-        let settled_at = refusing_since.plus(ISSUE_WITHIN).plus(SETTLE);
+        let settled_at = refusing_since.plus(SETTLED_WITHIN);
         if now < settled_at {
             return Err(TooSoon(settled_at.since(now)));
         }

@@ -96,7 +96,7 @@ fn accepting_never_takes_the_time_back() {
 fn accepting_moves_the_time_forward_only_once_no_issue_can_land() {
     let mut watch = fresh();
     let wall = |at: Timestamp| at.plus(HOUR);
-    let settling = ISSUE_WITHIN + SETTLE;
+    let settling = SETTLED_WITHIN;
     assert_eq!(watch.accept(NOON, wall(NOON)), Err(TooSoon(CLOCK_OFF_FOR + settling)));
     watch.observe(NOON, wall(NOON));
     assert_eq!(watch.accept(NOON, wall(NOON)), Err(TooSoon(CLOCK_OFF_FOR + settling)));
