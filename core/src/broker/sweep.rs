@@ -5,10 +5,10 @@ use super::revoke::RevokeError;
 use crate::ids::{LeaseId, TokenAccessor};
 use crate::lease::{Cause, LeaseState};
 use crate::limits::{OVERDUE, QUEUE_AHEAD, QUEUE_HORIZON, READ_CHUNK, RETRY_FIRST, SWEEP_MAX};
-use crate::store::StoreError;
 use crate::store::holds::HoldCause;
 use crate::store::leases::due_from;
 use crate::store::tokens::tokens_due_from;
+use crate::store::{Key, StoreError};
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +22,13 @@ pub struct Swept {
     pub next: Timestamp,
 }
 
+/// What becomes due. Each has an index by time in the store, and a queue of what is next.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Leases,
+    Tokens,
+}
+
 impl Broker {
     /// Starts one attempt at every lease that is due, as many as each target takes, and ends tokens that lapsed.
     ///
@@ -31,8 +38,8 @@ impl Broker {
         self.asleep_until.store(u64::MAX, Ordering::Release);
         let now = self.clock.now();
         self.repeats.forget_old(now);
-        self.refill_leases(now).await?;
-        self.refill_tokens(now).await?;
+        self.refill(What::Leases, now).await?;
+        self.refill(What::Tokens, now).await?;
 
         let tokens = self.tokens_due.lock().pop_due(now, SWEEP_MAX);
         for id in &tokens {
@@ -109,59 +116,75 @@ impl Broker {
 
     /// The same for all that was due before a time.
     pub(super) async fn requeue_due(&self, before: Timestamp) -> Result<(), StoreError> {
-        let mut from = due_from(Timestamp(0));
-        loop {
-            let found = self.records.leases_due(&from, before, READ_CHUNK).await?;
-            let Some((.., last)) = found.last() else { break };
-            from = last.next();
-            for (at, id, key) in found {
-                self.records.drop_dangling(&key, id).await?;
-                self.due(id, at);
+        for what in [What::Leases, What::Tokens] {
+            let mut from = what.due_from(Timestamp(0));
+            loop {
+                let found = self.read_due(what, &from, before).await?;
+                let Some((.., last)) = found.last() else { break };
+                from = last.next();
+                for (at, id, key) in found {
+                    match what {
+                        What::Leases => {
+                            let id = LeaseId::from_bytes(id);
+                            self.records.drop_dangling(&key, id).await?;
+                            self.due(id, at);
+                        }
+                        What::Tokens => self.token_due(TokenAccessor::from_bytes(id), at),
+                    }
+                }
             }
         }
-        let mut from = tokens_due_from(Timestamp(0));
+        Ok(())
+    }
+
+    /// Moves the horizon of a queue on, from the store's index by time.
+    async fn refill(&self, what: What, now: Timestamp) -> Result<(), StoreError> {
+        let queue = match what {
+            What::Leases => &self.leases_due,
+            What::Tokens => &self.tokens_due,
+        };
+        let span = queue.lock().refill_span(now, QUEUE_AHEAD, QUEUE_HORIZON);
+        let Some((from, to)) = span else { return Ok(()) };
+        queue.lock().reach(to);
+        let mut from = what.due_from(from);
         loop {
-            let found = self.records.tokens_due(&from, before, READ_CHUNK).await?;
+            let found = self.read_due(what, &from, to).await;
+            let found = found.inspect_err(|_| queue.lock().retreat(span))?;
             let Some((.., last)) = found.last() else { return Ok(()) };
             from = last.next();
-            for (at, accessor, _) in found {
-                self.token_due(accessor, at);
+            let mut queue = queue.lock();
+            for (at, id, _) in found {
+                queue.push(at, id);
             }
         }
     }
 
-    /// Moves the horizon of the queue on, from the store's index by time.
-    async fn refill_leases(&self, now: Timestamp) -> Result<(), StoreError> {
-        let span = self.leases_due.lock().refill_span(now, QUEUE_AHEAD, QUEUE_HORIZON);
-        let Some((from, to)) = span else { return Ok(()) };
-        self.leases_due.lock().reach(to);
-        let mut from = due_from(from);
-        loop {
-            let found = self.records.leases_due(&from, to, READ_CHUNK).await;
-            let found = found.inspect_err(|_| self.leases_due.lock().retreat(span))?;
-            let Some((.., last)) = found.last() else { return Ok(()) };
-            from = last.next();
-            let mut queue = self.leases_due.lock();
-            for (at, id, _) in found {
-                queue.push(at, *id.bytes());
+    /// Reads the next of what is due in a span, soonest first: when, which, and its key in the index.
+    async fn read_due(
+        &self,
+        what: What,
+        from: &Key,
+        to: Timestamp,
+    ) -> Result<Vec<(Timestamp, [u8; 16], Key)>, StoreError> {
+        Ok(match what {
+            What::Leases => {
+                let found = self.records.leases_due(from, to, READ_CHUNK).await?;
+                found.into_iter().map(|(at, id, key)| (at, *id.bytes(), key)).collect()
             }
-        }
+            What::Tokens => {
+                let found = self.records.tokens_due(from, to, READ_CHUNK).await?;
+                found.into_iter().map(|(at, id, key)| (at, *id.bytes(), key)).collect()
+            }
+        })
     }
+}
 
-    async fn refill_tokens(&self, now: Timestamp) -> Result<(), StoreError> {
-        let span = self.tokens_due.lock().refill_span(now, QUEUE_AHEAD, QUEUE_HORIZON);
-        let Some((from, to)) = span else { return Ok(()) };
-        self.tokens_due.lock().reach(to);
-        let mut from = tokens_due_from(from);
-        loop {
-            let found = self.records.tokens_due(&from, to, READ_CHUNK).await;
-            let found = found.inspect_err(|_| self.tokens_due.lock().retreat(span))?;
-            let Some((.., last)) = found.last() else { return Ok(()) };
-            from = last.next();
-            let mut queue = self.tokens_due.lock();
-            for (at, id, _) in found {
-                queue.push(at, *id.bytes());
-            }
+impl What {
+    /// The first key of its index by time at or after `at`.
+    fn due_from(self, at: Timestamp) -> Key {
+        match self {
+            Self::Leases => due_from(at),
+            Self::Tokens => tokens_due_from(at),
         }
     }
 }
