@@ -4,6 +4,7 @@
 //! A seed decides all of it: who runs next, how long anything takes, what is refused, lost or late, who dies. The
 //! same seed is the same run, so that a violation can be told as a story, as often as anybody wants to read it.
 
+pub mod accounts;
 pub mod callers;
 pub mod clock;
 pub mod counters;
@@ -93,6 +94,7 @@ impl Shape {
                 audit_fails: rate(40),
                 target_fails: rate(250),
                 slow: rate(100),
+                strangers: rate(10),
             },
         };
         // Where everything has to be in time, the horizon of the queue is moved on at least once.

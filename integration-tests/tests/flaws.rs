@@ -60,11 +60,13 @@ caught! {
     an_uncertain_batch_that_is_sent_again_is_caught:
         UncertainSentAgain breaks [1], within 1000;
     a_sweep_that_drops_what_it_did_not_create_is_caught:
-        SweepDropsForeign breaks [9], within 100;
+        SweepDropsForeign breaks [9], within 200;
+    a_comparison_that_takes_what_is_not_ours_is_caught:
+        ComparisonTakesForeign breaks [9], within 200;
     absence_elsewhere_that_is_taken_for_death_is_caught:
         AbsenceElsewhere breaks [1, 2], within 500;
     a_renewal_that_is_committed_while_the_lapse_is_asked_is_caught:
-        RenewalWhileLapseIsAsked breaks [2], within 500;
+        RenewalWhileLapseIsAsked breaks [2, 4], within 500;
     a_removal_before_its_record_is_caught:
         RemovedBeforeItsRecord breaks [8], within 50;
     a_record_after_the_effect_is_caught:

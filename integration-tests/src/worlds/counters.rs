@@ -87,6 +87,8 @@ counters! {
     audit_failed,
     /// Credentials that a target dropped by itself.
     lost_at_target,
+    /// Names of our leases that a stranger's account had at a target.
+    lookalikes,
     /// Times that a target restarted; some forget everything then.
     targets_restarted,
     /// Times that an operator deleted, moved or rewrote what leases live under.

@@ -1,5 +1,6 @@
 //! The engine for simulated servers: what it asks goes through a network that delays, loses, and delivers late.
 
+use super::accounts::Name;
 use super::flaws;
 use super::server::{Mood, Server};
 use super::setting::Setting;
@@ -8,8 +9,8 @@ use futures_util::future::{Either, select};
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{
-    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
-    Renewed, Revocation, Sharing, Unanswered,
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Mark, Marked, Origin, PrepareError,
+    Renewal, Renewed, Revocation, Sharing, Unanswered,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};
@@ -199,7 +200,7 @@ async fn create(
 }
 
 fn land(
-    server: &Server,
+    server: &Arc<Server>,
     origin: Origin,
     asked: &[Creation],
     lands: bool,
@@ -208,7 +209,11 @@ fn land(
         if !lands {
             return Err(EngineError::refused(Cause::Contended, "the server rolled back"));
         }
-        if !server.create(one.lease, origin.installation, &one.password, one.lapses_at) {
+        if server.setting.fails(server.setting.weather.strangers) {
+            server.be_taken(one.lease);
+        }
+        let mark = Mark { origin, lease: one.lease };
+        if !server.create(mark, &one.password, one.lapses_at) {
             return Err(EngineError::uncertain(Cause::Rejected, "it exists already"));
         }
         let password = SecretText::new(one.password.clone());
@@ -217,41 +222,66 @@ fn land(
     each.collect()
 }
 
+/// Whether the account of a lease is there. One whose mark names another lease or another installation is left alone
+/// (law 9), as the engine for PostgreSQL does.
+fn look(server: &Server, origin: Origin, lease: LeaseId) -> Result<bool, EngineError> {
+    let ours = Mark { origin, lease };
+    match server.look(Name::Lease(lease)) {
+        Some(Some(mark)) if mark != ours && flaws::minds_marks(&server.setting) => {
+            Err(EngineError::refused(Cause::NeedsOperator, "it is a stranger's"))
+        }
+        found => Ok(found.is_some()),
+    }
+}
+
 /// Removes at a server: lock, end the sessions, drop, each a step of its own.
 async fn remove(
     server: Arc<Server>,
+    origin: Origin,
     asked: Vec<Removal>,
     pauses: [Duration; 2],
 ) -> Vec<Result<(), EngineError>> {
     let setting = Arc::clone(&server.setting);
-    let there: Vec<_> = asked.iter().map(|one| server.lock(one.lease)).collect();
+    let is_there = |one: &Removal| look(&server, origin, one.lease) == Ok(true);
+    let there: Vec<_> = asked.iter().map(is_there).collect();
+    let locked = asked.iter().zip(&there).filter(|(_, was_there)| **was_there);
+    locked.for_each(|(one, _)| server.lock(one.lease));
     setting.executor.sleep(pauses[0]).await;
-    for one in &asked {
+    for one in asked.iter().filter(|one| is_there(one)) {
         if flaws::ends_sessions(&setting) {
             server.end_sessions(one.lease);
         }
     }
     setting.executor.sleep(pauses[1]).await;
-    let now = setting.now();
-    let each = asked.iter().zip(there).map(|(one, was_there)| {
-        if was_there {
-            server.drop_account(one.lease);
-        } else if server.has(one.lease) {
-            // It has come since, and was not locked: the next attempt sees it.
-            return Err(EngineError::uncertain(Cause::Contended, "its issue has just landed"));
-        }
-        let may_land = if server.nature.shows_pending {
-            server.is_pending(one.lease) || one.unanswered.is_some_and(|it| now <= it.issue_by)
-        } else {
-            one.unanswered.is_some_and(|it| now < it.settles_at)
-        };
-        if was_there || !may_land {
-            Ok(())
-        } else {
-            Err(EngineError::uncertain(Cause::Contended, "its issue may still land"))
-        }
-    });
-    each.collect()
+    let each = asked.iter().zip(there);
+    each.map(|(one, was_there)| drop_one(&server, origin, one, was_there)).collect()
+}
+
+fn drop_one(
+    server: &Server,
+    origin: Origin,
+    one: &Removal,
+    was_there: bool,
+) -> Result<(), EngineError> {
+    let is_there = look(server, origin, one.lease)?;
+    if was_there {
+        server.drop_account(one.lease);
+        return Ok(());
+    }
+    if is_there {
+        // It has come since, and was not locked: the next attempt sees it.
+        return Err(EngineError::uncertain(Cause::Contended, "its issue has just landed"));
+    }
+    let now = server.setting.now();
+    let may_land = if server.nature.shows_pending {
+        server.is_pending(one.lease) || one.unanswered.is_some_and(|it| now <= it.issue_by)
+    } else {
+        one.unanswered.is_some_and(|it| now < it.settles_at)
+    };
+    if may_land {
+        return Err(EngineError::uncertain(Cause::Contended, "its issue may still land"));
+    }
+    Ok(())
 }
 
 impl Engine for NetworkEngine {
@@ -346,10 +376,11 @@ impl Engine for NetworkEngine {
             })
             .collect();
         let answer_by = asked.iter().map(|one| one.answer_by).min().unwrap_or_default();
-        let server = Arc::clone(&self.server);
+        let (server, origin) = (Arc::clone(&self.server), self.origin);
         let effect = async move {
             let renew = |(lease, ends_at): (LeaseId, Timestamp)| {
-                Ok(if server.extend(lease, ends_at) { Renewed::Extended } else { Renewed::Gone })
+                let is_there = look(&server, origin, lease)? && server.extend(lease, ends_at);
+                Ok(if is_there { Renewed::Extended } else { Renewed::Gone })
             };
             each.into_iter().map(renew).collect()
         };
@@ -368,9 +399,9 @@ impl Engine for NetworkEngine {
         };
         let mut removals: Vec<_> = asked.iter().map(removal).collect();
         let answer_by = asked.iter().map(|one| one.answer_by).min().unwrap_or_default();
-        flaws::before_revoke(&setting, &self.server, &mut removals);
+        flaws::before_revoke(&setting, &mut removals);
         let pauses = [self.latency(), self.latency()];
-        let effect = remove(Arc::clone(&self.server), removals, pauses);
+        let effect = remove(Arc::clone(&self.server), self.origin, removals, pauses);
         let answers = self.ask(asked.len(), answer_by, effect).await;
         flaws::revoked(&setting, answers, asked.len())
     }
@@ -383,7 +414,7 @@ impl Engine for NetworkEngine {
                 let handle = NetworkHandle { lease, note: String::new() };
                 Marked { lease, handle, lapses_at }
             };
-            vec![Ok(server.marked(origin.installation).into_iter().map(marked).collect())]
+            vec![Ok(server.marked(origin).into_iter().map(marked).collect())]
         };
         let gone = || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
         self.ask(1, answer_by, effect).await.pop().unwrap_or_else(gone)

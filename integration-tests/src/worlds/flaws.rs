@@ -4,7 +4,6 @@
 //! seeds, or the judge would not notice the mistake either.
 
 use super::engine::Removal;
-use super::server::Server;
 use super::setting::Setting;
 use leasehold_core::engine::{Cause, EngineError, Unanswered};
 use leasehold_core::ids::LeaseId;
@@ -68,6 +67,8 @@ flaws! {
     UncertainSentAgain = "uncertain-sent-again",
     /// A sweep drops what it did not create.
     SweepDropsForeign = "sweep-drops-foreign",
+    /// A comparison takes what another installation created for an orphan of ours.
+    ComparisonTakesForeign = "comparison-takes-foreign",
     /// A re-pointed target is asked for what lives at its old address.
     AbsenceElsewhere = "absence-elsewhere",
     /// A renewal is committed whatever became of the lease meanwhile.
@@ -330,13 +331,20 @@ pub fn ends_sessions(setting: &Setting) -> bool {
     !setting.has(Flaw::SessionsLiveOn)
 }
 
+/// Whether an account is left alone whose mark is not ours.
+pub fn minds_marks(setting: &Setting) -> bool {
+    !setting.has(Flaw::SweepDropsForeign)
+}
+
+/// Whether whatever has a mark is listed as ours.
+pub fn lists_any(setting: &Setting) -> bool {
+    setting.has(Flaw::ComparisonTakesForeign)
+}
+
 /// What is done before a batch is revoked.
-pub(super) fn before_revoke(setting: &Setting, server: &Server, removals: &mut Vec<Removal>) {
+pub(super) fn before_revoke(setting: &Setting, removals: &mut Vec<Removal>) {
     if setting.has(Flaw::BatchDropsItsTail) && setting.dice.happens(300) {
         removals.truncate(1);
-    }
-    if setting.has(Flaw::SweepDropsForeign) && setting.dice.happens(100) {
-        server.drop_foreign();
     }
 }
 

@@ -177,6 +177,7 @@ impl Judge {
     /// A credential has appeared at a server.
     pub fn appeared(&self, server: &Server, id: LeaseId, ends_at: Timestamp) {
         self.setting.note(id, || format!("appears at server {}", server.number));
+        self.check_strangers(server);
         let mut known = self.known.lock();
         known.told.insert(id, ends_at);
         if known.forgotten.contains(&id) {
@@ -196,6 +197,7 @@ impl Judge {
     pub fn extended(&self, server: &Server, id: LeaseId, ends_at: Timestamp) {
         self.setting
             .note(id, || format!("server {} knows it until {}", server.number, told(ends_at)));
+        self.check_strangers(server);
         let mut known = self.known.lock();
         known.told.insert(id, ends_at);
         if known.forgotten.contains(&id) {
@@ -223,6 +225,7 @@ impl Judge {
     /// A server was made to drop a credential, or to let nobody use it.
     pub fn disabled(&self, server: &Server, id: LeaseId, how: &str) {
         self.setting.note(id, || format!("{how} at server {}", server.number));
+        self.check_strangers(server);
         let known = self.known.lock();
         match known.leases.get(&id).map(Lease::state) {
             // What was asked for before a restore may come after it.
@@ -340,6 +343,14 @@ impl Judge {
         }
     }
 
+    /// What is not ours is as it was left (law 9).
+    pub fn check_strangers(&self, server: &Server) {
+        if let Some(name) = server.touched() {
+            let what = format!("server {}: what is not ours was touched: {name:?}", server.number);
+            self.setting.broken(9, None, what);
+        }
+    }
+
     /// Everything has healed and time has passed: nothing may be left.
     pub fn at_the_end(&self, disk: &Disk) {
         let known = self.known.lock();
@@ -359,10 +370,7 @@ impl Judge {
                 let what = format!("server {} still has a credential", server.number);
                 self.setting.broken(1, id, what);
             }
-            if !server.is_untouched() {
-                let what = format!("server {} lost what was not ours", server.number);
-                self.setting.broken(9, None, what);
-            }
+            self.check_strangers(server);
         }
         self.check_secrets(disk);
     }

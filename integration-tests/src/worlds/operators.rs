@@ -282,7 +282,11 @@ impl Operators {
                 _ => {
                     let all = server.all();
                     if !all.is_empty() {
-                        server.lose(*dice.one_of(&all));
+                        let id = *dice.one_of(&all);
+                        server.lose(id);
+                        if dice.happens(300) {
+                            server.be_taken(id);
+                        }
                     }
                 }
             }

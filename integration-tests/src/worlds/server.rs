@@ -1,12 +1,15 @@
 //! A server that holds credentials: it has a catalog, sessions, and moods, and it keeps no promise but one. What
 //! was to be created by a certain time is not begun after it.
 
+use super::accounts::{Account, Accounts, Name};
+use super::flaws;
 use super::judge::Judge;
 use super::setting::Setting;
-use leasehold_core::ids::{InstallationId, LeaseId};
+use leasehold_core::engine::{Mark, Origin};
+use leasehold_core::ids::LeaseId;
 use leasehold_core::time::Timestamp;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,31 +53,21 @@ pub struct Server {
 #[derive(Debug, Default)]
 struct State {
     mood: Mood,
-    accounts: BTreeMap<LeaseId, Account>,
+    accounts: Accounts,
     /// Creations that have begun and are not committed.
     pending: BTreeMap<LeaseId, u32>,
     /// Leases that had an account here at some time.
     ever: HashSet<LeaseId>,
-    foreign: BTreeSet<&'static str>,
 }
 
-/// An account that Leasehold created.
-#[derive(Clone, Debug)]
-struct Account {
-    installation: InstallationId,
-    password: String,
-    ends_at: Timestamp,
-    is_locked: bool,
-    sessions: u32,
-}
-
-/// Accounts that were there before, one of which looks like ours.
-const FOREIGN: [&str; 3] = ["postgres", "v-app-lookalike", "billing"];
+/// How long a stranger keeps a name that is a lease's of ours.
+const STRANGER_STAYS: Duration = Duration::from_mins(30);
 
 impl Server {
     /// A server that holds only what is not ours.
     pub fn new(number: u64, nature: Nature, setting: Arc<Setting>, judge: Arc<Judge>) -> Self {
-        let state = State { foreign: FOREIGN.into(), ..State::default() };
+        let accounts = Accounts::of_strangers(&setting.dice);
+        let state = State { accounts, ..State::default() };
         Self { number, nature, setting, judge, state: Mutex::new(state) }
     }
 
@@ -91,7 +84,7 @@ impl Server {
 
     /// Whether it has a credential.
     pub fn has(&self, id: LeaseId) -> bool {
-        self.state.lock().accounts.contains_key(&id)
+        self.state.lock().accounts.of(id).is_some()
     }
 
     /// Whether it ever had one.
@@ -101,30 +94,48 @@ impl Server {
 
     /// Whether somebody is using one.
     pub fn has_session(&self, id: LeaseId) -> bool {
-        self.state.lock().accounts.get(&id).is_some_and(|account| account.sessions > 0)
+        self.state.lock().accounts.of(id).is_some_and(|account| account.sessions > 0)
     }
 
     /// All credentials of ours that it has.
     pub fn all(&self) -> Vec<LeaseId> {
-        self.state.lock().accounts.keys().copied().collect()
+        self.state.lock().accounts.ours().map(|(id, _)| id).collect()
     }
 
-    /// What an installation finds of its own, with their ends.
-    pub fn marked(&self, installation: InstallationId) -> Vec<(LeaseId, Option<Timestamp>)> {
+    /// What bears the mark of an installation's target, with its end.
+    pub fn marked(&self, origin: Origin) -> Vec<(LeaseId, Option<Timestamp>)> {
         let state = self.state.lock();
-        let ours = state.accounts.iter().filter(|(_, it)| it.installation == installation);
+        let is_ours = |mark: &Mark| mark.origin == origin || flaws::lists_any(&self.setting);
+        let ours = state.accounts.marked().filter(|(mark, _)| is_ours(mark));
         let end = |ends_at: Timestamp| self.nature.knows_ends.then_some(ends_at);
-        ours.map(|(id, account)| (*id, end(account.ends_at))).collect()
+        ours.map(|(mark, account)| (mark.lease, end(account.ends_at))).collect()
     }
 
-    /// Whether everything is there that is not ours.
-    pub fn is_untouched(&self) -> bool {
-        self.state.lock().foreign.len() == FOREIGN.len()
+    /// Whether there is an account of this name, and what it is marked with.
+    pub fn look(&self, name: Name) -> Option<Option<Mark>> {
+        self.state.lock().accounts.called(name).map(|account| account.mark)
     }
 
-    /// Drops what is not ours.
-    pub fn drop_foreign(&self) {
-        self.state.lock().foreign.pop_last();
+    /// Returns the first account of a stranger that is not as they left it.
+    pub fn touched(&self) -> Option<Name> {
+        self.state.lock().accounts.touched()
+    }
+
+    /// A stranger takes the name of a lease, if it is free, and leaves after a while.
+    pub fn be_taken(self: &Arc<Self>, id: LeaseId) {
+        if !self.state.lock().accounts.settle_like(id, &self.setting.dice) {
+            return;
+        }
+        self.setting.counters.lookalikes.one();
+        self.setting.note(id, || format!("a stranger takes its name at server {}", self.number));
+        let server = Arc::clone(self);
+        let stays = self.setting.dice.span(Duration::ZERO, STRANGER_STAYS);
+        self.setting.executor.spawn_world(async move {
+            server.setting.executor.sleep(stays).await;
+            server.judge.check_strangers(&server);
+            server.state.lock().accounts.leave(id);
+            server.setting.note(id, || "the stranger has left".into());
+        });
     }
 
     /// A creation has begun.
@@ -150,33 +161,27 @@ impl Server {
     }
 
     /// Creates a credential. It takes over nothing that exists.
-    pub fn create(
-        &self,
-        id: LeaseId,
-        installation: InstallationId,
-        password: &str,
-        ends_at: Timestamp,
-    ) -> bool {
+    pub fn create(&self, mark: Mark, password: &str, ends_at: Timestamp) -> bool {
+        let id = mark.lease;
         {
             let mut state = self.state.lock();
-            if state.accounts.contains_key(&id) {
+            let (mark, password) = (Some(mark), password.to_owned());
+            let account = Account { mark, password, ends_at, is_locked: false, sessions: 0 };
+            if !state.accounts.create(account, id) {
                 return false;
             }
-            let password = password.to_owned();
-            let account =
-                Account { installation, password, ends_at, is_locked: false, sessions: 0 };
-            state.accounts.insert(id, account);
             state.ever.insert(id);
         }
         self.judge.appeared(self, id, ends_at);
         true
     }
 
-    /// Sets the end of a credential; false if there is none.
+    /// Sets the end of an account; false if there is none.
     pub fn extend(&self, id: LeaseId, ends_at: Timestamp) -> bool {
         let was_there = {
             let mut state = self.state.lock();
-            let account = state.accounts.get_mut(&id).filter(|account| !account.is_locked);
+            let account = state.accounts.called_mut(Name::Lease(id));
+            let account = account.filter(|account| !account.is_locked);
             account.map(|account| account.ends_at = ends_at).is_some()
         };
         if was_there {
@@ -185,30 +190,28 @@ impl Server {
         was_there
     }
 
-    /// Lets nobody in any more; sessions go on. False if there is no such credential.
-    pub fn lock(&self, id: LeaseId) -> bool {
-        let was_open = {
+    /// Lets nobody in any more; sessions go on.
+    pub fn lock(&self, id: LeaseId) {
+        let account_locked = {
             let mut state = self.state.lock();
-            let Some(account) = state.accounts.get_mut(&id) else { return false };
-            !std::mem::replace(&mut account.is_locked, true)
+            let account = state.accounts.called_mut(Name::Lease(id));
+            account.is_some_and(|account| !std::mem::replace(&mut account.is_locked, true))
         };
-        if was_open {
+        if account_locked {
             self.judge.disabled(self, id, "locked");
         }
-        true
     }
 
-    /// Ends the sessions of a credential.
+    /// Ends the sessions of an account.
     pub fn end_sessions(self: &Arc<Self>, id: LeaseId) {
         let mut state = self.state.lock();
-        let Some(account) = state.accounts.get_mut(&id).filter(|account| account.sessions > 0)
-        else {
-            return;
-        };
+        let account = state.accounts.called_mut(Name::Lease(id));
+        let Some(account) = account.filter(|account| account.sessions > 0) else { return };
         self.setting.counters.sessions_ended.plus(account.sessions.into());
         account.sessions = 0;
         let password = account.password.clone();
         drop(state);
+        self.judge.check_strangers(self);
         // A client that is thrown out comes back at once.
         let server = Arc::clone(self);
         let soon = self.setting.dice.span(Duration::ZERO, Duration::from_millis(5));
@@ -219,9 +222,9 @@ impl Server {
         });
     }
 
-    /// Drops a credential; its sessions are not asked. They go on, as PostgreSQL's do.
+    /// Drops an account; its sessions are not asked. They go on, as PostgreSQL's do.
     pub fn drop_account(&self, id: LeaseId) {
-        let dropped = self.state.lock().accounts.remove(&id);
+        let dropped = self.state.lock().accounts.remove(Name::Lease(id));
         if let Some(account) = dropped {
             self.judge.disabled(self, id, "dropped");
             if account.sessions > 0 {
@@ -232,27 +235,25 @@ impl Server {
 
     /// Loses a credential by itself.
     pub fn lose(&self, id: LeaseId) {
-        if self.state.lock().accounts.remove(&id).is_some() {
+        if self.has(id) {
+            self.state.lock().accounts.remove(Name::Lease(id));
             self.judge.lost(id);
             self.setting.counters.lost_at_target.one();
             self.setting.note(id, || format!("lost by server {}", self.number));
         }
     }
 
-    /// Restarts; forgets everything, if that is in its nature.
+    /// Restarts; forgets everything, if that is in its nature. Strangers make anew what they had.
     pub fn restart(&self) {
-        let mut state = self.state.lock();
-        for account in state.accounts.values_mut() {
-            account.sessions = 0;
-        }
         self.setting.note(None, || format!("server {} restarts", self.number));
-        if self.nature.forgets {
-            for id in std::mem::take(&mut state.accounts).into_keys() {
-                self.judge.lost(id);
-                self.setting.counters.lost_at_target.one();
-            }
-        }
+        let mut state = self.state.lock();
+        state.accounts.restart();
+        let lost = if self.nature.forgets { state.accounts.forget() } else { Vec::new() };
         drop(state);
+        for id in lost {
+            self.judge.lost(id);
+            self.setting.counters.lost_at_target.one();
+        }
         self.setting.counters.targets_restarted.one();
     }
 
@@ -267,7 +268,7 @@ impl Server {
             let is_over = self.nature.knows_ends && now >= account.ends_at;
             !account.is_locked && !is_over && account.password == password
         };
-        let account = state.accounts.get_mut(&id);
+        let account = state.accounts.called_mut(Name::Lease(id));
         let is_in = account.filter(may_enter).map(|account| account.sessions += 1).is_some();
         drop(state);
         if is_in {
@@ -281,7 +282,10 @@ impl Server {
 
     /// A session ends by itself.
     pub fn log_out(&self, id: LeaseId) {
-        if let Some(account) = self.state.lock().accounts.get_mut(&id) {
+        let mut state = self.state.lock();
+        if state.accounts.of(id).is_some()
+            && let Some(account) = state.accounts.called_mut(Name::Lease(id))
+        {
             account.sessions = account.sessions.saturating_sub(1);
         }
     }

@@ -55,6 +55,8 @@ pub struct Weather {
     pub target_fails: u32,
     /// Something takes seconds instead of milliseconds.
     pub slow: u32,
+    /// A stranger takes the very name that a lease of ours has or is to get.
+    pub strangers: u32,
 }
 
 /// A law was broken.

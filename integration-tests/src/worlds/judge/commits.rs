@@ -64,11 +64,16 @@ impl Judge {
                     format!("stored; lapses at {}, ceiling {}", told(at), told(ceiling))
                 });
                 // An adoption that lands late finds the credential gone, and is settled once more.
-                let may_come_back = known.forgotten.remove(&id) || after.place().role == "adopted";
-                if !known.ever.insert(id) && !may_come_back {
+                let is_adopted = after.place().role == "adopted";
+                let may_come_back = known.forgotten.remove(&id) || is_adopted;
+                let is_new = known.ever.insert(id);
+                if !is_new && !may_come_back {
                     self.setting.broken(2, id, "a lease that was settled came back");
                 }
-                if after.place().role != "adopted" {
+                if is_new && is_adopted {
+                    self.setting.broken(9, id, "what is not ours was adopted");
+                }
+                if !is_adopted {
                     self.check_owner(&known, &after);
                 }
                 known.issuing.insert(id);
