@@ -77,6 +77,10 @@ caught! {
         SecretInTheHandle breaks [3], within 50;
     a_renewal_that_loses_its_place_is_caught:
         RenewalLosesItsPlace breaks [2], within 50;
+    a_first_attempt_that_is_put_off_is_caught:
+        FirstAttemptPutOff breaks [2], within 100;
+    a_token_that_is_found_late_is_caught:
+        TokensFoundLate breaks [2], within 500;
     a_batch_that_is_torn_is_caught:
         BatchTorn breaks [1, 2, 4], within 100;
     a_repetition_that_is_forgotten_after_a_restart_is_caught:

@@ -89,6 +89,10 @@ flaws! {
     RepeatsServeAnybody = "repeats-serve-anybody",
     /// A renewal is acknowledged and never stored.
     RenewalNotStored = "renewal-not-stored",
+    /// The first attempt to revoke is put off as if a person had to clear the way.
+    FirstAttemptPutOff = "first-attempt-put-off",
+    /// Tokens that lapse are found ten minutes later.
+    TokensFoundLate = "tokens-found-late",
     /// A batch is torn: its first half is applied.
     BatchTorn = "batch-torn",
     /// All targets share one queue: whoever waits for a dead one is in everybody's way.
@@ -168,6 +172,10 @@ pub fn on_range(setting: &Setting, from: &Key, to: &Key) -> (Key, Key) {
         if begins > 0 {
             from = Key([b"due/".as_slice(), &(begins + 30_000).to_be_bytes()].concat());
         }
+    }
+    if setting.has(Flaw::TokensFoundLate) && from.0.starts_with(b"token-due/") {
+        let found_by = setting.now().minus(Duration::from_mins(10));
+        to = to.min(Key([b"token-due/".as_slice(), &found_by.0.to_be_bytes()].concat()));
     }
     (from, to)
 }
@@ -356,6 +364,9 @@ pub fn revoked(
 ) -> Vec<Result<(), EngineError>> {
     if setting.has(Flaw::BatchDropsItsTail) {
         answers.resize(members, Ok(()));
+    }
+    if setting.has(Flaw::FirstAttemptPutOff) && setting.dice.happens(200) {
+        answers.fill(Err(EngineError::refused(Cause::NeedsOperator, "somebody has to look")));
     }
     if setting.has(Flaw::RevocationErrorSwallowed) {
         answers.fill(Ok(()));

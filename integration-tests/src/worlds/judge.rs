@@ -22,8 +22,12 @@ use std::time::Duration;
 /// What every secret that the targets make contains, so that it is found wherever it leaks.
 pub const CANARY: &str = "canary-secret-";
 
-/// In a world where nothing goes wrong, a lease that lapsed is revoked within this.
+/// In a world where nothing goes wrong, what is due is done within this: a lease that lapsed is revoked, one that is
+/// revoked is settled, and a token that lapsed is ended.
 const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// The record of a token that has ended goes after what lived under it: at the second look, or at the third.
+const GONE_MAX: Duration = Duration::from_secs(20);
 
 /// No lease of these worlds may live longer.
 pub const LIFE_MAX: Duration = Duration::from_hours(4);

@@ -1,14 +1,16 @@
 //! Judges what is committed: every change of a lease and of a token.
 
 use super::known::Known;
-use super::{Judge, LATE_MAX, LIFE_MAX, told};
+use super::{GONE_MAX, Judge, LATE_MAX, LIFE_MAX, told};
 use crate::worlds::disk::Disk;
 use leasehold_core::access::token::Token;
 use leasehold_core::ids::LeaseId;
+use leasehold_core::lease::term::Term;
 use leasehold_core::lease::{Cause, Lease, LeaseState};
 use leasehold_core::store::leases::of_token_lease;
 use leasehold_core::store::tokens::TokenKey;
 use leasehold_core::store::{Batch, Key};
+use leasehold_core::time::Timestamp;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -137,11 +139,8 @@ impl Judge {
                 {
                     setting.broken(2, id, "a lease lapsed before what its holder was told");
                 }
-                let late = self.setting.now().since(before.term().lapses_at());
-                if setting.fair && late > LATE_MAX {
-                    let late = late.as_secs();
-                    setting.broken(2, id, format!("a lease that lapsed was left for {late} s"));
-                }
+                let lapsed_at = before.term().lapses_at();
+                self.check_soon(id, lapsed_at, "a lease that lapsed was not revoked");
                 if !self.is_justified(known, before, revoking.cause) {
                     let why = format!("a lease was ended early: {}", revoking.cause);
                     setting.broken(2, id, why);
@@ -154,6 +153,24 @@ impl Judge {
             (LeaseState::Revoking(_), LeaseState::Held) => {
                 setting.broken(2, id, "a lease that was being revoked came back");
             }
+        }
+    }
+
+    /// Where nothing goes wrong, what is due is done soon.
+    fn check_soon(&self, lease: impl Into<Option<LeaseId>>, since: Timestamp, what: &str) {
+        self.check_within(LATE_MAX, lease, since, what);
+    }
+
+    fn check_within(
+        &self,
+        span: Duration,
+        lease: impl Into<Option<LeaseId>>,
+        since: Timestamp,
+        what: &str,
+    ) {
+        let late = self.setting.now().since(since);
+        if self.setting.fair && late > span {
+            self.setting.broken(2, lease, format!("{what} for {} s", late.as_secs()));
         }
     }
 
@@ -192,7 +209,9 @@ impl Judge {
             LeaseState::Held => {
                 self.setting.broken(2, id, "a lease was removed while it was held");
             }
-            LeaseState::Revoking(_) => {}
+            LeaseState::Revoking(revoking) => {
+                self.check_soon(id, revoking.since, "a lease that was revoked was not settled");
+            }
         }
         for server in self.servers.lock().iter() {
             if server.has(id) {
@@ -229,6 +248,10 @@ impl Judge {
         let begins = before.is_none_or(|before| before.ended.is_none());
         if after.ended.is_some() && begins {
             self.setting.note(None, || format!("token {} ends", after.accessor));
+            let lapsed_at = before.and_then(|before| before.term).map(Term::lapses_at);
+            if let Some(lapsed_at) = lapsed_at {
+                self.check_soon(None, lapsed_at, "a token that lapsed was not ended");
+            }
             if !known.may_end(before, self.setting.latest_now()) {
                 let why = format!("token {} was ended early: {before:?}", after.accessor);
                 self.setting.broken(2, None, why);
@@ -240,6 +263,14 @@ impl Judge {
     fn token_deleted(&self, disk: &Disk, key: TokenKey) {
         let mut known = self.known.lock();
         let Some(before) = known.tokens.remove(&key) else { return };
+        if let Some(ended) = before.ended {
+            self.check_within(
+                GONE_MAX,
+                None,
+                ended.since,
+                "a token that had ended was not removed",
+            );
+        }
         let under = |prefix: &[u8]| Key([prefix, &key.0].concat());
         if disk.has_under(&under(b"of-token/")) {
             self.setting.broken(4, None, "a token went before its leases");
