@@ -81,6 +81,10 @@ caught! {
         FirstAttemptPutOff breaks [2], within 100;
     a_token_that_is_found_late_is_caught:
         TokensFoundLate breaks [2], within 500;
+    an_accessor_that_is_left_behind_is_caught:
+        AccessorLeft breaks [2], within 50;
+    a_history_that_is_not_kept_is_caught:
+        HistoryNotKept breaks [2], within 50;
     a_batch_that_is_torn_is_caught:
         BatchTorn breaks [1, 2, 4], within 100;
     a_repetition_that_is_forgotten_after_a_restart_is_caught:

@@ -93,6 +93,10 @@ flaws! {
     FirstAttemptPutOff = "first-attempt-put-off",
     /// Tokens that lapse are found ten minutes later.
     TokensFoundLate = "tokens-found-late",
+    /// The end of a token leaves behind what led to it.
+    AccessorLeft = "accessor-left",
+    /// Nothing is kept of a lease that is settled.
+    HistoryNotKept = "history-not-kept",
     /// A batch is torn: its first half is applied.
     BatchTorn = "batch-torn",
     /// All targets share one queue: whoever waits for a dead one is in everybody's way.
@@ -191,6 +195,10 @@ pub fn on_commit(setting: &Setting, mut batch: Batch) -> Batch {
         }
         Some(Flaw::RepeatsForgotten) => {
             batch.puts.retain(|(key, _)| !key.0.starts_with(b"repeat/"));
+        }
+        Some(Flaw::AccessorLeft) => batch.deletes.retain(|key| !key.0.starts_with(b"accessor/")),
+        Some(Flaw::HistoryNotKept) => {
+            batch.puts.retain(|(key, _)| !key.0.starts_with(b"history"));
         }
         Some(Flaw::TokenEndsMeanwhile) if is_new => {
             batch.expected.retain(|(key, _)| !key.0.starts_with(b"token/"));

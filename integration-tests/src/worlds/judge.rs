@@ -1,6 +1,7 @@
 //! Sees everything at once, which nobody in the world does, and says when a law is broken.
 
 mod commits;
+mod end;
 mod known;
 
 use super::disk::{Disk, Records};
@@ -354,50 +355,6 @@ impl Judge {
             self.setting.broken(9, None, what);
         }
     }
-
-    /// Everything has healed and time has passed: nothing may be left.
-    pub fn at_the_end(&self, disk: &Disk) {
-        let known = self.known.lock();
-        for lease in known.leases.values() {
-            let what = format!("a lease is left at the end: {:?}", lease.state());
-            self.setting.broken(2, lease.id(), what);
-        }
-        for prefix in ["due/", "of-token/", "of-role/", "repeat/", "hold/", "token-due/", "child/"]
-        {
-            if let Some((key, _)) = disk.under(prefix).first() {
-                let what = format!("an index key leads nowhere: {}", key.readable());
-                self.setting.broken(2, None, what);
-            }
-        }
-        for server in self.servers.lock().iter() {
-            for id in server.all() {
-                let what = format!("server {} still has a credential", server.number);
-                self.setting.broken(1, id, what);
-            }
-            self.check_strangers(server);
-        }
-        self.check_secrets(disk);
-    }
-
-    /// No secret is at rest (law 3).
-    fn check_secrets(&self, disk: &Disk) {
-        let Some(barrier) = self.barrier.get() else { return };
-        for (key, value) in disk.under("") {
-            let plain = barrier.open(&key, &value).map(|plain| plain.to_vec());
-            let plain = plain.unwrap_or(value.0);
-            if contains(&plain, CANARY) || contains(&key.0, CANARY) {
-                let what = format!("a secret is stored at {}", key.readable());
-                self.setting.broken(3, None, what);
-            }
-        }
-        if self.journal.has_text(CANARY) {
-            self.setting.broken(3, None, "a secret is in the audit");
-        }
-    }
-}
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// A point in time, as the story tells it.
