@@ -16,6 +16,15 @@ pub enum Name {
     Plain(&'static str),
 }
 
+/// An end, as a server is told it.
+#[derive(Clone, Copy, Debug)]
+pub struct ToldEnd {
+    /// When it is, by the server's clock, which is right.
+    pub at: Timestamp,
+    /// How far the clock of the process that tells it is ahead.
+    pub off_ms: i64,
+}
+
 /// An account, whoever created it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {

@@ -33,7 +33,8 @@ impl Wall {
 /// The clock of a process: the wall as it was when the process began, carried on by a clock that nobody steps.
 #[derive(Debug)]
 pub struct ProcessClock {
-    setting: Arc<Setting>,
+    /// The world it is in.
+    pub setting: Arc<Setting>,
     wall: Arc<Wall>,
     /// How far it is ahead of the true time.
     off_ms: AtomicI64,
@@ -43,8 +44,13 @@ impl ProcessClock {
     /// Reads the wall once.
     pub fn starting(setting: Arc<Setting>, wall: Arc<Wall>) -> Self {
         let off_ms = wall.off_ms.load(Ordering::Relaxed);
-        setting.note_off(off_ms);
         Self { setting, wall, off_ms: AtomicI64::new(off_ms) }
+    }
+
+    /// What a decision that is made now goes by.
+    pub fn reading(&self) -> Reading {
+        let off_ms = self.off_ms.load(Ordering::Relaxed);
+        Reading { at: Timestamp(self.setting.now().0.saturating_add_signed(off_ms)), off_ms }
     }
 }
 
@@ -61,7 +67,23 @@ impl Clock for ProcessClock {
     fn advance_to(&self, at: Timestamp) {
         let off_ms = i64::try_from(at.0).unwrap() - i64::try_from(self.setting.now().0).unwrap();
         self.off_ms.fetch_max(off_ms, Ordering::Relaxed);
-        self.setting.note_off(off_ms);
+    }
+}
+
+/// What a process took the time to be when it decided something. What was decided by a clock that was wrong is judged
+/// by that clock, and nothing else is.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// What the clock said.
+    pub at: Timestamp,
+    /// How far it was ahead of the true time.
+    pub off_ms: i64,
+}
+
+impl Reading {
+    /// What a clock that is right says.
+    pub fn right(setting: &Setting) -> Self {
+        Self { at: setting.now(), off_ms: 0 }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is durable, and how a process reaches it.
 
+use super::clock::{ProcessClock, Reading};
 use super::judge::Judge;
 use super::setting::Setting;
 use futures_channel::oneshot;
@@ -29,7 +30,13 @@ const LATE_MAX: Duration = Duration::from_secs(20);
 
 impl Disk {
     /// Applies a batch whole or not at all; not at all if it was meant for what was here before.
-    fn apply(&self, batch: &Batch, meant: u64, judge: &Judge) -> Result<Revision, StoreError> {
+    fn apply(
+        &self,
+        batch: &Batch,
+        meant: u64,
+        by: Reading,
+        judge: &Judge,
+    ) -> Result<Revision, StoreError> {
         if meant != self.replaced.load(Ordering::Relaxed) {
             return Err(StoreError::Refused("the store is gone".into()));
         }
@@ -52,7 +59,7 @@ impl Disk {
             }
             revision
         };
-        judge.committed(self, batch);
+        judge.committed(self, batch, by);
         Ok(revision)
     }
 
@@ -99,14 +106,16 @@ impl Disk {
 #[derive(Debug)]
 pub struct DiskStore {
     setting: Arc<Setting>,
+    /// What the process goes by.
+    clock: Arc<ProcessClock>,
     disk: Arc<Disk>,
     judge: Arc<Judge>,
 }
 
 impl DiskStore {
     /// Reaches the disk.
-    pub fn new(setting: Arc<Setting>, disk: Arc<Disk>, judge: Arc<Judge>) -> Self {
-        Self { setting, disk, judge }
+    pub fn new(clock: Arc<ProcessClock>, disk: Arc<Disk>, judge: Arc<Judge>) -> Self {
+        Self { setting: Arc::clone(&clock.setting), clock, disk, judge }
     }
 
     /// Takes some time, and may not answer.
@@ -195,6 +204,7 @@ impl Store for DiskStore {
         }
         let (tell, told) = oneshot::channel();
         let meant = self.disk.replaced.load(Ordering::Relaxed);
+        let by = self.clock.reading();
         let (setting, disk, judge) =
             (Arc::clone(&self.setting), Arc::clone(&self.disk), Arc::clone(&self.judge));
         // What was asked for is done whether or not anybody still waits for it.
@@ -202,18 +212,18 @@ impl Store for DiskStore {
             setting.executor.sleep(latency).await;
             let unknown = || Err(StoreError::Uncertain("the disk did not answer".into()));
             let answer = match fate {
-                Fate::Well => disk.apply(&batch, meant, &judge),
+                Fate::Well => disk.apply(&batch, meant, by, &judge),
                 Fate::Refused => Err(StoreError::Refused("the disk is full".into())),
                 Fate::Unheard => {
-                    let _ = disk.apply(&batch, meant, &judge);
+                    let _ = disk.apply(&batch, meant, by, &judge);
                     unknown()
                 }
                 Fate::Lost => unknown(),
-                Fate::Before(by) | Fate::Late(by) => {
+                Fate::Before(span) | Fate::Late(span) => {
                     let late = Arc::clone(&setting);
                     setting.executor.spawn_world(async move {
-                        late.executor.sleep(by).await;
-                        let _ = disk.apply(&batch, meant, &judge);
+                        late.executor.sleep(span).await;
+                        let _ = disk.apply(&batch, meant, by, &judge);
                     });
                     if matches!(fate, Fate::Before(_)) { Ok(Revision(0)) } else { unknown() }
                 }

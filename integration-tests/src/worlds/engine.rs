@@ -1,6 +1,6 @@
 //! The engine for simulated servers: what it asks goes through a network that delays, loses, and delivers late.
 
-use super::accounts::Name;
+use super::accounts::{Name, ToldEnd};
 use super::flaws;
 use super::server::{Mood, Server};
 use super::setting::Setting;
@@ -72,7 +72,7 @@ enum Way {
 struct Creation {
     lease: LeaseId,
     password: String,
-    lapses_at: Timestamp,
+    end: ToldEnd,
 }
 
 /// One revocation, as it goes over the network.
@@ -112,6 +112,14 @@ impl NetworkEngine {
     fn in_server_time(&self, at: Timestamp) -> Timestamp {
         let (ours, theirs) = (self.clock.now(), self.setting().now());
         if ours > theirs { at.minus(ours.since(theirs)) } else { at.plus(theirs.since(ours)) }
+    }
+
+    /// The end of a term, as the server is told it.
+    fn end(&self, lapses_at: Timestamp) -> ToldEnd {
+        let at = self.in_server_time(flaws::end_to_tell(self.setting(), lapses_at));
+        let (ours, theirs) = (self.clock.now(), self.setting().now());
+        let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap();
+        ToldEnd { at, off_ms: ms(ours.since(theirs)) - ms(theirs.since(ours)) }
     }
 
     fn latency(&self) -> Duration {
@@ -213,7 +221,7 @@ fn land(
             server.be_taken(one.lease);
         }
         let mark = Mark { origin, lease: one.lease };
-        if !server.create(mark, &one.password, one.lapses_at) {
+        if !server.create(mark, &one.password, one.end) {
             return Err(EngineError::uncertain(Cause::Rejected, "it exists already"));
         }
         let password = SecretText::new(one.password.clone());
@@ -349,7 +357,7 @@ impl Engine for NetworkEngine {
             .map(|one| Creation {
                 lease: one.lease,
                 password: one.draft.0.clone(),
-                lapses_at: self.in_server_time(flaws::end_to_tell(&setting, one.lapses_at)),
+                end: self.end(one.lapses_at),
             })
             .collect();
         let is_stuck = setting.fails(setting.weather.target_fails / 2);
@@ -367,19 +375,13 @@ impl Engine for NetworkEngine {
     }
 
     async fn renew(&self, asked: &[Renewal<Self>]) -> Vec<Result<Renewed, EngineError>> {
-        let setting = Arc::clone(self.setting());
-        let each: Vec<_> = asked
-            .iter()
-            .map(|one| {
-                let ends_at = flaws::end_to_tell(&setting, one.lapses_at);
-                (one.handle.lease, self.in_server_time(ends_at))
-            })
-            .collect();
+        let each: Vec<_> =
+            asked.iter().map(|one| (one.handle.lease, self.end(one.lapses_at))).collect();
         let answer_by = asked.iter().map(|one| one.answer_by).min().unwrap_or_default();
         let (server, origin) = (Arc::clone(&self.server), self.origin);
         let effect = async move {
-            let renew = |(lease, ends_at): (LeaseId, Timestamp)| {
-                let is_there = look(&server, origin, lease)? && server.extend(lease, ends_at);
+            let renew = |(lease, end): (LeaseId, ToldEnd)| {
+                let is_there = look(&server, origin, lease)? && server.extend(lease, end);
                 Ok(if is_there { Renewed::Extended } else { Renewed::Gone })
             };
             each.into_iter().map(renew).collect()

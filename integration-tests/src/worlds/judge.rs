@@ -4,6 +4,8 @@ mod commits;
 mod end;
 mod known;
 
+use super::accounts::ToldEnd;
+use super::clock::Reading;
 use super::disk::{Disk, Records};
 use super::journal::Journal;
 use super::server::Server;
@@ -63,7 +65,7 @@ impl Judge {
         let _ = self.barrier.set(barrier);
         for (key, _) in disk.under("token/") {
             if let Some(token) = self.opened::<Token>(disk, &key, b"token/") {
-                self.token_put(token);
+                self.token_put(token, Reading::right(&self.setting));
             }
         }
     }
@@ -180,11 +182,11 @@ impl Judge {
     }
 
     /// A credential has appeared at a server.
-    pub fn appeared(&self, server: &Server, id: LeaseId, ends_at: Timestamp) {
+    pub fn appeared(&self, server: &Server, id: LeaseId, end: ToldEnd) {
         self.setting.note(id, || format!("appears at server {}", server.number));
         self.check_strangers(server);
         let mut known = self.known.lock();
-        known.told.insert(id, ends_at);
+        known.told.insert(id, end.at);
         if known.forgotten.contains(&id) {
             return;
         }
@@ -192,19 +194,19 @@ impl Judge {
             self.setting.broken(1, id, "a credential appeared that no lease names");
             return;
         };
-        self.check_end(&known, lease, ends_at);
+        self.check_end(&known, lease, end);
         if !self.journal.has_asked(&lease.owner().request) {
             self.setting.broken(8, id, "a credential appeared before its request was recorded");
         }
     }
 
     /// A server was told a new end.
-    pub fn extended(&self, server: &Server, id: LeaseId, ends_at: Timestamp) {
+    pub fn extended(&self, server: &Server, id: LeaseId, end: ToldEnd) {
         self.setting
-            .note(id, || format!("server {} knows it until {}", server.number, told(ends_at)));
+            .note(id, || format!("server {} knows it until {}", server.number, told(end.at)));
         self.check_strangers(server);
         let mut known = self.known.lock();
-        known.told.insert(id, ends_at);
+        known.told.insert(id, end.at);
         if known.forgotten.contains(&id) {
             return;
         }
@@ -212,17 +214,17 @@ impl Judge {
             self.setting.broken(1, id, "a credential was extended that no lease names");
             return;
         };
-        self.check_end(&known, lease, ends_at);
+        self.check_end(&known, lease, end);
     }
 
     /// By the true time, which is the target's, no credential lives longer than its lease could at most.
-    fn check_end(&self, known: &Known, lease: &Lease, ends_at: Timestamp) {
+    fn check_end(&self, known: &Known, lease: &Lease, end: ToldEnd) {
         let life = lease.term().ceiling().since(lease.issued_at());
-        let stored_at = known.stored_at.get(&lease.id());
+        let Some(stored) = known.stored.get(&lease.id()) else { return };
         // A process that began by a wall clock that was wrong, and died before it was set right, has left times that
         // nobody can tell from right ones.
-        let off = self.setting.doubt();
-        if stored_at.is_some_and(|at| ends_at > at.plus(life).plus(off)) {
+        let off = ahead(stored.off_ms - end.off_ms);
+        if end.at > stored.at.plus(life).plus(off) {
             self.setting.broken(4, lease.id(), "a target was told an end past the ceiling");
         }
     }
@@ -355,6 +357,11 @@ impl Judge {
             self.setting.broken(9, None, what);
         }
     }
+}
+
+/// How far one clock was ahead of another, if it was.
+fn ahead(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 /// A point in time, as the story tells it.

@@ -81,7 +81,7 @@ impl Node {
         let tasks = ProcessTasks::new(Arc::clone(&setting), Arc::clone(&clock), self.whose());
         let tasks: Arc<dyn Tasks> = Arc::new(tasks);
         let (disk, judge) = (Arc::clone(&site.disk), Arc::clone(&site.judge));
-        let store = DiskStore::new(Arc::clone(&setting), disk, judge);
+        let store = DiskStore::new(Arc::clone(&clock), disk, judge);
         let ports = Ports {
             store: Arc::new(store),
             clock,

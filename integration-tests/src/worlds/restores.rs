@@ -1,6 +1,7 @@
 //! Restores of an older backup, and copies of the store that are started elsewhere.
 
 use super::callers::{Crowd, request};
+use super::clock::{ProcessClock, Wall};
 use super::disk::{Disk, DiskStore, Records};
 use super::journal::Journal;
 use super::judge::Judge;
@@ -63,8 +64,9 @@ async fn put_back(site: &Site, backup: &Backup) {
 
 fn from_backup(site: &Site, backup: &Backup) -> FromBackup {
     let setting = &site.setting;
-    let store =
-        DiskStore::new(Arc::clone(setting), Arc::clone(&site.disk), Arc::clone(&site.judge));
+    let wall = Arc::new(Wall::new(Arc::clone(setting)));
+    let clock = Arc::new(ProcessClock::starting(Arc::clone(setting), wall));
+    let store = DiskStore::new(clock, Arc::clone(&site.disk), Arc::clone(&site.judge));
     FromBackup {
         store: Arc::new(store),
         chance: Arc::clone(&setting.dice) as _,

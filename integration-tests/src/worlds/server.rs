@@ -1,7 +1,7 @@
 //! A server that holds credentials: it has a catalog, sessions, and moods, and it keeps no promise but one. What
 //! was to be created by a certain time is not begun after it.
 
-use super::accounts::{Account, Accounts, Name};
+use super::accounts::{Account, Accounts, Name, ToldEnd};
 use super::flaws;
 use super::judge::Judge;
 use super::setting::Setting;
@@ -161,8 +161,8 @@ impl Server {
     }
 
     /// Creates a credential. It takes over nothing that exists.
-    pub fn create(&self, mark: Mark, password: &str, ends_at: Timestamp) -> bool {
-        let id = mark.lease;
+    pub fn create(&self, mark: Mark, password: &str, end: ToldEnd) -> bool {
+        let (id, ends_at) = (mark.lease, end.at);
         {
             let mut state = self.state.lock();
             let (mark, password) = (Some(mark), password.to_owned());
@@ -172,20 +172,20 @@ impl Server {
             }
             state.ever.insert(id);
         }
-        self.judge.appeared(self, id, ends_at);
+        self.judge.appeared(self, id, end);
         true
     }
 
     /// Sets the end of an account; false if there is none.
-    pub fn extend(&self, id: LeaseId, ends_at: Timestamp) -> bool {
+    pub fn extend(&self, id: LeaseId, end: ToldEnd) -> bool {
         let was_there = {
             let mut state = self.state.lock();
             let account = state.accounts.called_mut(Name::Lease(id));
             let account = account.filter(|account| !account.is_locked);
-            account.map(|account| account.ends_at = ends_at).is_some()
+            account.map(|account| account.ends_at = end.at).is_some()
         };
         if was_there {
-            self.judge.extended(self, id, ends_at);
+            self.judge.extended(self, id, end);
         }
         was_there
     }

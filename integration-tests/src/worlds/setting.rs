@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 /// When worlds begin: 2026-11-22.
 const BEGINNING: Timestamp = Timestamp(1_795_300_000_000);
@@ -34,8 +33,6 @@ pub struct Setting {
     pub fair: bool,
     /// Whether older backups are restored.
     pub restores: bool,
-    ahead_ms_most: AtomicU64,
-    behind_ms_most: AtomicU64,
     calm: AtomicBool,
     requests: AtomicU64,
     violations: Mutex<Vec<Violation>>,
@@ -93,8 +90,6 @@ impl Setting {
             counters: Counters::default(),
             fair: shape.fair,
             restores: shape.restores.is_some(),
-            ahead_ms_most: AtomicU64::new(0),
-            behind_ms_most: AtomicU64::new(0),
             calm: AtomicBool::new(true),
             requests: AtomicU64::new(0),
             violations: Mutex::default(),
@@ -105,25 +100,6 @@ impl Setting {
     /// Returns what time it truly is.
     pub fn now(&self) -> Timestamp {
         Timestamp(BEGINNING.0 + self.executor.now())
-    }
-
-    /// A process takes the time to be so much later than it is, or earlier.
-    pub fn note_off(&self, off_ms: i64) {
-        let most = if off_ms > 0 { &self.ahead_ms_most } else { &self.behind_ms_most };
-        most.fetch_max(off_ms.unsigned_abs(), Ordering::Relaxed);
-    }
-
-    /// How far the times of two processes may be apart that each believed its wall clock. One that began behind may
-    /// not know it: the last time that was stored may be older still.
-    pub fn doubt(&self) -> Duration {
-        let ahead = Duration::from_millis(self.ahead_ms_most.load(Ordering::Relaxed));
-        let behind = Duration::from_millis(self.behind_ms_most.load(Ordering::Relaxed));
-        ahead + behind
-    }
-
-    /// The latest that any process takes the time to be.
-    pub fn latest_now(&self) -> Timestamp {
-        Timestamp(self.now().0 + self.ahead_ms_most.load(Ordering::Relaxed))
     }
 
     /// Turns a point in time into one of the machine's.

@@ -1,7 +1,8 @@
 //! Judges what is committed: every change of a lease and of a token.
 
-use super::known::Known;
-use super::{GONE_MAX, Judge, LATE_MAX, LIFE_MAX, told};
+use super::known::{Known, Stored};
+use super::{GONE_MAX, Judge, LATE_MAX, LIFE_MAX, ahead, told};
+use crate::worlds::clock::Reading;
 use crate::worlds::disk::Disk;
 use leasehold_core::access::token::Token;
 use leasehold_core::ids::LeaseId;
@@ -15,16 +16,16 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 impl Judge {
-    /// A batch was applied.
-    pub fn committed(&self, disk: &Disk, batch: &Batch) {
+    /// A batch was applied that was decided by this time.
+    pub fn committed(&self, disk: &Disk, batch: &Batch, by: Reading) {
         if self.barrier.get().is_none() {
             return;
         }
         for (key, _) in &batch.puts {
             if let Some(after) = self.opened::<Lease>(disk, key, b"lease/") {
-                self.lease_put(disk, after);
+                self.lease_put(disk, after, by);
             } else if let Some(after) = self.opened::<Token>(disk, key, b"token/") {
-                self.token_put(after);
+                self.token_put(after, by);
             }
         }
         for key in &batch.deletes {
@@ -51,7 +52,7 @@ impl Judge {
         serde_json::from_slice(&plain).ok()
     }
 
-    fn lease_put(&self, disk: &Disk, after: Lease) {
+    fn lease_put(&self, disk: &Disk, after: Lease, by: Reading) {
         let id = after.id();
         let term = after.term();
         if term.lapses_at() > term.ceiling() || term.ceiling() > after.issued_at().plus(LIFE_MAX) {
@@ -79,9 +80,13 @@ impl Judge {
                     self.check_owner(&known, &after);
                 }
                 known.issuing.insert(id);
-                known.stored_at.insert(id, self.setting.now());
+                let stored = Stored { at: self.setting.now(), off_ms: by.off_ms };
+                known.stored.insert(id, stored);
             }
-            Some(before) => self.check_change(&known, before, &after),
+            Some(before) => self.check_change(&known, before, &after, by),
+        }
+        if after.state() == &LeaseState::Held {
+            known.held_by.insert(id, by.off_ms);
         }
         known.leases.insert(id, after);
     }
@@ -106,7 +111,7 @@ impl Judge {
         }
     }
 
-    fn check_change(&self, known: &Known, before: &Lease, after: &Lease) {
+    fn check_change(&self, known: &Known, before: &Lease, after: &Lease, by: Reading) {
         let (id, setting) = (after.id(), &self.setting);
         if before.term().ceiling() != after.term().ceiling()
             || before.issued_at() != after.issued_at()
@@ -126,7 +131,9 @@ impl Judge {
                 }
                 let is_promised = known.promised.get(&id);
                 // Terms are whole seconds, and an answer that comes late seems to promise as much more.
-                let by_now = setting.now().plus(setting.doubt()).plus(Duration::from_secs(15));
+                let told_by = known.held_by.get(&id).copied().unwrap_or(0);
+                let off = ahead(by.off_ms - told_by);
+                let by_now = setting.now().plus(off).plus(Duration::from_secs(15));
                 let is_promised = is_promised.is_some_and(|until| by_now < *until);
                 // What a restore forgets of renewals is in the target, where that knows ends.
                 // One whose renewal was never answered does not know.
@@ -141,7 +148,7 @@ impl Judge {
                 }
                 let lapsed_at = before.term().lapses_at();
                 self.check_soon(id, lapsed_at, "a lease that lapsed was not revoked");
-                if !self.is_justified(known, before, revoking.cause) {
+                if !self.is_justified(known, before, revoking.cause, by) {
                     let why = format!("a lease was ended early: {}", revoking.cause);
                     setting.broken(2, id, why);
                 }
@@ -175,10 +182,10 @@ impl Judge {
     }
 
     /// Whether a lease that is held may be ended.
-    fn is_justified(&self, known: &Known, lease: &Lease, cause: Cause) -> bool {
+    fn is_justified(&self, known: &Known, lease: &Lease, cause: Cause, by: Reading) -> bool {
         let id = lease.id();
         match cause {
-            Cause::Lapsed => self.setting.latest_now() >= lease.term().lapses_at(),
+            Cause::Lapsed => by.at >= lease.term().lapses_at(),
             Cause::Asked => known.is_unwanted(lease),
             Cause::TokenEnded => {
                 let owner = known.tokens.get(&lease.owner().token);
@@ -234,7 +241,7 @@ impl Judge {
         }
     }
 
-    pub(super) fn token_put(&self, after: Token) {
+    pub(super) fn token_put(&self, after: Token, by: Reading) {
         let mut known = self.known.lock();
         if let Some(term) = after.term
             && term.lapses_at() > term.ceiling()
@@ -252,7 +259,7 @@ impl Judge {
             if let Some(lapsed_at) = lapsed_at {
                 self.check_soon(None, lapsed_at, "a token that lapsed was not ended");
             }
-            if !known.may_end(before, self.setting.latest_now()) {
+            if !known.may_end(before, by.at) {
                 let why = format!("token {} was ended early: {before:?}", after.accessor);
                 self.setting.broken(2, None, why);
             }

@@ -17,8 +17,10 @@ pub(super) struct Known {
     pub(super) tokens: HashMap<TokenKey, Token>,
     /// Every lease there ever was.
     pub(super) ever: HashSet<LeaseId>,
-    /// When they were stored, by the true time.
-    pub(super) stored_at: HashMap<LeaseId, Timestamp>,
+    /// When they were first stored, and by which clock.
+    pub(super) stored: HashMap<LeaseId, Stored>,
+    /// By how much the clock was off by which each was last stored as held.
+    pub(super) held_by: HashMap<LeaseId, i64>,
     /// Secrets that callers were shown.
     pub(super) shown: HashMap<LeaseId, Shown>,
     /// When requests were made that may be repeated.
@@ -44,6 +46,15 @@ pub(super) struct Known {
     pub(super) issuing: HashSet<LeaseId>,
     /// The longest that a settled lease was overdue, for each server, in milliseconds.
     pub(super) late_most: BTreeMap<u64, u64>,
+}
+
+/// When a lease was first stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored {
+    /// By the true time.
+    pub(super) at: Timestamp,
+    /// How far the clock was ahead by which its times were told.
+    pub(super) off_ms: i64,
 }
 
 /// A secret that was shown.
