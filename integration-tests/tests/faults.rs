@@ -279,6 +279,33 @@ async fn the_connections_of_a_mount_go_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_is_written_while_its_mount_is_removed_leaves_nothing() {
+    let (world, _target) = world("1h").await;
+    let (target, fields) = SimulatedTarget::named("late");
+    target.mood(Mood::Slow(SECOND * 5));
+    let writing = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move {
+            let wanted = TargetWrite {
+                mount: "database/".into(),
+                name: "late".into(),
+                plugin_name: Some("simulated".into()),
+                fields,
+                ..TargetWrite::default()
+            };
+            world.broker().write_target(&request(ROOT), wanted).await
+        }
+    });
+    world.pass(SECOND).await;
+    world.broker().disable_mount(&request(ROOT), "database").await.unwrap();
+    world.broker().housekeep().await.unwrap();
+    assert_eq!(world.store.count("target/"), 0);
+    world.pass(MINUTE).await;
+    writing.await.unwrap().unwrap_err();
+    assert_eq!(world.store.count("target/"), 0, "nobody would ever look for it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn revoking_a_prefix_ends_though_its_role_goes_on_issuing() {
     let (world, target) = world("10h").await;
     for _ in 0..5 {

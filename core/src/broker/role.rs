@@ -129,7 +129,8 @@ impl Broker {
             }
         }
         let at = role_at(entry.mount.record.id, &role.name);
-        self.records.replace(at, was.map(|was| was.revision), &role).await?;
+        let before = was.map(|was| was.revision);
+        self.records.replace_under(&entry.mount, at, before, &role).await?;
         Ok(self.reload().await?)
     }
 

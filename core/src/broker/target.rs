@@ -135,17 +135,18 @@ impl Broker {
             target.server = self.verify(&target).await?;
         }
         let Some(was) = was else {
-            self.records.replace(target_at(mount, &target.name), None, &target).await?;
+            let at = target_at(mount, &target.name);
+            self.records.replace_under(&entry.mount, at, None, &target).await?;
             return Ok(self.reload().await?);
         };
         target.generation = self.generation(was, &target, wanted.moved).await?;
         if target.generation == was.record.generation {
-            self.records
-                .replace(target_at(mount, &target.name), Some(was.revision), &target)
-                .await?;
+            let at = target_at(mount, &target.name);
+            self.records.replace_under(&entry.mount, at, Some(was.revision), &target).await?;
         } else {
             let hold = catalog.hold(was.record.id, was.record.generation);
-            self.records.succeed_target(was, &target, hold.map(|hold| &hold.record)).await?;
+            let hold = hold.map(|hold| &hold.record);
+            self.records.succeed_target(&entry.mount, was, &target, hold).await?;
         }
         self.reload().await?;
         // What is held back at a new identity of it is seen to at once.

@@ -190,10 +190,25 @@ impl Records {
         self.commit(Batch::default().expect(at.clone(), was).put(at, sealed)).await
     }
 
+    /// Keeps what an operator wrote under a mount, expecting the mount as it was read and what was there before. Written
+    /// under one that is closed meanwhile it would be left where nobody looks for it, an administrator's secret included.
+    pub async fn replace_under<T: Serialize>(
+        &self,
+        mount: &Found<Mount>,
+        at: Key,
+        was: Option<Revision>,
+        record: &T,
+    ) -> Result<Revision, StoreError> {
+        let sealed = self.seal(&at, record)?;
+        let batch = Batch::default().expect(mount_at(mount.record.id), Some(mount.revision));
+        self.commit(batch.expect(at.clone(), was).put(at, sealed)).await
+    }
+
     /// Keeps a target in place of another identity of it, which is retired. What is held back at the one is held back
     /// at the other: after a restore, what was issued since may be at either.
     pub async fn succeed_target(
         &self,
+        mount: &Found<Mount>,
         was: &Found<Target>,
         target: &Target,
         hold: Option<&Hold>,
@@ -201,6 +216,7 @@ impl Records {
         let at = target_at(target.mount, &target.name);
         let retired = retired_at(was.record.id, was.record.generation);
         let mut batch = Batch::default()
+            .expect(mount_at(mount.record.id), Some(mount.revision))
             .expect(at.clone(), Some(was.revision))
             .put(at.clone(), self.seal(&at, target)?)
             .put(retired.clone(), self.seal(&retired, &was.record)?);

@@ -322,7 +322,14 @@ impl Engine for SimulatedEngine {
     }
 
     async fn identity(&self) -> Result<Identity, EngineError> {
-        self.target.seen.lock().unwrap().asked += 1;
+        let mood = {
+            let mut seen = self.target.seen.lock().unwrap();
+            seen.asked += 1;
+            seen.mood
+        };
+        if let Mood::Slow(by) = mood {
+            tokio::time::sleep(by).await;
+        }
         let server = Some(format!("{:p}", Arc::as_ptr(&self.target)));
         Ok(Identity {
             server,
