@@ -85,6 +85,8 @@ caught! {
         AccessorLeft breaks [2], within 50;
     a_history_that_is_not_kept_is_caught:
         HistoryNotKept breaks [2], within 50;
+    a_second_revocation_that_is_not_recorded_is_caught:
+        RecordedOnceForEver breaks [8], within 500;
     a_batch_that_is_torn_is_caught:
         BatchTorn breaks [1, 2, 4], within 100;
     a_repetition_that_is_forgotten_after_a_restart_is_caught:

@@ -11,7 +11,7 @@ use leasehold_core::secret::Secret;
 use leasehold_core::store::{Batch, Key, Revision, Value};
 use leasehold_core::time::Timestamp;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 macro_rules! flaws {
@@ -97,6 +97,8 @@ flaws! {
     AccessorLeft = "accessor-left",
     /// Nothing is kept of a lease that is settled.
     HistoryNotKept = "history-not-kept",
+    /// A revocation whose record was asked for before is not recorded again.
+    RecordedOnceForEver = "recorded-once-for-ever",
     /// A batch is torn: its first half is applied.
     BatchTorn = "batch-torn",
     /// All targets share one queue: whoever waits for a dead one is in everybody's way.
@@ -132,6 +134,7 @@ struct Memory {
     clock: Option<Timestamp>,
     shown: BTreeMap<u32, LeaseId>,
     at_work: usize,
+    recorded: BTreeSet<String>,
 }
 
 thread_local! {
@@ -260,6 +263,18 @@ pub fn records_after(setting: &Setting, operation: &str) -> Option<Duration> {
         _ => setting.has(Flaw::AuditAfterTheEffect),
     };
     late.then_some(Duration::from_millis(500))
+}
+
+/// The revocation of a lease is recorded.
+pub fn was_recorded(setting: &Setting, lease: &str) {
+    if setting.has(Flaw::RecordedOnceForEver) {
+        MEMORY.with_borrow_mut(|memory| memory.recorded.insert(lease.to_owned()));
+    }
+}
+
+/// Whether another record of it is acknowledged and dropped.
+pub fn drops_record(lease: &str) -> bool {
+    MEMORY.with_borrow(|memory| memory.recorded.contains(lease))
 }
 
 /// Where a target is asked.

@@ -159,6 +159,7 @@ impl Judge {
         known.lost.extend(gone);
         known.lost.extend(revoking);
         known.forgotten.extend(since);
+        self.journal.forget_revocations();
         known.repeated.clear();
         for shown in known.shown.values_mut() {
             shown.repeat = None;
