@@ -1,7 +1,7 @@
 //! Those who ask: applications that log in and stay, scripts that retry, people who hang up and revoke twice.
 
 use super::flaws;
-use super::judge::Repeat;
+use super::judge::{Repeat, Unrenewed};
 use super::node::{Node, Site};
 use super::server::Server;
 use super::setting::Setting;
@@ -275,14 +275,13 @@ impl Crowd {
         let increment = asks.then(|| dice.span(Duration::ZERO, Duration::from_hours(5)));
         let request = request(self.setting(), &self.any_token());
         let judge = Arc::clone(&self.site.judge);
-        // The shortest that a role's own term is.
-        judge.may_be_shorter(credential.lease, increment.unwrap_or(Duration::from_secs(5)));
+        judge.asks_for_more(credential.lease);
         let renewed = self.ask(|broker| {
             Box::pin(async move {
                 let renewed = broker.renew(&request, &credential.lease_id, increment).await;
                 match &renewed {
                     Ok(renewed) => judge.prolonged(credential.lease, renewed.ttl),
-                    Err(_) => judge.not_prolonged(credential.lease),
+                    Err(error) => judge.not_prolonged(credential.lease, Unrenewed::after(error)),
                 }
                 renewed.map(|renewed| renewed.ttl).ok()
             })

@@ -25,6 +25,8 @@ pub struct Disk {
     replaced: AtomicU64,
 }
 
+/// Until then a commit may land of which nobody was told: what was late, and what was only slow.
+pub const COMMIT_LATE_MAX: Duration = Duration::from_secs(28);
 /// A commit that takes longer than this is called late.
 const LATE_MAX: Duration = Duration::from_secs(20);
 
@@ -202,6 +204,7 @@ impl Store for DiskStore {
         if super::flaws::drops(&self.setting, &batch) {
             return Box::pin(async { Ok(Revision(0)) });
         }
+        let is_refused = super::flaws::refuses_what_it_applies(&self.setting, &batch);
         let (tell, told) = oneshot::channel();
         let meant = self.disk.replaced.load(Ordering::Relaxed);
         let by = self.clock.reading();
@@ -212,6 +215,10 @@ impl Store for DiskStore {
             setting.executor.sleep(latency).await;
             let unknown = || Err(StoreError::Uncertain("the disk did not answer".into()));
             let answer = match fate {
+                Fate::Well if is_refused => {
+                    let _ = disk.apply(&batch, meant, by, &judge);
+                    Err(StoreError::Refused("so it says".into()))
+                }
                 Fate::Well => disk.apply(&batch, meant, by, &judge),
                 Fate::Refused => Err(StoreError::Refused("the disk is full".into())),
                 Fate::Unheard => {

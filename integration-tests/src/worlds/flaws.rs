@@ -99,6 +99,8 @@ flaws! {
     HistoryNotKept = "history-not-kept",
     /// A revocation whose record was asked for before is not recorded again.
     RecordedOnceForEver = "recorded-once-for-ever",
+    /// A renewal is said to be refused, and is stored all the same.
+    RefusedRenewalStored = "refused-renewal-stored",
     /// A batch is torn: its first half is applied.
     BatchTorn = "batch-torn",
     /// All targets share one queue: whoever waits for a dead one is in everybody's way.
@@ -191,7 +193,7 @@ pub fn on_range(setting: &Setting, from: &Key, to: &Key) -> (Key, Key) {
 pub fn on_commit(setting: &Setting, mut batch: Batch) -> Batch {
     let puts_lease = batch.puts.iter().any(|(key, _)| key.0.starts_with(b"lease/"));
     let is_new = puts_lease && is_issue(&batch);
-    let is_renewal = puts_lease && !is_new && !batch.spends_reserve;
+    let is_renewal = is_renewal(&batch);
     match setting.flaw {
         Some(Flaw::ChildOutlivesParent) => {
             batch.puts.retain(|(key, _)| !key.0.starts_with(b"child/"));
@@ -238,11 +240,21 @@ fn is_issue(batch: &Batch) -> bool {
     absent.any(|(key, _)| key.0.starts_with(b"lease/"))
 }
 
+fn is_renewal(batch: &Batch) -> bool {
+    let puts_lease = batch.puts.iter().any(|(key, _)| key.0.starts_with(b"lease/"));
+    puts_lease && !is_issue(batch) && !batch.spends_reserve
+}
+
 /// Whether a commit is acknowledged and dropped.
 pub fn drops(setting: &Setting, batch: &Batch) -> bool {
-    let puts_lease = batch.puts.iter().any(|(key, _)| key.0.starts_with(b"lease/"));
-    let is_renewal = puts_lease && !is_issue(batch) && !batch.spends_reserve;
-    setting.has(Flaw::RenewalNotStored) && is_renewal
+    setting.has(Flaw::RenewalNotStored) && is_renewal(batch)
+}
+
+/// Whether a commit is applied and said to be refused. Where all is well it would be caught by being late, and not
+/// by what the holder was told.
+pub fn refuses_what_it_applies(setting: &Setting, batch: &Batch) -> bool {
+    let has = setting.has(Flaw::RefusedRenewalStored) && !setting.fair;
+    has && is_renewal(batch) && setting.dice.happens(200)
 }
 
 /// What the clock says.

@@ -6,10 +6,11 @@ mod known;
 
 use super::accounts::ToldEnd;
 use super::clock::Reading;
-use super::disk::{Disk, Records};
+use super::disk::{COMMIT_LATE_MAX, Disk, Records};
 use super::journal::Journal;
 use super::server::Server;
 use super::setting::Setting;
+pub use known::Unrenewed;
 use known::{Known, Shown, is_of};
 use leasehold_core::access::token::Token;
 use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
@@ -296,14 +297,9 @@ impl Judge {
         *known.repeated.entry(repeat.clone()).or_default() += 1;
     }
 
-    /// A holder has asked for an end, and was not told that it was refused.
-    pub fn may_be_shorter(&self, id: LeaseId, ttl: Duration) {
-        let mut known = self.known.lock();
-        let until = self.setting.now().plus(ttl);
-        *known.renewing.entry(id).or_default() += 1;
-        if let Some(promised) = known.promised.get_mut(&id) {
-            *promised = until.min(*promised);
-        }
+    /// A holder has asked for a new term.
+    pub fn asks_for_more(&self, id: LeaseId) {
+        *self.known.lock().renewing.entry(id).or_default() += 1;
     }
 
     /// A holder is told that the credential lives for so long.
@@ -318,13 +314,32 @@ impl Judge {
     }
 
     /// A holder is told that the credential was not renewed.
-    pub fn not_prolonged(&self, id: LeaseId) {
+    pub fn not_prolonged(&self, id: LeaseId, left: Unrenewed) {
         let mut known = self.known.lock();
         known.renewal_over(id);
-        // It may have been made shorter all the same, and by a role that was rewritten by more than was asked for.
-        let stored = known.leases.get(&id).map(|lease| lease.term().lapses_at());
-        if let (Some(stored), Some(promised)) = (stored, known.promised.get_mut(&id)) {
-            *promised = stored.min(*promised);
+        match left {
+            // What the target has lost is marked after the renewal was stored, and that may be refused.
+            Unrenewed::Untouched if known.lost.contains(&id) => known.promise_what_is_stored(id),
+            Unrenewed::Untouched => {}
+            Unrenewed::HalfDone => known.promise_what_is_stored(id),
+            Unrenewed::Unknown => known.is_unheard(id, self.setting.now().plus(COMMIT_LATE_MAX)),
+        }
+    }
+
+    /// A process begins.
+    pub fn process_starts(&self) {
+        self.known.lock().processes += 1;
+    }
+
+    /// A process dies, and if it was the only one, nobody hears any more of renewals that are on their way.
+    pub fn process_dies(&self) {
+        let mut known = self.known.lock();
+        known.processes -= 1;
+        if known.processes == 0 {
+            let until = self.setting.now().plus(COMMIT_LATE_MAX);
+            for id in std::mem::take(&mut known.renewing).into_keys() {
+                known.is_unheard(id, until);
+            }
         }
     }
 

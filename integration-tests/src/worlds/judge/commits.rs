@@ -85,10 +85,14 @@ impl Judge {
             }
             Some(before) => self.check_change(&known, before, &after, by),
         }
-        if after.state() == &LeaseState::Held {
-            known.held_by.insert(id, by.off_ms);
-        }
+        let is_held = after.state() == &LeaseState::Held;
         known.leases.insert(id, after);
+        if is_held {
+            known.held_by.insert(id, by.off_ms);
+            if known.may_be_stored.get(&id).is_some_and(|until| self.setting.now() < *until) {
+                known.promise_what_is_stored(id);
+            }
+        }
     }
 
     /// A token that has ended gets no new lease (law 4).

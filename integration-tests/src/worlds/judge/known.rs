@@ -2,9 +2,11 @@
 
 use super::Repeat;
 use leasehold_core::access::token::Token;
+use leasehold_core::broker::{AdmitError, RenewError};
 use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
 use leasehold_core::lease::Lease;
 use leasehold_core::limits::REMEMBERED_FOR;
+use leasehold_core::store::StoreError;
 use leasehold_core::store::tokens::TokenKey;
 use leasehold_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -31,8 +33,12 @@ pub(super) struct Known {
     pub(super) promised: HashMap<LeaseId, Timestamp>,
     /// How many renewals are on their way, as far as anybody knows.
     pub(super) renewing: HashMap<LeaseId, u32>,
+    /// Until when a renewal may still be stored of which nobody will hear.
+    pub(super) may_be_stored: HashMap<LeaseId, Timestamp>,
     /// Until when their servers were told the same.
     pub(super) told: HashMap<LeaseId, Timestamp>,
+    /// How many processes there are.
+    pub(super) processes: u32,
     /// Somebody asked for their end.
     pub(super) unwanted: BTreeSet<LeaseId>,
     /// How many ask for the end of everything that these have.
@@ -55,6 +61,35 @@ pub(super) struct Stored {
     pub(super) at: Timestamp,
     /// How far the clock was ahead by which its times were told.
     pub(super) off_ms: i64,
+}
+
+/// What a renewal that failed has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrenewed {
+    /// It was refused before anything was stored: what the holder was told still holds.
+    Untouched,
+    /// It was stored, and the target did not confirm it: what is stored now holds, whether or not it was taken back.
+    HalfDone,
+    /// Nobody knows whether it was stored, or still is to be.
+    Unknown,
+}
+
+impl Unrenewed {
+    /// What is left after this error.
+    pub fn after(error: &RenewError) -> Self {
+        match error {
+            RenewError::Store(StoreError::Uncertain(_))
+            | RenewError::Admit(AdmitError::Audit(_)) => Self::Unknown,
+            RenewError::Target(_) | RenewError::Gone => Self::HalfDone,
+            RenewError::Store(StoreError::Conflict | StoreError::Refused(_))
+            | RenewError::Admit(AdmitError::BadToken | AdmitError::Denied | AdmitError::Store(_))
+            | RenewError::NoLease
+            | RenewError::Lease(_)
+            | RenewError::NoRole(_)
+            | RenewError::NoTarget(_)
+            | RenewError::Clock(_) => Self::Untouched,
+        }
+    }
 }
 
 /// A secret that was shown.
@@ -85,6 +120,21 @@ impl Known {
         let renewing = self.renewing.entry(id).or_default();
         *renewing = renewing.saturating_sub(1);
         *renewing
+    }
+
+    /// What was promised is no longer than what is stored: a renewal may have made it shorter.
+    pub(super) fn promise_what_is_stored(&mut self, id: LeaseId) {
+        let held_by = self.held_by.get(&id).copied().unwrap_or(0);
+        let stored = self.leases.get(&id).map(|lease| lease.term().lapses_at());
+        if let (Some(stored), Some(promised)) = (stored, self.promised.get_mut(&id)) {
+            *promised = Timestamp(stored.0.saturating_add_signed(-held_by)).min(*promised);
+        }
+    }
+
+    /// Nobody hears any more of a renewal, which may still be stored until then.
+    pub(super) fn is_unheard(&mut self, id: LeaseId, until: Timestamp) {
+        self.promise_what_is_stored(id);
+        self.may_be_stored.insert(id, until);
     }
 
     pub(super) fn is_unwanted(&self, lease: &Lease) -> bool {
