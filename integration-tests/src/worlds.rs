@@ -80,6 +80,9 @@ const FEW: usize = 200;
 /// for the attempts that it delays.
 const HEALS_WITHIN: Duration = Duration::from_hours(1);
 
+/// No world heals before so many polls.
+const STEPS_MIN: u64 = 500;
+
 impl Shape {
     fn of(dice: &dice::Dice) -> Self {
         let minutes = |from, to| dice.span(Duration::from_mins(from), Duration::from_mins(to));
@@ -201,9 +204,7 @@ impl World {
 
         let begins = executor.now();
         let end = begins + u64::try_from(shape.lasts.as_millis()).unwrap();
-        for _ in 0..shape.callers {
-            executor.spawn_world(Arc::clone(&self.crowd).live(end, shape.caller_pause));
-        }
+        self.send_callers(end, shape);
         if let Some(pause) = shape.breaks_machines {
             executor.spawn_world(Arc::clone(&self.operators).break_machines(end, pause));
         }
@@ -217,7 +218,21 @@ impl World {
             executor.spawn_world(restores::restore(Arc::clone(&self.crowd), end, pause));
         }
         executor.run_while(end, || setting.is_lawful());
+        // A world in which hardly anything has happened yet lasts longer.
+        let mut end = end;
+        while executor.steps() < STEPS_MIN && setting.is_lawful() {
+            end += u64::try_from(shape.lasts.as_millis()).unwrap();
+            self.send_callers(end, shape);
+            executor.run_while(end, || setting.is_lawful());
+        }
         executor.steps()
+    }
+
+    fn send_callers(&self, end: u64, shape: &Shape) {
+        for _ in 0..shape.callers {
+            let caller = Arc::clone(&self.crowd).live(end, shape.caller_pause);
+            self.site.setting.executor.spawn_world(caller);
+        }
     }
 
     /// Everything heals and time passes, until nothing is left or nothing may be left.

@@ -88,7 +88,7 @@ caught! {
     a_second_revocation_that_is_not_recorded_is_caught:
         RecordedOnceForEver breaks [8], within 500;
     a_refused_renewal_that_is_stored_all_the_same_is_caught:
-        RefusedRenewalStored breaks [2], within 200;
+        RefusedRenewalStored breaks [2], within 1000;
     a_batch_that_is_torn_is_caught:
         BatchTorn breaks [1, 2, 4], within 100;
     a_repetition_that_is_forgotten_after_a_restart_is_caught:

@@ -23,6 +23,7 @@ fn no_law_is_broken_in_any_world() {
                         let story = worlds::run(seed, None, true).story;
                         panic!("seed {seed}: {violation}\n{story}");
                     }
+                    assert!(outcome.steps.0 >= 500, "seed {seed}: {:?}", outcome.steps);
                     sum.add(&outcome.counters);
                 }
             });
