@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod callers;
+pub mod calls;
 pub mod clock;
 pub mod counters;
 pub mod crowded;

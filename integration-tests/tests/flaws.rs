@@ -89,6 +89,8 @@ caught! {
         RecordedOnceForEver breaks [8], within 500;
     a_refused_renewal_that_is_stored_all_the_same_is_caught:
         RefusedRenewalStored breaks [2], within 1000;
+    an_extension_that_comes_late_and_wins_is_caught:
+        LateExtensionWins breaks [2], within 3000;
     a_batch_that_is_torn_is_caught:
         BatchTorn breaks [1, 2, 4], within 100;
     a_repetition_that_is_forgotten_after_a_restart_is_caught:

@@ -125,7 +125,8 @@ impl Crowd {
         self.setting().dice.one_of(&tokens).0.clone()
     }
 
-    fn any_role(&self) -> &'static str {
+    /// Returns one of the roles.
+    pub fn any_role(&self) -> &'static str {
         let roles: &[&'static str] = &self.roles;
         roles[self.setting().dice.below(roles.len())]
     }

@@ -63,6 +63,22 @@ counters! {
     deaths,
     /// Deaths between the commit of a lease and the target's answer.
     deaths_while_issuing,
+    /// Deaths while something was read from the store.
+    deaths_in_a_read,
+    /// Deaths while a batch was committed.
+    deaths_in_a_commit,
+    /// Deaths while a line was recorded.
+    deaths_in_a_record,
+    /// Deaths while a target was asked to create.
+    deaths_in_an_issue,
+    /// Deaths while a target was asked to extend.
+    deaths_in_a_renewal,
+    /// Deaths while a target was asked to remove.
+    deaths_in_a_revocation,
+    /// Deaths while a target was asked what it has, or who it is.
+    deaths_in_a_look,
+    /// Deaths while nothing was asked of anybody.
+    deaths_between,
     /// Wall clocks that were stepped.
     clock_steps,
     /// Processes that stood still.
@@ -77,8 +93,12 @@ counters! {
     conflicts,
     /// Answers of targets that nobody heard.
     answers_lost,
-    /// Effects at targets that came after their caller had given up.
+    /// Creations at targets that came after their caller had given up.
     late_effects,
+    /// Ends that targets were told of after their caller had given up.
+    late_renewals,
+    /// Removals at targets that came after their caller had given up.
+    late_revocations,
     /// Questions that a target refused.
     targets_refused,
     /// Questions that a target never answered.
@@ -93,6 +113,8 @@ counters! {
     targets_restarted,
     /// Times that an operator deleted, moved or rewrote what leases live under.
     operator_changes,
+    /// Roles that were written for another target, or made anew under a name that was free.
+    roles_repointed,
     /// Times that an older backup was put in place of the store.
     restores,
     /// Copies of the store that were started elsewhere.

@@ -1,5 +1,6 @@
 //! What is durable, and how a process reaches it.
 
+use super::calls::{Call, Calling};
 use super::clock::{ProcessClock, Reading};
 use super::judge::Judge;
 use super::setting::Setting;
@@ -125,7 +126,9 @@ impl DiskStore {
         let refused = self.setting.fails(self.setting.weather.store_refuses);
         let slow = self.setting.fails(self.setting.weather.slow);
         let setting = Arc::clone(&self.setting);
+        let calling = Calling::begin(&setting, Call::Read);
         Box::pin(async move {
+            let _calling = calling;
             if slow {
                 let span = setting.dice.span(Duration::from_millis(1), Duration::from_secs(2));
                 setting.executor.sleep(span).await;
@@ -240,7 +243,9 @@ impl Store for DiskStore {
             }
             let _ = tell.send(answer);
         });
+        let calling = Calling::begin(&self.setting, Call::Commit);
         Box::pin(async move {
+            let _calling = calling;
             let gone = || Err(StoreError::Uncertain("the disk is gone".into()));
             told.await.unwrap_or_else(|_| gone())
         })

@@ -1,6 +1,7 @@
 //! The engine for simulated servers: what it asks goes through a network that delays, loses, and delivers late.
 
 use super::accounts::{Name, ToldEnd};
+use super::calls::{Call, Calling};
 use super::flaws;
 use super::server::{Mood, Server};
 use super::setting::Setting;
@@ -56,6 +57,9 @@ pub struct NetworkHandle {
     note: String,
 }
 
+/// By how much at most something lands after nobody waits for it any more.
+const LATE_MAX: Duration = Duration::from_mins(5);
+
 /// What becomes of a question on its way to a server and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -65,6 +69,8 @@ enum Way {
     AnswerLost,
     /// Lost on the way there.
     Hung,
+    /// Comes there after nobody waits any more.
+    Late,
 }
 
 /// One creation, as it goes over the network.
@@ -94,13 +100,13 @@ impl NetworkEngine {
             Mood::Down => Way::Refused,
             Mood::Hanging => Way::Hung,
             Mood::Well if setting.fails(setting.weather.target_fails) => {
-                *setting.dice.one_of(&[Way::Refused, Way::AnswerLost, Way::Hung])
+                *setting.dice.one_of(&[Way::Refused, Way::AnswerLost, Way::Hung, Way::Late])
             }
             Mood::Well => Way::Well,
         };
         let counters = &setting.counters;
         match way {
-            Way::Well => {}
+            Way::Well | Way::Late => {}
             Way::Refused => counters.targets_refused.one(),
             Way::AnswerLost => counters.answers_lost.one(),
             Way::Hung => counters.targets_hung.one(),
@@ -122,6 +128,13 @@ impl NetworkEngine {
         ToldEnd { at, off_ms: ms(ours.since(theirs)) - ms(theirs.since(ours)) }
     }
 
+    fn late(&self) -> Duration {
+        // A backup knows nothing of what hangs at a server for longer than anything may.
+        let settles = SETTLE.saturating_sub(Duration::from_secs(1));
+        let longest = if self.setting().restores { settles } else { LATE_MAX };
+        self.setting().dice.span(Duration::ZERO, longest)
+    }
+
     fn latency(&self) -> Duration {
         let slow = self.setting().fails(self.setting().weather.slow);
         let longest = if slow { Duration::from_secs(6) } else { Duration::from_millis(6) };
@@ -131,12 +144,14 @@ impl NetworkEngine {
     /// Sends a question and waits for its answer, until nobody waits any longer.
     async fn ask<A: Send + 'static>(
         &self,
+        call: Call,
         members: usize,
         answer_by: Timestamp,
         effect: impl Future<Output = Vec<Result<A, EngineError>>> + Send + 'static,
     ) -> Vec<Result<A, EngineError>> {
         super::restores::check_origin(self.setting(), self.origin.installation);
         let _turn = flaws::turn(self.setting()).await;
+        let _calling = Calling::begin(self.setting(), call);
         let way = self.way();
         if way == Way::Refused {
             let refused = EngineError::refused(Cause::Unreachable, "the server is down");
@@ -144,8 +159,11 @@ impl NetworkEngine {
         }
         let (tell, told) = oneshot::channel();
         let (there, back) = (self.latency(), self.latency());
+        let wait = answer_by.since(self.clock.now()) + Duration::from_secs(1);
+        let later = if way == Way::Late { wait + self.late() } else { Duration::ZERO };
         let setting = Arc::clone(self.setting());
         self.setting().executor.spawn_world(async move {
+            setting.executor.sleep(later).await;
             setting.executor.sleep(there).await;
             if way == Way::Hung {
                 setting.executor.sleep(Duration::from_mins(5)).await;
@@ -157,7 +175,6 @@ impl NetworkEngine {
                 let _ = tell.send(answers);
             }
         });
-        let wait = answer_by.since(self.clock.now()) + Duration::from_secs(1);
         let lost = || {
             let error = EngineError::uncertain(Cause::TooLate, "the answer was lost");
             (0..members).map(|_| Err(error.clone())).collect()
@@ -242,27 +259,72 @@ fn look(server: &Server, origin: Origin, lease: LeaseId) -> Result<bool, EngineE
     }
 }
 
-/// Removes at a server: lock, end the sessions, drop, each a step of its own.
+/// Extends at a server. Nothing is begun after `begin_by`; what has begun may be committed later, and until then
+/// nobody else can change the same account.
+async fn extend(
+    server: Arc<Server>,
+    origin: Origin,
+    asked: Vec<(LeaseId, ToldEnd)>,
+    begin_by: Timestamp,
+    stuck: Option<Duration>,
+) -> Vec<Result<Renewed, EngineError>> {
+    let setting = Arc::clone(&server.setting);
+    if setting.now() > begin_by && flaws::extends_in_time(&setting) {
+        let late = EngineError::refused(Cause::TooLate, "time was up");
+        return asked.iter().map(|_| Err(late.clone())).collect();
+    }
+    let begun: Vec<_> = asked.iter().map(|(lease, _)| server.hold(*lease)).collect();
+    if let Some(stuck) = stuck {
+        setting.executor.sleep(stuck).await;
+    }
+    let each = asked.into_iter().zip(begun).map(|((lease, end), has_begun)| {
+        if !has_begun {
+            return Err(EngineError::refused(Cause::Contended, "somebody else is changing it"));
+        }
+        server.release(lease);
+        let is_there = look(&server, origin, lease)? && server.extend(lease, end);
+        if is_there && setting.now() > begin_by {
+            setting.counters.late_renewals.one();
+        }
+        Ok(if is_there { Renewed::Extended } else { Renewed::Gone })
+    });
+    each.collect()
+}
+
+/// Removes at a server: lock, end the sessions, drop, each a step of its own. It may come whenever it likes: what it
+/// removes is not lent any more.
 async fn remove(
     server: Arc<Server>,
     origin: Origin,
     asked: Vec<Removal>,
+    answer_by: Timestamp,
     pauses: [Duration; 2],
 ) -> Vec<Result<(), EngineError>> {
     let setting = Arc::clone(&server.setting);
     let is_there = |one: &Removal| look(&server, origin, one.lease) == Ok(true);
-    let there: Vec<_> = asked.iter().map(is_there).collect();
+    let begun: Vec<_> = asked.iter().map(|one| server.hold(one.lease)).collect();
+    let there: Vec<_> =
+        asked.iter().zip(&begun).map(|(one, begun)| *begun && is_there(one)).collect();
     let locked = asked.iter().zip(&there).filter(|(_, was_there)| **was_there);
     locked.for_each(|(one, _)| server.lock(one.lease));
     setting.executor.sleep(pauses[0]).await;
-    for one in asked.iter().filter(|one| is_there(one)) {
+    for (one, _) in asked.iter().zip(&begun).filter(|(one, begun)| **begun && is_there(one)) {
         if flaws::ends_sessions(&setting) {
             server.end_sessions(one.lease);
         }
     }
     setting.executor.sleep(pauses[1]).await;
-    let each = asked.iter().zip(there);
-    each.map(|(one, was_there)| drop_one(&server, origin, one, was_there)).collect()
+    let each = asked.iter().zip(begun).zip(there).map(|((one, has_begun), was_there)| {
+        if !has_begun {
+            return Err(EngineError::uncertain(Cause::Contended, "somebody else is changing it"));
+        }
+        server.release(one.lease);
+        if setting.now() > answer_by && server.has(one.lease) {
+            setting.counters.late_revocations.one();
+        }
+        drop_one(&server, origin, one, was_there)
+    });
+    each.collect()
 }
 
 fn drop_one(
@@ -365,28 +427,24 @@ impl Engine for NetworkEngine {
         let again = flaws::sends_again(&setting)
             .then(|| create(Arc::clone(&server), self.origin, creations.clone(), begin_by, false));
         let effect = create(server, self.origin, creations, begin_by, is_stuck);
-        let answers = self.ask(asked.len(), issue_by, effect).await;
+        let answers = self.ask(Call::Issue, asked.len(), issue_by, effect).await;
         match again {
             Some(again) if answers.iter().any(Result::is_err) => {
-                self.ask(asked.len(), issue_by.plus(ISSUE_WITHIN), again).await
+                self.ask(Call::Issue, asked.len(), issue_by.plus(ISSUE_WITHIN), again).await
             }
             Some(_) | None => flaws::issued(&setting, answers),
         }
     }
 
     async fn renew(&self, asked: &[Renewal<Self>]) -> Vec<Result<Renewed, EngineError>> {
+        let setting = self.setting();
         let each: Vec<_> =
             asked.iter().map(|one| (one.handle.lease, self.end(one.lapses_at))).collect();
         let answer_by = asked.iter().map(|one| one.answer_by).min().unwrap_or_default();
-        let (server, origin) = (Arc::clone(&self.server), self.origin);
-        let effect = async move {
-            let renew = |(lease, end): (LeaseId, ToldEnd)| {
-                let is_there = look(&server, origin, lease)? && server.extend(lease, end);
-                Ok(if is_there { Renewed::Extended } else { Renewed::Gone })
-            };
-            each.into_iter().map(renew).collect()
-        };
-        self.ask(asked.len(), answer_by, effect).await
+        let begin_by = self.in_server_time(answer_by);
+        let stuck = setting.fails(setting.weather.target_fails / 4).then(|| self.late());
+        let effect = extend(Arc::clone(&self.server), self.origin, each, begin_by, stuck);
+        self.ask(Call::Renew, asked.len(), answer_by, effect).await
     }
 
     async fn revoke(&self, asked: &[Revocation<Self>]) -> Vec<Result<(), EngineError>> {
@@ -402,9 +460,11 @@ impl Engine for NetworkEngine {
         let mut removals: Vec<_> = asked.iter().map(removal).collect();
         let answer_by = asked.iter().map(|one| one.answer_by).min().unwrap_or_default();
         flaws::before_revoke(&setting, &mut removals);
-        let pauses = [self.latency(), self.latency()];
-        let effect = remove(Arc::clone(&self.server), self.origin, removals, pauses);
-        let answers = self.ask(asked.len(), answer_by, effect).await;
+        let stuck = setting.fails(setting.weather.target_fails / 4).then(|| self.late());
+        let pauses = [self.latency(), self.latency() + stuck.unwrap_or_default()];
+        let by = self.in_server_time(answer_by);
+        let effect = remove(Arc::clone(&self.server), self.origin, removals, by, pauses);
+        let answers = self.ask(Call::Revoke, asked.len(), answer_by, effect).await;
         flaws::revoked(&setting, answers, asked.len())
     }
 
@@ -419,7 +479,7 @@ impl Engine for NetworkEngine {
             vec![Ok(server.marked(origin).into_iter().map(marked).collect())]
         };
         let gone = || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
-        self.ask(1, answer_by, effect).await.pop().unwrap_or_else(gone)
+        self.ask(Call::Look, 1, answer_by, effect).await.pop().unwrap_or_else(gone)
     }
 
     async fn identity(&self) -> Result<Identity, EngineError> {
@@ -428,7 +488,7 @@ impl Engine for NetworkEngine {
         let identity = Identity { server, clock, version: "simulated".into() };
         let answer_by = self.clock.now().plus(ISSUE_WITHIN);
         let gone = || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
-        let answered = self.ask(1, answer_by, async move { vec![Ok(identity)] });
+        let answered = self.ask(Call::Look, 1, answer_by, async move { vec![Ok(identity)] });
         answered.await.pop().unwrap_or_else(gone)
     }
 

@@ -40,6 +40,8 @@ struct Inner {
     ready: Arc<Mutex<Vec<u64>>>,
     timers: Mutex<BinaryHeap<Reverse<Timer>>>,
     next_timer: AtomicU64,
+    /// Whose task is polled.
+    running: Mutex<Whose>,
     /// Processes that stand still until then, with what they would do.
     suspended: Mutex<BTreeMap<Whose, (u64, Vec<u64>)>>,
 }
@@ -106,6 +108,7 @@ impl Executor {
             ready: Arc::default(),
             timers: Mutex::default(),
             next_timer: AtomicU64::new(0),
+            running: Mutex::new(Whose::World),
             suspended: Mutex::default(),
         }))
     }
@@ -118,6 +121,11 @@ impl Executor {
     /// How many polls there were.
     pub fn steps(&self) -> u64 {
         self.0.steps.load(Ordering::Relaxed)
+    }
+
+    /// Whose task is polled now.
+    pub fn running(&self) -> Whose {
+        *self.0.running.lock()
     }
 
     /// Whether so much goes on at one moment that time does not move on any more.
@@ -239,7 +247,10 @@ impl Executor {
     fn poll(&self, id: u64) {
         let taken = {
             let mut tasks = self.0.tasks.lock();
-            tasks.get_mut(&id).and_then(|task| Some((task.work.take()?, Arc::clone(&task.alarm))))
+            tasks.get_mut(&id).and_then(|task| {
+                *self.0.running.lock() = task.whose;
+                Some((task.work.take()?, Arc::clone(&task.alarm)))
+            })
         };
         let Some((mut work, alarm)) = taken else { return };
         self.0.steps.fetch_add(1, Ordering::Relaxed);

@@ -101,6 +101,8 @@ flaws! {
     RecordedOnceForEver = "recorded-once-for-ever",
     /// A renewal is said to be refused, and is stored all the same.
     RefusedRenewalStored = "refused-renewal-stored",
+    /// An extension that comes late is done all the same, over one that was asked for later.
+    LateExtensionWins = "late-extension-wins",
     /// A batch is torn: its first half is applied.
     BatchTorn = "batch-torn",
     /// All targets share one queue: whoever waits for a dead one is in everybody's way.
@@ -323,6 +325,11 @@ pub fn note_in_handle(setting: &Setting, password: &str) -> String {
 pub fn end_to_tell(setting: &Setting, at: Timestamp) -> Timestamp {
     let rounded = Timestamp(at.0.div_ceil(600_000) * 600_000);
     if setting.has(Flaw::RenewalRoundsUp) { rounded } else { at }
+}
+
+/// Whether an extension is only begun while somebody waits for it.
+pub fn extends_in_time(setting: &Setting) -> bool {
+    !setting.has(Flaw::LateExtensionWins)
 }
 
 /// Whether an issue that was not answered is sent again.

@@ -1,5 +1,6 @@
 //! The audit device of a world, which may refuse, hang, or record and not say so.
 
+use super::calls::{Call, Calling};
 use super::flaws;
 use super::setting::Setting;
 use futures_channel::oneshot;
@@ -147,7 +148,9 @@ impl Audit for Device {
                 setting.executor.sleep(Duration::from_secs(30)).await;
             }
         });
+        let calling = Calling::begin(&self.0.setting, Call::Record);
         Box::pin(async move {
+            let _calling = calling;
             let refused =
                 AuditError { device: "journal".into(), reason: "the disk is full".into() };
             told.await.map_err(|_| refused)

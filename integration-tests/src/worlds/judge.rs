@@ -217,6 +217,14 @@ impl Judge {
             return;
         };
         self.check_end(&known, lease, end);
+        // Terms are whole seconds, and an answer that comes late seems to promise as much more.
+        let is_open = known.renewing.get(&id).is_some_and(|renewing| *renewing > 0);
+        let at = end.at.plus(Duration::from_secs(15));
+        let is_promised = known.promised.get(&id).is_some_and(|until| at < *until);
+        if is_promised && !is_open && lease.state() == &LeaseState::Held && !self.setting.restores {
+            let what = "a server was told an end before what its holder was told";
+            self.setting.broken(2, id, what);
+        }
     }
 
     /// By the true time, which is the target's, no credential lives longer than its lease could at most.
@@ -357,9 +365,11 @@ impl Judge {
         let known = self.known.lock();
         let now = self.setting.now();
         let is_held = known.leases.get(&id).is_some_and(|lease| lease.is_held(now));
-        // Renewals that meet may leave the server with the shorter of two ends, which it rightly keeps.
+        // Renewals that meet may leave the server with the shorter of two ends, and nobody knows which is promised.
         let is_told = known.told.get(&id).is_some_and(|until| now < *until);
-        let is_promised = is_told && known.promised.get(&id).is_some_and(|until| now < *until);
+        let is_open = known.renewing.get(&id).is_some_and(|renewing| *renewing > 0);
+        let is_promised = known.promised.get(&id).is_some_and(|until| now < *until);
+        let is_promised = is_promised && (is_told || !is_open);
         if is_held && is_promised && !known.lost.contains(&id) {
             let why = format!("server {} refused a credential whose lease is held", server.number);
             self.setting.broken(2, id, why);

@@ -137,6 +137,7 @@ impl Node {
         let setting = &self.site.setting;
         setting.note(None, || format!("process {:?} dies", self.whose()));
         setting.counters.deaths.one();
+        setting.count_death(self.whose());
         if self.site.judge.is_issuing() {
             setting.counters.deaths_while_issuing.one();
         }

@@ -50,7 +50,7 @@ impl Operators {
                 6 => self.tune_mount().await,
                 7..9 => self.point_elsewhere().await,
                 9 => self.delete_target().await,
-                10 => self.write_target("app", None).await,
+                10 => self.write_target(self.any_target(), None).await,
                 _ => self.disable_mount().await,
             }
         }
@@ -79,6 +79,11 @@ impl Operators {
         if self.servers.len() > 3 { &["app", "other"] } else { &["app"] }
     }
 
+    fn any_target(&self) -> &'static str {
+        let names: &[&'static str] = self.target_names();
+        names[self.setting().dice.below(names.len())]
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         verb: impl FnOnce(Arc<Broker>) -> Pending<'static, T>,
@@ -97,9 +102,20 @@ impl Operators {
     }
 
     async fn write_role(&self) {
-        let role = *self.setting().dice.one_of(&self.crowd.roles);
+        self.write_role_called(self.crowd.any_role()).await;
+    }
+
+    /// Writes a role, at times for another target than the leases that it has made are at.
+    async fn write_role_called(&self, role: &str) {
         let is_other = role.starts_with("other") && self.servers.len() > 3;
-        self.write_role_of(role, if is_other { "other" } else { "app" }).await;
+        let target = if is_other { "other" } else { "app" };
+        if self.servers.len() > 3 && self.setting().dice.happens(250) {
+            let elsewhere = if is_other { "app" } else { "other" };
+            self.setting().note(None, || format!("role {role} is pointed at {elsewhere}"));
+            self.setting().counters.roles_repointed.one();
+            return self.write_role_of(role, elsewhere).await;
+        }
+        self.write_role_of(role, target).await;
     }
 
     async fn write_role_of(&self, role: &str, target: &str) {
@@ -126,8 +142,9 @@ impl Operators {
             .await;
     }
 
+    /// A role is deleted, and made anew under the same name, while what it has made lives on.
     async fn delete_role(&self) {
-        let role = *self.setting().dice.one_of(&self.crowd.roles);
+        let role = self.crowd.any_role();
         self.setting().note(None, || format!("role {role} is deleted"));
         let asked = request(self.setting(), ROOT);
         self.ask(|broker| {
@@ -137,7 +154,7 @@ impl Operators {
         })
         .await;
         self.pause(Duration::from_secs(30)).await;
-        self.write_role().await;
+        self.write_role_called(role).await;
     }
 
     /// A mount that leases live under gets other bounds.
@@ -158,13 +175,14 @@ impl Operators {
     /// A target with live leases gets the address of another server.
     async fn point_elsewhere(&self) {
         let server = self.setting().dice.one_of(&self.servers).number;
-        self.write_target("app", Some(server)).await;
+        self.write_target(self.any_target(), Some(server)).await;
     }
 
     async fn write_target(&self, name: &'static str, server: Option<u64>) {
-        let number = server.unwrap_or(if name == "other" { 3 } else { 0 });
+        let usual = if name == "other" { 3 } else { 0 };
+        let number = server.unwrap_or(usual);
         self.setting().note(None, || format!("target {name} is written: server {number}"));
-        flaws::moved(self.setting(), 0, number);
+        flaws::moved(self.setting(), usual, number);
         let write = TargetWrite {
             mount: "database/".into(),
             name: name.into(),
@@ -188,17 +206,18 @@ impl Operators {
         if let (true, Some(mount)) = (revokes, mount) {
             self.crowd.site.judge.unwant_all(mount, None);
         }
-        self.setting().note(None, || format!("target app is deleted, revokes: {revokes}"));
+        let name = self.any_target();
+        self.setting().note(None, || format!("target {name} is deleted, revokes: {revokes}"));
         let asked = request(self.setting(), ROOT);
         self.ask(|broker| {
             Box::pin(async move {
-                drop(broker.delete_target(&asked, "database/", "app", revokes).await);
+                drop(broker.delete_target(&asked, "database/", name, revokes).await);
             })
         })
         .await;
         self.pause(Duration::from_mins(1)).await;
-        self.write_target("app", None).await;
-        self.write_roles("app").await;
+        self.write_target(name, None).await;
+        self.write_roles(name).await;
     }
 
     async fn disable_mount(&self) {

@@ -9,7 +9,7 @@ use leasehold_core::engine::{Mark, Origin};
 use leasehold_core::ids::LeaseId;
 use leasehold_core::time::Timestamp;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ struct State {
     accounts: Accounts,
     /// Creations that have begun and are not committed.
     pending: BTreeMap<LeaseId, u32>,
+    /// Accounts that somebody has begun to change and not yet committed: nobody else can.
+    held: BTreeSet<LeaseId>,
     /// Leases that had an account here at some time.
     ever: HashSet<LeaseId>,
 }
@@ -153,6 +155,16 @@ impl Server {
         if left == 0 {
             state.pending.remove(&id);
         }
+    }
+
+    /// Begins to change an account; false if somebody else has, and has not committed.
+    pub fn hold(&self, id: LeaseId) -> bool {
+        self.state.lock().held.insert(id)
+    }
+
+    /// The change is committed, or rolled back.
+    pub fn release(&self, id: LeaseId) {
+        self.state.lock().held.remove(&id);
     }
 
     /// Whether a creation can be seen that is not over.

@@ -1,5 +1,6 @@
 //! What everything in a world shares: its machine, its chance, how much goes wrong, and what was seen.
 
+use super::calls::Calls;
 use super::counters::Counters;
 use super::dice::Dice;
 use super::executor::Executor;
@@ -29,6 +30,8 @@ pub struct Setting {
     pub original: OnceLock<InstallationId>,
     /// What happened, in numbers.
     pub counters: Counters,
+    /// What processes wait for.
+    pub calls: Calls,
     /// Whether nothing ever goes wrong here by chance, so that everything has to be in time.
     pub fair: bool,
     /// Whether older backups are restored.
@@ -88,6 +91,7 @@ impl Setting {
             flaw,
             original: OnceLock::new(),
             counters: Counters::default(),
+            calls: Calls::default(),
             fair: shape.fair,
             restores: shape.restores.is_some(),
             calm: AtomicBool::new(true),
