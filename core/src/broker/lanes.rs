@@ -7,7 +7,8 @@ use crate::limits::REVOKE_CHUNK;
 use crate::pace::Pace;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// One lane for each target and generation: a slow target slows itself (law 7). In order, so that equal runs are
 /// equal.
@@ -34,8 +35,18 @@ struct InLane {
     in_hand: usize,
     /// Due leases that wait.
     parked: VecDeque<LeaseId>,
-    /// Those that wait and those in hand: a lease is in a lane once, however often it is found to be due.
-    known: HashSet<LeaseId>,
+    /// Those that wait and those in hand: a lease is in a lane once, however often it is found to be due. Whether one
+    /// was found to be due since it was taken: its attempt may have looked before.
+    known: HashMap<LeaseId, bool>,
+}
+
+/// What is left to do in a lane when an attempt is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Others wait.
+    pub(super) waits: bool,
+    /// The lease was found to be due while it was attempted.
+    pub(super) again: bool,
 }
 
 impl InHand {
@@ -52,8 +63,14 @@ impl Lanes {
     pub(super) fn park(&self, lane: Lane, lease: LeaseId) {
         let mut lanes = self.0.lock();
         let state = lanes.entry(lane).or_default();
-        if state.known.insert(lease) {
-            state.parked.push_back(lease);
+        match state.known.entry(lease) {
+            Entry::Vacant(unknown) => {
+                unknown.insert(false);
+                state.parked.push_back(lease);
+            }
+            Entry::Occupied(mut known) => {
+                known.insert(true);
+            }
         }
     }
 
@@ -64,22 +81,25 @@ impl Lanes {
             let room = state.pace.allowance(now, REVOKE_CHUNK).saturating_sub(state.in_hand);
             let room = room.min(state.parked.len());
             state.in_hand = state.in_hand.saturating_add(room);
-            taken.extend(state.parked.drain(..room).map(|lease| (*lane, lease)));
+            for lease in state.parked.drain(..room) {
+                state.known.insert(lease, false);
+                taken.push((*lane, lease));
+            }
         }
         taken
     }
 
-    /// An attempt is over, however it went. Tells whether anything waits in the lane.
-    pub(super) fn done(&self, lane: Lane, lease: LeaseId) -> bool {
+    /// An attempt is over, however it went.
+    pub(super) fn done(&self, lane: Lane, lease: LeaseId) -> Left {
         let mut lanes = self.0.lock();
-        let Some(state) = lanes.get_mut(&lane) else { return false };
+        let Some(state) = lanes.get_mut(&lane) else { return Left::default() };
         state.in_hand = state.in_hand.saturating_sub(1);
-        state.known.remove(&lease);
+        let again = state.known.remove(&lease).unwrap_or_default();
         let waits = !state.parked.is_empty();
         if !waits && state.in_hand == 0 && state.pace == Pace::default() {
             lanes.remove(&lane);
         }
-        waits
+        Left { waits, again }
     }
 
     /// Notes how the target answered.
@@ -113,5 +133,30 @@ impl Lanes {
         let lanes = self.0.lock();
         let resting = lanes.values().filter(|state| !state.parked.is_empty());
         resting.map(|state| state.pace.rest_until()).filter(|until| *until > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::testing::Counting;
+
+    #[test]
+    fn a_lease_that_is_found_again_while_it_is_attempted_is_looked_at_again() {
+        let (now, chance) = (Timestamp(1_000), Counting::default());
+        let lane = (TargetId::new(now, &chance), Generation(1));
+        let (one, other) = (LeaseId::new(now, &chance), LeaseId::new(now, &chance));
+        let lanes = Lanes::default();
+        // Found twice before it is taken: the attempt sees what both have seen.
+        for lease in [one, one, other] {
+            lanes.park(lane, lease);
+        }
+        assert_eq!(lanes.take(now), [(lane, one), (lane, other)]);
+        lanes.park(lane, other);
+        assert_eq!(lanes.take(now), [], "it is attempted once at a time");
+        assert_eq!(lanes.done(lane, one), Left { waits: false, again: false });
+        assert_eq!(lanes.done(lane, other), Left { waits: false, again: true });
+        lanes.park(lane, other);
+        assert_eq!(lanes.take(now), [(lane, other)]);
     }
 }

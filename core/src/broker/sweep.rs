@@ -92,7 +92,12 @@ impl Broker {
             let broker = Arc::clone(self);
             self.tasks.spawn(Box::pin(async move {
                 let outcome = broker.attempt(id, Cause::Lapsed).await;
-                if broker.lanes.done(lane, id) {
+                let left = broker.lanes.done(lane, id);
+                if left.again {
+                    // Somebody ended it after the attempt had looked, and the queue has given it away.
+                    broker.due(id, broker.clock.now());
+                }
+                if left.waits {
                     broker.wake_sweep();
                 }
                 match outcome {

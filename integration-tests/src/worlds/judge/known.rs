@@ -4,7 +4,7 @@ use super::Repeat;
 use leasehold_core::access::token::Token;
 use leasehold_core::broker::{AdmitError, RenewError};
 use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
-use leasehold_core::lease::Lease;
+use leasehold_core::lease::{Lease, LeaseError};
 use leasehold_core::limits::REMEMBERED_FOR;
 use leasehold_core::store::StoreError;
 use leasehold_core::store::tokens::TokenKey;
@@ -68,7 +68,7 @@ pub(super) struct Stored {
 pub enum Unrenewed {
     /// It was refused before anything was stored: what the holder was told still holds.
     Untouched,
-    /// It was stored, and the target did not confirm it: what is stored now holds, whether or not it was taken back.
+    /// It may have been stored, and not be as the holder wished: what is stored now holds.
     HalfDone,
     /// Nobody knows whether it was stored, or still is to be.
     Unknown,
@@ -80,11 +80,14 @@ impl Unrenewed {
         match error {
             RenewError::Store(StoreError::Uncertain(_))
             | RenewError::Admit(AdmitError::Audit(_)) => Self::Unknown,
-            RenewError::Target(_) | RenewError::Gone => Self::HalfDone,
+            // A shorter term may be over by the time that its target was told of it.
+            RenewError::Target(_) | RenewError::Gone | RenewError::Lease(LeaseError::Lapsed) => {
+                Self::HalfDone
+            }
             RenewError::Store(StoreError::Conflict | StoreError::Refused(_))
             | RenewError::Admit(AdmitError::BadToken | AdmitError::Denied | AdmitError::Store(_))
             | RenewError::NoLease
-            | RenewError::Lease(_)
+            | RenewError::Lease(LeaseError::PastCeiling)
             | RenewError::NoRole(_)
             | RenewError::NoTarget(_)
             | RenewError::Clock(_) => Self::Untouched,
