@@ -306,6 +306,20 @@ async fn a_target_that_is_written_while_its_mount_is_removed_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_process_has_removed_does_not_end_the_housekeeping_of_this_one() {
+    let (world, _target) = world("1h").await;
+    let beside = world.beside(Arc::clone(&world.store)).await;
+    world.broker().disable_mount(&request(ROOT), "database").await.unwrap();
+    // It reads of the closed mount with what it writes itself, and not of its removal.
+    let other =
+        MountWrite { path: "other".into(), kind: "database".into(), ..MountWrite::default() };
+    beside.broker().enable_mount(&request(ROOT), other).await.unwrap();
+    world.broker().housekeep().await.unwrap();
+    beside.broker().housekeep().await.unwrap();
+    assert_eq!(beside.broker().catalog().all_mounts().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn revoking_a_prefix_ends_though_its_role_goes_on_issuing() {
     let (world, target) = world("10h").await;
     for _ in 0..5 {

@@ -36,17 +36,19 @@ impl Broker {
         self.measure_skews();
         self.keep_time().await?;
         self.requeue_overdue().await?;
-        let retired = self.drop_retired().await?;
-        let closed = self.drop_closed().await?;
-        if retired || closed {
+        if self.drop_retired().await? {
+            self.reload().await?;
+        }
+        if self.drop_closed().await? {
             self.reload().await?;
         }
         self.forget_history().await?;
         self.count().await
     }
 
+    /// Tells whether the catalog is no longer what is stored.
     async fn drop_retired(&self) -> Result<bool, StoreError> {
-        let mut dropped = false;
+        let mut is_stale = false;
         let catalog = self.catalog();
         for target in catalog.retired() {
             let record = &target.record;
@@ -67,18 +69,19 @@ impl Broker {
                 .drop_record(retired_at(record.id, record.generation), target.revision)
                 .await
             {
-                Ok(_) => dropped = true,
-                Err(StoreError::Conflict) => {}
+                // Whoever has changed it meanwhile has not told this process: it is read anew.
+                Ok(_) | Err(StoreError::Conflict) => is_stale = true,
                 Err(error) => return Err(error),
             }
             self.close_target(record.id, record.generation);
             self.drop_hold(record).await?;
         }
-        Ok(dropped)
+        Ok(is_stale)
     }
 
+    /// The same for mounts.
     async fn drop_closed(self: &Arc<Self>) -> Result<bool, StoreError> {
-        let mut dropped = false;
+        let mut is_stale = false;
         let catalog = self.catalog();
         for entry in catalog.all_mounts().filter(|entry| entry.mount.record.closed_at.is_some()) {
             let id = entry.mount.record.id;
@@ -90,18 +93,23 @@ impl Broker {
                 continue;
             }
             if self.records.leases_of_role(id, None, None, 1).await?.is_empty() {
-                self.records.remove_mount(&entry.mount).await?;
+                is_stale = true;
+                match self.records.remove_mount(&entry.mount).await {
+                    Ok(_) => {}
+                    // The same here, and as long as it is not read anew it would be so each time.
+                    Err(StoreError::Conflict) => continue,
+                    Err(error) => return Err(error),
+                }
                 for target in entry.targets.values() {
                     self.close_target(target.record.id, target.record.generation);
                     self.drop_hold(&target.record).await?;
                 }
-                dropped = true;
             } else {
                 // The process may have died before all of them were marked.
                 self.revoke_mount_soon(id);
             }
         }
-        Ok(dropped)
+        Ok(is_stale)
     }
 
     async fn forget_history(&self) -> Result<(), StoreError> {
