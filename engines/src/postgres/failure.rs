@@ -4,7 +4,7 @@ use leasehold_core::engine::{Cause, EngineError};
 use std::fmt;
 
 /// The text by which a batch that came too late says so. See [`super::issue`].
-pub(super) const TOO_LATE: &str = "leasehold: issue_by has passed";
+pub(super) const TOO_LATE: &str = "leasehold: its time has passed";
 
 /// One message to a server failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -77,6 +77,8 @@ async fn renew_all(
             let name = quote::identifier(&member.asked.handle.name);
             sql.push(format!("ALTER ROLE {name} VALID UNTIL {end}"));
         }
+        // One that arrives late must not replace an end that was told since.
+        sql.push(deadline.check(skew));
         sql.join("; ")
     })
     .await;
@@ -129,8 +131,11 @@ async fn run_statements(
         let _ = write!(sql, "{}{}", if at > 0 { "; " } else { "" }, statement.render(&values));
     }
     if reach < Reach::Session {
+        let _ = write!(sql, "; {}", deadline.check(link.facts().skew));
         return link.say(sql, deadline.until).await.map(|_| ());
     }
+    // These may commit in between, so the look at the time comes first.
+    let sql = format!("{}; {sql}", deadline.check(link.facts().skew));
     let mut own = target.links.elsewhere(&link.facts().database, deadline.until).await?;
     own.say(sql, deadline.until).await.map(|_| ())
 }

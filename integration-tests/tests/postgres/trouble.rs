@@ -1,14 +1,21 @@
 //! Suspended servers, stuck commits, held tables, lost connections.
 
-use crate::place::place;
-use leasehold_core::engine::{Cause, Engine as _, EngineError, Mark, Revocation};
+use crate::place::{place, role};
+use leasehold_core::engine::{Cause, Engine as _, EngineError, Mark, Renewal, Renewed, Revocation};
 use leasehold_core::time::Timestamp;
 use leasehold_integration_tests::engine_suite::{
     self as suite, PATIENCE, Site as _, prepared, revocation,
 };
 use leasehold_integration_tests::postgres::Version;
 use sqlx::AssertSqlSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
 /// A server that is suspended while it is asked creates nothing once it goes on after `issue_by`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issue_at_a_suspended_server_creates_nothing_later() {
@@ -98,4 +105,105 @@ async fn a_locked_table_delays_only_its_own_revocation() {
     assert_eq!(place.ask("app", queued).await, "0", "nobody queues for the table any more");
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.expect("the application lets go");
     assert_eq!(place.engine.revoke(&[revocation(&issue)]).await, [Ok(())]);
+}
+
+/// A way to a server on which every new end of a role is held up, whoever has given it up meanwhile.
+struct SlowWay {
+    port: u16,
+    /// Told once the server has answered what was held up.
+    answered: Arc<Notify>,
+}
+
+impl SlowWay {
+    async fn to(server: u16, held_up: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let answered = Arc::new(Notify::new());
+        let tell = Arc::clone(&answered);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", server)).await;
+                let server = server.expect("the server listens");
+                tokio::spawn(carry(client, server, held_up, Arc::clone(&tell)));
+            }
+        });
+        Self { port, answered }
+    }
+}
+
+/// Carries what a client and its server say, until both have ended.
+async fn carry(client: TcpStream, server: TcpStream, held_up: Duration, answered: Arc<Notify>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let was_held = AtomicBool::new(false);
+    let there = async {
+        let mut piece = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from_client.read(&mut piece).await {
+            let sent = &piece[..length];
+            if sent.windows(11).any(|words| words == b"VALID UNTIL") {
+                tokio::time::sleep(held_up).await;
+                was_held.store(true, Ordering::SeqCst);
+            }
+            to_server.write_all(sent).await.expect("the server takes it");
+        }
+    };
+    let back = async {
+        let mut piece = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from_server.read(&mut piece).await {
+            if was_held.load(Ordering::SeqCst) {
+                answered.notify_one();
+            }
+            // The client may have gone.
+            let _ = to_client.write_all(&piece[..length]).await;
+        }
+    };
+    tokio::join!(there, back);
+}
+
+/// A new end that reaches the server late must not replace one that was told since.
+async fn a_renewal_that_arrives_late_changes_nothing(fields: &serde_json::Value) {
+    let place = place(Version::Distribution).await;
+    let (answer_within, held_up) = (Duration::from_secs(1), Duration::from_secs(3));
+    let role = role(fields);
+    let (issue, login) = place.issue_by(&role).await;
+    login.expect("it is issued");
+    let way = SlowWay::to(place.server.port(), held_up).await;
+    let port = |port: u16| format!(":{port}/");
+    let url = place.server.template_url("app").replace(&port(place.server.port()), &port(way.port));
+    let late = place.open(&serde_json::json!({ "connection_url": url }));
+    let end = format!(
+        "SELECT rolvaliduntil::text FROM pg_roles WHERE rolname = '{}'",
+        issue.handle.name()
+    );
+    let before = place.ask("app", &end).await;
+
+    let lapses_at = issue.lapses_at.plus(Duration::from_hours(1));
+    let answer_by = suite::now().plus(answer_within);
+    let renewal = Renewal { answer_by, ..suite::renewal(&issue, lapses_at) };
+    let answer = late.renew(&[renewal]).await.remove(0);
+    assert!(answer.is_err(), "nobody waits for so long: {answer:?}");
+    timeout(PATIENCE, way.answered.notified()).await.expect("it arrives");
+    assert_eq!(place.ask("app", &end).await, before);
+    assert_eq!(
+        place.engine.renew(&[suite::renewal(&issue, lapses_at)]).await,
+        [Ok(Renewed::Extended)]
+    );
+    assert_ne!(place.ask("app", &end).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_arrives_late_changes_nothing_by_default() {
+    a_renewal_that_arrives_late_changes_nothing(
+        &serde_json::json!({ "grant_roles": ["readonly"], "scram_iterations": 1 }),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_arrives_late_changes_nothing_by_an_operators_statements() {
+    let statements = "ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}'";
+    let fields = serde_json::json!({
+        "grant_roles": ["readonly"], "renew_statements": statements, "scram_iterations": 1,
+    });
+    a_renewal_that_arrives_late_changes_nothing(&fields).await;
 }
