@@ -266,13 +266,14 @@ impl Lease {
     }
 
     /// The attempt that `cause` brought about failed, and this is why. The next one starts after `wait`; without one,
-    /// later after each failure.
+    /// later after each failure, but as soon as its issue can no longer land.
     #[must_use]
     pub fn failed(
         self,
         cause: Cause,
         error: String,
         wait: Option<Duration>,
+        settles_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
         let state = match self.state {
@@ -283,8 +284,7 @@ impl Lease {
                 let attempts = before.attempts.saturating_add(u32::from(!asked));
                 let later = now.plus(wait.unwrap_or_else(|| backoff::after(attempts)));
                 let planned = Some(before.retry_at).filter(|_| asked);
-                // An issue that may still land is looked at again as soon as it no longer may.
-                let sooner = [planned, before.settles_at].into_iter().flatten();
+                let sooner = [planned, settles_at].into_iter().flatten();
                 let retry_at = sooner.filter(|at| *at > now).fold(later, Timestamp::min);
                 LeaseState::Revoking(Revoking { attempts, retry_at, error: Some(error), ..before })
             }

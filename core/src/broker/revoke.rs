@@ -394,7 +394,10 @@ impl Broker {
         wait: Option<Duration>,
     ) {
         let lease = self.catalog().wire_id(claimed.record.place(), claimed.record.id());
-        let failed = claimed.record.clone().failed(cause, why.clone(), wait, self.clock.now());
+        // By when this process can know that: what it was told by another one's clock may long be over.
+        let settles_at = self.unanswered(&claimed.record).map(|until| until.settles_at);
+        let now = self.clock.now();
+        let failed = claimed.record.clone().failed(cause, why.clone(), wait, settles_at, now);
         tracing::warn!(%lease, error = %why, next = %failed.due_at().rfc3339(), "a revocation failed and will be tried again");
         if let Err(error) = self.keep_lease(claimed, &failed).await {
             tracing::warn!(%lease, %error, "why a revocation failed could not be stored");

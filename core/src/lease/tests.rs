@@ -67,7 +67,7 @@ fn a_lease_being_revoked_cannot_be_renewed() {
 
 /// One attempt of the sweep that fails at once, without a reason to wait for any span.
 fn failing(lease: Lease, now: Timestamp) -> Lease {
-    lease.attempt(Cause::Lapsed, true, now).failed(Cause::Lapsed, "down".into(), None, now)
+    lease.attempt(Cause::Lapsed, true, now).failed(Cause::Lapsed, "down".into(), None, None, now)
 }
 
 fn attempts(lease: &Lease) -> u32 {
@@ -83,7 +83,7 @@ fn each_failure_makes_the_next_attempt_later() {
     assert_eq!((once.due_at(), attempts(&once)), (NOW.plus(RETRY_FIRST), 1));
     let again = failing(once, NOW.plus(RETRY_FIRST));
     assert_eq!((again.due_at(), attempts(&again)), (NOW.plus(RETRY_FIRST * 3), 2));
-    let operator = again.failed(Cause::Lapsed, "no right".into(), Some(RETRY_OPERATOR), NOW);
+    let operator = again.failed(Cause::Lapsed, "no right".into(), Some(RETRY_OPERATOR), None, NOW);
     assert_eq!((operator.due_at(), attempts(&operator)), (NOW.plus(RETRY_OPERATOR), 3));
 }
 
@@ -110,7 +110,7 @@ fn whoever_asks_never_makes_the_next_attempt_later() {
         let now = NOW.plus(RETRY_FIRST);
         revoking = revoking.attempt(Cause::Asked, true, now);
         assert_eq!(revoking.due_at(), due_at);
-        revoking = revoking.failed(Cause::Asked, "down".into(), Some(RETRY_OPERATOR), now);
+        revoking = revoking.failed(Cause::Asked, "down".into(), Some(RETRY_OPERATOR), None, now);
         assert_eq!((revoking.due_at(), attempts(&revoking)), (due_at, before));
     }
     for _ in 0..9 {
@@ -127,7 +127,7 @@ fn whoever_asks_never_makes_the_next_attempt_later() {
 #[test]
 fn the_first_attempt_counts_whoever_asks() {
     let asked = lease().attempt(Cause::Asked, true, NOW);
-    let failed = asked.failed(Cause::Asked, "down".into(), None, NOW);
+    let failed = asked.failed(Cause::Asked, "down".into(), None, None, NOW);
     assert_eq!((failed.due_at(), attempts(&failed)), (NOW.plus(RETRY_FIRST), 1));
 }
 
@@ -136,7 +136,9 @@ fn an_unanswered_issue_is_looked_at_again_as_soon_as_it_can_no_longer_land() {
     let settles_at = lease().issue().settles_at;
     let revoking = lease().attempt(Cause::IssueFailed, false, NOW);
     assert_eq!(revoking.unanswered().map(|until| until.settles_at), Some(settles_at));
-    let failed = |lease: Lease, now| lease.failed(Cause::Lapsed, "may land".into(), None, now);
+    let failed = |lease: Lease, now| {
+        lease.failed(Cause::Lapsed, "may land".into(), None, Some(settles_at), now)
+    };
     assert_eq!(failed(revoking.clone(), NOW).due_at(), NOW.plus(RETRY_FIRST));
     let shortly_before = Timestamp(settles_at.0 - 1);
     assert_eq!(failed(revoking, shortly_before).due_at(), settles_at);

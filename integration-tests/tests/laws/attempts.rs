@@ -2,7 +2,7 @@
 
 use super::{HOUR, SECOND};
 use leasehold_core::broker::Until;
-use leasehold_core::limits::{RETRY_FIRST, REVOKE_WITHIN};
+use leasehold_core::limits::{RETRY_FIRST, REVOKE_WITHIN, SETTLED_WITHIN};
 use leasehold_integration_tests::world::target::Mood;
 use leasehold_integration_tests::world::{ROOT, World, request};
 use std::sync::Arc;
@@ -27,6 +27,29 @@ async fn however_often_a_process_dies_in_mid_attempt_the_target_is_clean_soon_af
     world.restart().await;
     target.mood(Mood::Well);
     world.pass(REVOKE_WITHIN + SECOND).await;
+    assert_eq!((target.credentials().len(), world.leases()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_processes_could_not_know_that_nothing_lands_the_next_is_clean_once_it_does() {
+    let world = Arc::new(World::new().await);
+    let target = world.target("app", "1h", "24h").await;
+    target.mood(Mood::Hanging);
+    let issuing = Arc::clone(&world);
+    let issue = tokio::spawn(async move { issuing.issue("app").await });
+    world.pass(SECOND).await;
+    world.restart().await;
+    issue.abort();
+    target.mood(Mood::Well);
+    world.pass(HOUR - SECOND * 10).await;
+    // No process lives for long enough to be sure of an issue that another one has left.
+    for _ in 0..40 {
+        world.restart().await;
+        world.pass(SETTLED_WITHIN / 3).await;
+        assert_eq!(world.leases(), 1);
+    }
+    world.restart().await;
+    world.pass(SETTLED_WITHIN + SECOND).await;
     assert_eq!((target.credentials().len(), world.leases()), (0, 0));
 }
 
