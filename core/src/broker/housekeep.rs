@@ -36,6 +36,8 @@ impl Broker {
         self.measure_skews();
         self.keep_time().await?;
         self.requeue_overdue().await?;
+        // What another process has written, or a commit that was given up for lost and landed later, is known by now.
+        self.reload().await?;
         if self.drop_retired().await? {
             self.reload().await?;
         }
