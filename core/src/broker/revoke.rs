@@ -1,6 +1,7 @@
 //! Revokes leases, whoever asked for it: the only way any credential is ever removed from a target.
 
 use super::authenticate::{AdmitError, Recorded};
+use super::flights::Flight;
 use super::lookup::Prefix;
 use super::{Broker, Request};
 use crate::access::policy::Need;
@@ -248,14 +249,14 @@ impl Broker {
 
     /// Makes one attempt to revoke a lease: claim, ask, record, settle. Two attempts at one lease go one after the
     /// other, and an attempt at a lease that is being issued waits for the answer.
+    ///
+    /// **Invariant:** what a caller asks is durable before anything is waited for but the store.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         id: LeaseId,
         cause: Cause,
     ) -> Result<Revoked, RevokeError> {
-        self.issuing.disown(id);
-        self.issuing.landed(id).await;
-        let _turn = self.turns.begin_next(id).await;
+        let _turn = self.turn_to_revoke(id, cause).await?;
         let Some(claimed) = self.claim(id, cause).await? else {
             let gone = self.records.lease(id).await?.is_none();
             return Ok(if gone { Revoked::Gone } else { Revoked::NotDue });
@@ -272,6 +273,27 @@ impl Broker {
         };
         self.note_failure(&claimed, cause, why, wait).await;
         Err(error)
+    }
+
+    /// Waits until nothing else is done to a lease. An issue or a renewal at a target that hangs takes its time, and
+    /// renewals that wait as well may come first, each taking as long: once it is marked, they change nothing any more.
+    async fn turn_to_revoke(
+        self: &Arc<Self>,
+        id: LeaseId,
+        cause: Cause,
+    ) -> Result<Flight, StoreError> {
+        self.issuing.disown(id);
+        if !self.issuing.is_flying(id)
+            && let Some(turn) = self.turns.begin(id)
+        {
+            // Claiming it is the next thing that is stored, and a mark would be one write too many.
+            return Ok(turn);
+        }
+        if cause == Cause::Asked {
+            self.mark(id, cause).await?;
+        }
+        self.issuing.landed(id).await;
+        Ok(self.turns.begin_next(id).await)
     }
 
     /// Stores that an attempt starts, so that no other one does. `None`: there is nothing to attempt.
