@@ -10,6 +10,8 @@
 mod attempts;
 #[path = "laws/counts.rs"]
 mod counts;
+#[path = "laws/deletions.rs"]
+mod deletions;
 #[path = "laws/renewals.rs"]
 mod renewals;
 #[path = "laws/trees.rs"]

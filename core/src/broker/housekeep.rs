@@ -30,8 +30,8 @@ impl Broker {
     }
 
     /// Keeps the time, removes retired targets and closed mounts whose last lease is gone, goes on revoking the
-    /// leases of closed mounts, forgets history that is old enough, and counts what is left. Called every minute or
-    /// so; nothing depends on when.
+    /// leases of closed mounts and of targets that were deleted with theirs, forgets history that is old enough, and
+    /// counts what is left. Called every minute or so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
         self.measure_skews();
         self.keep_time().await?;
@@ -49,7 +49,7 @@ impl Broker {
     }
 
     /// Tells whether the catalog is no longer what is stored.
-    async fn drop_retired(&self) -> Result<bool, StoreError> {
+    async fn drop_retired(self: &Arc<Self>) -> Result<bool, StoreError> {
         let mut is_stale = false;
         let catalog = self.catalog();
         for target in catalog.retired() {
@@ -60,10 +60,14 @@ impl Broker {
                 })
             });
             // What was issued since a backup is found through the configuration of then.
-            if is_current
-                || catalog.holds_back(HoldCause::Restored, record.id, record.generation)
-                || self.has_leases(record.mount, record.id, record.generation).await?
-            {
+            if is_current || catalog.holds_back(HoldCause::Restored, record.id, record.generation) {
+                continue;
+            }
+            if self.has_leases(record.mount, record.id, record.generation).await? {
+                if record.revokes {
+                    // The process may have died before all of them were marked.
+                    self.revoke_target_soon(record);
+                }
                 continue;
             }
             match self

@@ -1,7 +1,6 @@
 //! Enables, disables and lists mounts.
 
 use super::authenticate::{AdmitError, Caller, Recorded};
-use super::revoke::Until;
 use super::{Broker, Request};
 use crate::access::policy::{Need, allows};
 use crate::audit::Answer;
@@ -200,7 +199,7 @@ impl Broker {
     pub(super) fn revoke_mount_soon(self: &Arc<Self>, mount: MountId) {
         let broker = Arc::clone(self);
         self.tasks.spawn(Box::pin(async move {
-            if let Err(error) = broker.revoke_all(&[(mount, None)], Until::Marked).await {
+            if let Err(error) = broker.mark_all(&[(mount, None)], |_| true).await {
                 tracing::error!(%error, "the leases of a disabled mount are not all marked; this is tried again");
             }
         }));

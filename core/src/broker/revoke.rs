@@ -15,6 +15,7 @@ use crate::limits::{
     REVOKE_CHUNK, REVOKE_WITHIN, SETTLED_WITHIN,
 };
 use crate::store::StoreError;
+use crate::store::leases::Placed;
 use crate::store::records::Found;
 use futures_util::StreamExt;
 use std::sync::Arc;
@@ -81,6 +82,14 @@ pub enum RevokeError {
 /// How many leases a revocation that was forced could not see gone. They are tried until they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StillTried(pub usize);
+
+/// What became of many leases.
+struct Each<E> {
+    all: usize,
+    failed: usize,
+    /// Why the first of those that failed did.
+    first: Option<E>,
+}
 
 impl Recorded for StillTried {
     fn recorded(&self) -> Answer {
@@ -179,16 +188,44 @@ impl Broker {
     }
 
     /// Revokes all leases of mounts or roles that there are now, as many at a time as one target takes well.
-    /// What is issued meanwhile is not meant, or this need never end.
-    pub(super) async fn revoke_all(
+    async fn revoke_all(
         self: &Arc<Self>,
         places: &[(MountId, Option<String>)],
         until: Until,
     ) -> Result<(), RevokeError> {
+        if until == Until::Marked {
+            return Ok(self.mark_all(places, |_| true).await?);
+        }
+        let settle = |id| self.revoke_found(id, Until::Settled);
+        let Each { all, failed, first } = self.each_lease(places, |_| true, settle).await?;
+        match first {
+            None => Ok(()),
+            Some(first) => Err(RevokeError::Some { failed, all, first: Box::new(first) }),
+        }
+    }
+
+    /// Takes those leases of mounts or roles from their holders, durably, that are meant; the sweep does the rest. One
+    /// that cannot be marked keeps none of the others from it, and is told of by the error.
+    pub(super) async fn mark_all(
+        self: &Arc<Self>,
+        places: &[(MountId, Option<String>)],
+        is_meant: impl Fn(&Placed) -> bool,
+    ) -> Result<(), StoreError> {
+        let mark = |id| self.mark(id, Cause::Asked);
+        let Each { first, .. } = self.each_lease(places, is_meant, mark).await?;
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Does one thing to each lease of mounts or roles that is meant. What is issued meanwhile is not, or this need
+    /// never end.
+    async fn each_lease<E: From<StoreError>, F: Future<Output = Result<(), E>>>(
+        &self,
+        places: &[(MountId, Option<String>)],
+        is_meant: impl Fn(&Placed) -> bool,
+        act: impl Fn(LeaseId) -> F,
+    ) -> Result<Each<E>, StoreError> {
         let now = self.clock.now();
-        let mut all = 0_usize;
-        let mut failed = 0_usize;
-        let mut first = None;
+        let mut each = Each { all: 0, failed: 0, first: None };
         for (mount, role) in places {
             let mut after = None;
             loop {
@@ -198,26 +235,28 @@ impl Broker {
                     .await?;
                 let Some((last, _)) = found.last() else { break };
                 after = Some(last.clone());
-                let meant: Vec<_> =
-                    found.into_iter().filter(|(_, placed)| placed.lease.made_at() <= now).collect();
-                all = all.saturating_add(meant.len());
-                let each = meant.into_iter().map(async |(key, placed)| {
-                    self.records.drop_dangling(&key, placed.lease).await?;
-                    self.revoke_found(placed.lease, until).await
+                let meant = found
+                    .into_iter()
+                    .filter(|(_, placed)| placed.lease.made_at() <= now && is_meant(placed));
+                let meant: Vec<_> = meant.collect();
+                each.all = each.all.saturating_add(meant.len());
+                let acts = meant.into_iter().map(|(key, placed)| {
+                    let act = act(placed.lease);
+                    async move {
+                        self.records.drop_dangling(&key, placed.lease).await?;
+                        act.await
+                    }
                 });
-                let mut outcomes = futures_util::stream::iter(each).buffer_unordered(REVOKE_CHUNK);
+                let mut outcomes = futures_util::stream::iter(acts).buffer_unordered(REVOKE_CHUNK);
                 while let Some(outcome) = outcomes.next().await {
                     if let Err(error) = outcome {
-                        failed = failed.saturating_add(1);
-                        first.get_or_insert(error);
+                        each.failed = each.failed.saturating_add(1);
+                        each.first.get_or_insert(error);
                     }
                 }
             }
         }
-        match first {
-            None => Ok(()),
-            Some(first) => Err(RevokeError::Some { failed, all, first: Box::new(first) }),
-        }
+        Ok(each)
     }
 
     /// Takes a lease from its holder, durably; the sweep does the rest.

@@ -1,7 +1,6 @@
 //! Writes, shows and deletes roles.
 
 use super::authenticate::{AdmitError, Recorded};
-use super::revoke::{RevokeError, Until};
 use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
@@ -213,14 +212,7 @@ impl Broker {
             }
             if revoke {
                 let place = [(id, Some(name.to_owned()))];
-                self.revoke_all(&place, Until::Marked).await.map_err(|error| match error {
-                    RevokeError::Store(error) => RoleError::Store(error),
-                    RevokeError::Admit(_)
-                    | RevokeError::NoSuchPrefix(_)
-                    | RevokeError::NotCompared
-                    | RevokeError::Target { .. }
-                    | RevokeError::Some { .. } => RoleError::Bad(error.to_string()),
-                })?;
+                self.mark_all(&place, |_| true).await?;
             }
             Ok(())
         })

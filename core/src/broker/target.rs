@@ -7,7 +7,7 @@ use crate::audit::Answer;
 use crate::engine::erased::Fields;
 use crate::engine::{Cause as Failure, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
-use crate::lease::{Cause, Generation};
+use crate::lease::Generation;
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
 use crate::mount::MountEntry;
 use crate::store::StoreError;
@@ -191,6 +191,7 @@ impl Broker {
                 .unwrap_or_default(),
             fields: Hidden(fields),
             server: was.and_then(|was| was.server.clone()),
+            revokes: false,
         })
     }
 
@@ -303,7 +304,8 @@ impl Broker {
         .await
     }
 
-    /// Deletes a target: no more issues and renewals; its leases keep their term unless they are to be revoked.
+    /// Deletes a target: no more issues and renewals; its leases keep their term unless they are to be revoked. Then so
+    /// are those of all targets that had its name before: whoever repeats it finds what is left.
     pub async fn delete_target(
         self: &Arc<Self>,
         request: &Request,
@@ -312,36 +314,56 @@ impl Broker {
         revoke: bool,
     ) -> Result<(), TargetError> {
         self.served(request, Need::Policy, async |_| {
-            let catalog = self.catalog();
-            let Some(was) = entry(&catalog, mount)?.targets.get(name) else { return Ok(()) };
-            self.records.retire_target(was).await?;
-            self.reload().await?;
-            if revoke {
-                self.mark_target(&was.record).await?;
+            if !revoke {
+                let catalog = self.catalog();
+                let Some(was) = entry(&catalog, mount)?.targets.get(name) else { return Ok(()) };
+                self.records.retire_target(was).await?;
+                return Ok(self.reload().await?);
             }
-            Ok(())
+            for _ in 0..CONFLICT_TRIES {
+                match self.delete_with_leases(mount, name).await {
+                    Err(TargetError::Store(StoreError::Conflict)) => self.reload().await?,
+                    outcome => return outcome,
+                }
+            }
+            Err(StoreError::Conflict.into())
         })
         .await
     }
 
-    /// Takes all leases of a target from their holders.
-    async fn mark_target(self: &Arc<Self>, target: &Target) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let mut after = None;
-        loop {
-            let found =
-                self.records.leases_of_role(target.mount, None, after.as_ref(), READ_CHUNK).await?;
-            let Some((last, _)) = found.last() else { return Ok(()) };
-            after = Some(last.clone());
-            let of_target = found
-                .iter()
-                .filter(|(_, placed)| placed.target == target.id && placed.lease.made_at() <= now);
-            let marks = of_target.map(|(_, placed)| self.mark(placed.lease, Cause::Asked));
-            // All of them, whatever becomes of one.
-            for outcome in futures_util::future::join_all(marks).await {
-                outcome?;
-            }
+    async fn delete_with_leases(
+        self: &Arc<Self>,
+        mount: &str,
+        name: &str,
+    ) -> Result<(), TargetError> {
+        let catalog = self.catalog();
+        let entry = entry(&catalog, mount)?;
+        let id = entry.mount.record.id;
+        let was = entry.targets.get(name).map(|was| &**was);
+        let of_name =
+            |target: &&Arc<Found<Target>>| target.record.mount == id && target.record.name == name;
+        let retired: Vec<_> = catalog.retired().filter(of_name).collect();
+        let untold: Vec<_> = retired.iter().filter(|target| !target.record.revokes).collect();
+        if was.is_some() || !untold.is_empty() {
+            let untold = untold.into_iter().map(|target| &***target);
+            self.records.retire_with_leases(was, untold).await?;
+            self.reload().await?;
         }
+        let of_any = retired.iter().map(|target| &***target).chain(was);
+        let ids: Vec<_> = of_any.map(|target| target.record.id).collect();
+        Ok(self.mark_all(&[(id, None)], |placed| ids.contains(&placed.target)).await?)
+    }
+
+    /// Goes on taking the leases of a target from their holders that was deleted with them, beside the caller.
+    pub(super) fn revoke_target_soon(self: &Arc<Self>, target: &Target) {
+        let (broker, mount, target) = (Arc::clone(self), target.mount, target.id);
+        self.tasks.spawn(Box::pin(async move {
+            let places = [(mount, None)];
+            let marked = broker.mark_all(&places, |placed| placed.target == target);
+            if let Err(error) = marked.await {
+                tracing::error!(%error, "the leases of a deleted target are not all marked; this is tried again");
+            }
+        }));
     }
 }
 

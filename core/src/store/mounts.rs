@@ -76,6 +76,9 @@ pub struct Target {
     /// Which server it said it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// Set when it was deleted with its leases: they are taken from their holders, for as long as there are any.
+    #[serde(default)]
+    pub revokes: bool,
 }
 
 /// Fields of which some are secret; shown to nobody but an engine.
@@ -229,13 +232,34 @@ impl Records {
 
     /// Takes a target away from callers; its administrator stays until its last lease is gone.
     pub async fn retire_target(&self, was: &Found<Target>) -> Result<Revision, StoreError> {
-        let at = target_at(was.record.mount, &was.record.name);
-        let retired = retired_at(was.record.id, was.record.generation);
-        let batch = Batch::default()
-            .expect(at.clone(), Some(was.revision))
-            .delete(at)
-            .put(retired.clone(), self.seal(&retired, &was.record)?);
+        self.commit(self.retiring(was, &was.record)?).await
+    }
+
+    /// Does the same, and keeps with it, and with all that had its name before, that their leases are to be revoked.
+    pub async fn retire_with_leases<'a>(
+        &self,
+        was: Option<&Found<Target>>,
+        before: impl Iterator<Item = &'a Found<Target>>,
+    ) -> Result<Revision, StoreError> {
+        let revoking = |target: &Target| Target { revokes: true, ..target.clone() };
+        let mut batch = match was {
+            Some(was) => self.retiring(was, &revoking(&was.record))?,
+            None => Batch::default(),
+        };
+        for retired in before {
+            let at = retired_at(retired.record.id, retired.record.generation);
+            let sealed = self.seal(&at, &revoking(&retired.record))?;
+            batch = batch.expect(at.clone(), Some(retired.revision)).put(at, sealed);
+        }
+        batch.spends_reserve = true;
         self.commit(batch).await
+    }
+
+    fn retiring(&self, was: &Found<Target>, retired: &Target) -> Result<Batch, StoreError> {
+        let at = target_at(was.record.mount, &was.record.name);
+        let kept_at = retired_at(retired.id, retired.generation);
+        let sealed = self.seal(&kept_at, retired)?;
+        Ok(Batch::default().expect(at.clone(), Some(was.revision)).delete(at).put(kept_at, sealed))
     }
 
     /// Drops a record, if it is still as it was found.

@@ -1,0 +1,90 @@
+//! Targets and roles that are deleted with their leases, whatever breaks off on the way.
+
+use super::{HOUR, SECOND};
+use leasehold_core::broker::{RoleError, TargetError};
+use leasehold_core::store::StoreError;
+use leasehold_integration_tests::world::target::SimulatedTarget;
+use leasehold_integration_tests::world::{ROOT, World, request};
+use std::sync::Arc;
+
+/// A target with five leases, and five more of before it was another server.
+async fn repointed() -> (World, [Arc<SimulatedTarget>; 2]) {
+    let world = World::new().await;
+    let mut servers = Vec::new();
+    for _ in 0..2 {
+        servers.push(world.target("app", "10h", "24h").await);
+        for _ in 0..5 {
+            world.issue("app").await.unwrap();
+        }
+    }
+    (world, servers.try_into().unwrap())
+}
+
+async fn delete(world: &World) -> Result<(), TargetError> {
+    world.broker().delete_target(&request(ROOT), "database/", "app", true).await
+}
+
+fn left(servers: &[Arc<SimulatedTarget>]) -> usize {
+    servers.iter().map(|server| server.credentials().len()).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_deleted_again_takes_what_is_left_of_its_leases() {
+    for failing in 0..11 {
+        let (world, servers) = repointed().await;
+        world.store.refuse_one(failing);
+        let told = delete(&world).await;
+        assert!(matches!(told, Err(TargetError::Store(StoreError::Refused(_)))), "{told:?}");
+        world.pass(SECOND).await;
+        // The first write retires it. After that, one lease that cannot be marked keeps no other.
+        assert_eq!(left(&servers), if failing == 0 { 10 } else { 1 }, "write {failing} failed");
+        delete(&world).await.unwrap();
+        world.pass(SECOND).await;
+        assert_eq!((left(&servers), world.leases()), (0, 0), "write {failing} failed");
+        world.broker().housekeep().await.unwrap();
+        assert_eq!(world.store.count("retired/"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_being_deleted_with_its_leases_takes_them_though_the_process_dies() {
+    for failing in 1..11 {
+        let (world, servers) = repointed().await;
+        world.store.refuse_one(failing);
+        delete(&world).await.unwrap_err();
+        world.restart().await;
+        world.broker().housekeep().await.unwrap();
+        world.pass(HOUR).await;
+        assert_eq!((left(&servers), world.leases()), (0, 0), "write {failing} failed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_of_a_deleted_target_may_still_be_taken_by_its_name() {
+    let (world, servers) = repointed().await;
+    let (broker, root) = (world.broker(), request(ROOT));
+    broker.delete_target(&root, "database/", "app", false).await.unwrap();
+    world.pass(HOUR).await;
+    broker.housekeep().await.unwrap();
+    world.pass(HOUR).await;
+    assert_eq!(left(&servers), 10, "nobody has asked for them");
+    delete(&world).await.unwrap();
+    world.pass(SECOND).await;
+    assert_eq!((left(&servers), world.leases()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_is_deleted_again_takes_what_is_left_of_its_leases() {
+    for failing in 1..11 {
+        let (world, servers) = repointed().await;
+        let (broker, root) = (world.broker(), request(ROOT));
+        world.store.refuse_one(failing);
+        let told = broker.delete_role(&root, "database/", "app", true).await;
+        assert!(matches!(told, Err(RoleError::Store(StoreError::Refused(_)))), "{told:?}");
+        world.pass(SECOND).await;
+        assert_eq!(left(&servers), 1, "write {failing} failed");
+        broker.delete_role(&root, "database/", "app", true).await.unwrap();
+        world.pass(SECOND).await;
+        assert_eq!((left(&servers), world.leases()), (0, 0), "write {failing} failed");
+    }
+}
