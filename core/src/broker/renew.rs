@@ -1,7 +1,9 @@
 //! Renews a lease.
 //!
 //! **Invariant:** at no moment does the store promise more than the target gives. So a longer term goes to the target
-//! first, a shorter one to the store first, and whatever breaks off in between needs nobody to take it back.
+//! first, a shorter one to the store first, and whatever breaks off in between needs nobody to take it back. Its
+//! exceptions, all of them renewals of one lease that two processes or an uncertain commit bring out of order, and what
+//! bounds them: `docs/decisions/0006-renewals.md`.
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
