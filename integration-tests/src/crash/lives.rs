@@ -4,8 +4,8 @@ use leasehold_core::lease::backoff;
 use leasehold_core::limits::REVOKE_WITHIN;
 use leasehold_core::time::Timestamp;
 
-/// How often in a row an attempt may be cut off, or fail with its target. That happens to one in five or so: more
-/// often than this in a row is no chance.
+/// How many processes in a row may die with an attempt that they cut off, or that failed with its target. That happens
+/// to one in five or so: more often than this in a row is no chance.
 const CUT_OFF_MAX: u32 = 8;
 
 /// The processes that there were, one after the other.
@@ -65,31 +65,31 @@ impl Lives {
     }
 
     /// Tells whether what was due is there for longer than can be explained: each process that died may have cut off
-    /// an attempt just as it died, so that the next process waits as long as after so many attempts, and a process
-    /// that lives on gets it done.
+    /// an attempt just as it died, so that the next one is due when that one would have been over, and a process that
+    /// lives on gets it done. Only attempts that failed make those after them wait for longer.
     #[must_use]
     pub fn is_overdue(&self, due: Due, at: Timestamp) -> bool {
-        let (mut next, mut attempts, mut cut_off) = (due.since, 0_u32, 0_u32);
+        let (mut next, mut failures, mut cut_off) = (due.since, 0_u32, 0_u32);
         let lived_on = |life: &Life| life.to.is_none_or(|to| to > due.since);
         for life in self.lives.iter().filter(|life| lived_on(life)) {
             let to = life.to.unwrap_or(at);
+            let is_tried = next < to;
             let fails_until = life.trouble_until.max(due.hidden_until).min(to);
             if next < fails_until {
                 while next < fails_until {
-                    attempts = attempts.saturating_add(1);
-                    next = next.max(life.from).plus(backoff::after(attempts));
+                    failures = failures.saturating_add(1);
+                    next = next.max(life.from).plus(backoff::after(failures));
                 }
                 // The last of them may have begun just before it would have gone well.
-                next = next.max(fails_until.plus(backoff::after(attempts)));
-                cut_off = cut_off.saturating_add(1);
+                next = next.max(fails_until.plus(backoff::after(failures)));
             }
             let done_by = next.max(life.from).max(due.end).plus(REVOKE_WITHIN);
             if done_by < to || cut_off > CUT_OFF_MAX && due.end < at {
                 return true;
             }
-            if next < to {
-                (attempts, cut_off) = (attempts.saturating_add(1), cut_off.saturating_add(1));
-                next = to.plus(backoff::after(attempts));
+            if is_tried {
+                cut_off = cut_off.saturating_add(1);
+                next = next.max(to.plus(REVOKE_WITHIN));
             }
         }
         false
@@ -131,15 +131,35 @@ mod tests {
     }
 
     #[test]
-    fn every_death_explains_one_more_wait_and_not_without_end() {
+    fn every_death_explains_one_more_attempt_and_not_without_end() {
         let mut lives = dying(4);
         lives.begin(second(4));
-        // Cut off at 1 and at 7, so due at 6; what was not due yet waits for nothing.
-        assert!(!lives.is_overdue(lapsing(0), second(66)));
-        assert!(lives.is_overdue(lapsing(0), second(67)));
+        // Cut off at 1, so due at 61; what was not due yet waits for nothing.
+        assert!(!lives.is_overdue(lapsing(0), second(121)));
+        assert!(lives.is_overdue(lapsing(0), second(122)));
         assert!(lives.is_overdue(lapsing(4), second(65)));
-        assert!(!dying(600).is_overdue(lapsing(0), second(600)));
-        assert!(dying(3000).is_overdue(lapsing(0), second(3000)));
+        assert!(!dying(490).is_overdue(lapsing(0), second(490)));
+        assert!(dying(700).is_overdue(lapsing(0), second(700)));
+    }
+
+    #[test]
+    fn many_deaths_explain_no_longer_wait_than_one() {
+        let mut lives = dying(300);
+        lives.begin(second(300));
+        // Cut off in the lives that begin at 0, 62, 124, 186 and 248, so due at 309.
+        assert!(!lives.is_overdue(lapsing(0), second(369)));
+        assert!(lives.is_overdue(lapsing(0), second(370)));
+    }
+
+    #[test]
+    fn an_attempt_that_is_cut_off_after_others_failed_is_followed_by_one_a_minute_later() {
+        let mut lives = Lives::default();
+        lives.begin(second(0));
+        lives.trouble(second(10));
+        lives.end(second(8));
+        lives.begin(second(9));
+        assert!(!lives.is_overdue(lapsing(0), second(128)));
+        assert!(lives.is_overdue(lapsing(0), second(129)));
     }
 
     #[test]

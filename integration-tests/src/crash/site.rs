@@ -34,9 +34,9 @@ const LOAD_BEFORE: Duration = Duration::from_millis(150);
 /// How long they go on once it is well again.
 const LOAD_AFTER: Duration = Duration::from_millis(250);
 /// How much longer than the longest term the end may take. An issue that nobody answered settles a minute after it was
-/// asked; an attempt that died with its process counts as one that failed, and after many the wait is a quarter of an
-/// hour.
-const SETTLES_WITHIN: Duration = Duration::from_mins(17);
+/// asked, and an attempt that the last death cut off is followed by another a minute after it began, which takes a
+/// minute itself; the rest is for attempts that failed with their target, six in a row and the wait after them.
+const SETTLES_WITHIN: Duration = Duration::from_mins(5);
 /// How much longer the target may fail what it is asked, once it is well again: what waits for a lock waits for as long.
 const TROUBLE_LASTS: Duration = Duration::from_secs(5);
 /// How many credentials are tried by a login in each round, of those that must work and of those that must not.
