@@ -177,30 +177,10 @@ impl Caller {
     async fn renew(&mut self, scene: &Scene) -> Option<()> {
         let Some(id) = self.draw.pick(&self.held).cloned() else { return self.issue(scene).await };
         let Some(lent) = scene.told().held(&id).cloned() else { return Some(()) };
-        let asked_at = now();
-        let body = json!({ "lease_id": lent.lease });
-        let answer = scene.door.ask(&scene.root, "POST", "sys/leases/renew", body).await?;
-        let mut told = scene.told();
-        match answer.status {
-            200 => {
-                told.count("renewals acknowledged");
-                let lives_until = asked_at.plus(term(&answer).saturating_sub(MARGIN));
-                let Some(lent) = told.leases.get_mut(&id) else { return Some(()) };
-                lent.lives_until = lent.lives_until.max(lives_until);
-                if lives_until > lent.ceiling {
-                    told.accuse(Violation::PastCeiling(format!("renewal of `{id}`")));
-                }
-            }
-            500.. => told.count("renewals refused for trouble"),
-            _ if told.must_live(&id, now())
-                && !answer.body["errors"].to_string().contains("max TTL") =>
-            {
-                let what = format!("renewal of `{id}` was answered {}", answer.body["errors"]);
-                told.accuse(Violation::LostLease(what));
-            }
-            _ => told.count("renewals too late"),
-        }
-        Some(())
+        let left = lent.lives_until.since(now());
+        let half = Duration::from_secs(left.as_secs() / 2);
+        let increment = (self.draw.one_in(3) && !half.is_zero()).then_some(half);
+        renew_for(scene, &id, increment).await
     }
 
     async fn revoke(&mut self, scene: &Scene) -> Option<()> {
@@ -343,11 +323,58 @@ pub async fn borrow_under(
         password: text("/data/password"),
         token: owner,
         lives_until: asked_at.plus(term(&answer).saturating_sub(MARGIN)),
+        ends_by: now().plus(term(&answer).saturating_add(MARGIN)),
         ceiling: now().plus(role.max.saturating_add(MARGIN)),
         fate: if is_swept { Fate::Doomed } else { Fate::Held },
     };
     told.lent(id.clone(), lent);
     Some(vec![id])
+}
+
+/// Asks for the role's term again, or for a shorter one than is left, and keeps what is told. `None` if the server is
+/// dead.
+pub async fn renew_for(scene: &Scene, id: &str, shorter: Option<Duration>) -> Option<()> {
+    let asked_at = now();
+    let promised = |term: Duration| asked_at.plus(term.saturating_sub(MARGIN));
+    let body = {
+        let mut told = scene.told();
+        let Some(lent) = told.leases.get_mut(id) else { return Some(()) };
+        let mut body = json!({ "lease_id": lent.lease });
+        // Until it is answered, the term may be the one of before or the one that is asked for.
+        if let Some(shorter) = shorter {
+            body["increment"] = shorter.as_secs().into();
+            lent.lives_until = lent.lives_until.min(promised(shorter));
+        } else {
+            lent.ends_by = lent.ceiling;
+        }
+        body
+    };
+    let answer = scene.door.ask(&scene.root, "POST", "sys/leases/renew", body).await?;
+    let mut told = scene.told();
+    match answer.status {
+        200 => {
+            told.count("renewals acknowledged");
+            if shorter.is_some() {
+                told.count("renewals acknowledged, for a shorter term");
+            }
+            let term = term(&answer);
+            let Some(lent) = told.leases.get_mut(id) else { return Some(()) };
+            lent.lives_until = promised(term);
+            lent.ends_by = lent.ceiling.min(now().plus(term.saturating_add(MARGIN)));
+            if lent.lives_until > lent.ceiling {
+                told.accuse(Violation::PastCeiling(format!("renewal of `{id}`")));
+            }
+        }
+        500.. => told.count("renewals refused for trouble"),
+        _ if told.must_live(id, now())
+            && !answer.body["errors"].to_string().contains("max TTL") =>
+        {
+            let what = format!("renewal of `{id}` was answered {}", answer.body["errors"]);
+            told.accuse(Violation::LostLease(what));
+        }
+        _ => told.count("renewals too late"),
+    }
+    Some(())
 }
 
 /// Ends a lease, and sees that its login is dead if the answer says so and `tries_login`. `None` if the server is

@@ -87,9 +87,10 @@ pub fn judge(told: &Told, seen: &Seen) -> Vec<Violation> {
             found.push(Violation::Orphan(format!("role `{}`", role.name)));
         }
         let due = due(told, lease, role, seen.at);
+        let ceiling = told.leases.get(lease).map_or(due.end, |lent| lent.ceiling);
         match role.valid_until {
             None => found.push(Violation::PastCeiling(format!("role `{}` has no end", role.name))),
-            Some(ends) if ends > due.end => {
+            Some(ends) if ends > ceiling => {
                 found.push(Violation::PastCeiling(format!("role `{}`", role.name)));
             }
             Some(_) => {}
@@ -147,7 +148,7 @@ fn due(told: &Told, lease: &str, role: &RoleSeen, at: Timestamp) -> Due {
         Fate::Held => lent.lives_until,
         Fate::Doomed | Fate::Dead => lent.ceiling.minus(role.longest.saturating_add(MARGIN)),
     };
-    Due { since, hidden_until: Timestamp(0), end: lent.ceiling }
+    Due { since, hidden_until: Timestamp(0), end: lent.ends_by }
 }
 
 /// Judges the sessions that are still open: none outlives its credential, or its ceiling.

@@ -47,6 +47,9 @@ pub struct Lent {
     pub token: Option<String>,
     /// Until then it lives, unless somebody asks for its end.
     pub lives_until: Timestamp,
+    /// Its term is over then at the latest, by what was answered last; a renewal that nobody heard of may have moved
+    /// that up to its ceiling.
+    pub ends_by: Timestamp,
     /// After that it is dead, whatever was asked.
     pub ceiling: Timestamp,
     /// What callers asked for and were told about its end.

@@ -1,6 +1,6 @@
 //! The judge is judged: whatever a server could do wrong is done by hand, and must be found.
 
-use leasehold_integration_tests::crash::callers::{Login, borrow, give_back, log_in};
+use leasehold_integration_tests::crash::callers::{Login, borrow, give_back, log_in, renew_for};
 use leasehold_integration_tests::crash::door::Door;
 use leasehold_integration_tests::crash::judge::{Seen, Violation, judge, judge_record};
 use leasehold_integration_tests::crash::repeat::{Keyed, must_be_replaced};
@@ -126,7 +126,7 @@ async fn a_credential_and_its_session_that_outlive_the_last_attempt_are_found() 
 
     // As if the server had gone on for so long, and this were still there.
     let attempt = Duration::from_mins(1);
-    seen.at = lent.ceiling.plus(attempt);
+    seen.at = lent.ends_by.plus(attempt);
     assert_eq!(judge(&site.told(), &seen), []);
     seen.at = seen.at.plus(Duration::from_millis(1));
     let role = Violation::LeftBehind(format!("role `{}`", lent.username));
@@ -138,6 +138,27 @@ async fn a_credential_and_its_session_that_outlive_the_last_attempt_are_found() 
     seen.answering.clear();
     assert_eq!(judge(&site.told(), &seen), []);
     seen.at = seen.at.plus(Duration::from_mins(30));
+    assert_eq!(judge(&site.told(), &seen), [role]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_outlives_the_shorter_term_it_was_renewed_for_is_found() {
+    let site = Site::found(vec![LONG]).await;
+    let (_server, scene) = started(&site);
+    let (id, whole) = lent(&scene).await;
+    let shorter = Duration::from_mins(2);
+    renew_for(&scene, &id, Some(shorter)).await.unwrap();
+    let lent = scene.told().leases[&id].clone();
+    assert!(lent.ends_by.plus(shorter) < whole.lives_until, "{lent:?}, before {whole:?}");
+    assert_eq!(scene.told().violations, BTreeSet::new());
+    let mut seen = site.look(&scene.door).await.unwrap();
+    assert_eq!(judge(&site.told(), &seen), []);
+
+    // As if the server had gone on for so long, and had forgotten the shorter term.
+    seen.at = lent.ends_by.plus(Duration::from_mins(1));
+    assert_eq!(judge(&site.told(), &seen), []);
+    seen.at = seen.at.plus(Duration::from_millis(1));
+    let role = Violation::LeftBehind(format!("role `{}`", lent.username));
     assert_eq!(judge(&site.told(), &seen), [role]);
 }
 
