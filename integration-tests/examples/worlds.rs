@@ -65,6 +65,14 @@ struct Sum {
     broken: Mutex<Vec<(u64, String)>>,
 }
 
+impl Sum {
+    /// Runs a world; one that panics is broken, and the others go on.
+    fn caught<T>(&self, seed: u64, world: impl FnOnce() -> T) -> Option<T> {
+        let ran = worlds::caught(world);
+        ran.map_err(|told| self.broken.lock().push((seed, format!("{told}\n")))).ok()
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let began = Instant::now();
@@ -92,23 +100,7 @@ fn run_some(arguments: &Arguments, next: &AtomicU64, sum: &Sum) {
             return;
         }
         let seed = arguments.seed.wrapping_add(number);
-        let tells = arguments.count == 1;
-        let outcome = worlds::run(seed, arguments.flaw, tells);
-        sum.counters.add(&outcome.counters);
-        sum.steps.fetch_add(outcome.steps.0, Ordering::Relaxed);
-        sum.fewest_steps.fetch_min(outcome.steps.0, Ordering::Relaxed);
-        if outcome.steps.0 < 500 {
-            sum.short.fetch_add(1, Ordering::Relaxed);
-        }
-        if tells && outcome.violation.is_none() && matches!(arguments.format, Format::Text) {
-            print!("{}", outcome.story);
-        }
-        if let Some(violation) = outcome.violation {
-            // The same seed is the same run, so the story need only be told of worlds that have one.
-            let story = worlds::run(seed, arguments.flaw, true).story;
-            let told = format!("{violation}\n{story}");
-            sum.broken.lock().push((seed, told));
-        }
+        run_one(arguments, seed, sum);
         if number % CROWDED_EVERY == CROWDED_EVERY - 1 && arguments.flaw.is_none() {
             run_crowded(seed, sum);
         }
@@ -116,8 +108,31 @@ fn run_some(arguments: &Arguments, next: &AtomicU64, sum: &Sum) {
     }
 }
 
+fn run_one(arguments: &Arguments, seed: u64, sum: &Sum) {
+    let tells = arguments.count == 1;
+    let Some(outcome) = sum.caught(seed, || worlds::run(seed, arguments.flaw, tells)) else {
+        return;
+    };
+    sum.counters.add(&outcome.counters);
+    sum.steps.fetch_add(outcome.steps.0, Ordering::Relaxed);
+    sum.fewest_steps.fetch_min(outcome.steps.0, Ordering::Relaxed);
+    if outcome.steps.0 < 500 {
+        sum.short.fetch_add(1, Ordering::Relaxed);
+    }
+    if tells && outcome.violation.is_none() && matches!(arguments.format, Format::Text) {
+        print!("{}", outcome.story);
+    }
+    if let Some(violation) = outcome.violation {
+        // The same seed is the same run, so the story need only be told of worlds that have one.
+        let story = worlds::run(seed, arguments.flaw, true).story;
+        let told = format!("{violation}\n{story}");
+        sum.broken.lock().push((seed, told));
+    }
+}
+
 fn run_crowded(seed: u64, sum: &Sum) {
-    let crowd = crowded::run(crowded::seed_of(seed), CROWDED_LEASES, None, false);
+    let world = || crowded::run(crowded::seed_of(seed), CROWDED_LEASES, None, false);
+    let Some(crowd) = sum.caught(seed, world) else { return };
     sum.crowded.fetch_add(1, Ordering::Relaxed);
     for (_, late) in crowd.lates {
         sum.latest_ms.fetch_max(millis(late), Ordering::Relaxed);

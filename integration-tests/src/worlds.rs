@@ -35,6 +35,7 @@ use node::{Node, Site, root_key};
 use operators::Operators;
 use server::{Mood, Nature, Server};
 use setting::{Setting, Violation, Weather};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -149,6 +150,16 @@ pub fn run(seed: u64, flaw: Option<Flaw>, tells: bool) -> Outcome {
     let all = setting.executor.steps();
     drop(world);
     Outcome::of(setting, (steps, all))
+}
+
+/// Runs a world, and returns the words of a panic in it as an error: whoever runs thousands has to say in which it was.
+pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    // What a world leaves behind on its thread is replaced by the next.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|cause| {
+        let words = cause.downcast_ref::<&str>().copied();
+        let words = words.or_else(|| cause.downcast_ref::<String>().map(String::as_str));
+        format!("panicked: {}", words.unwrap_or("without words"))
+    })
 }
 
 /// Everything that is there.

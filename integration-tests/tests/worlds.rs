@@ -18,7 +18,8 @@ fn no_law_is_broken_in_any_world() {
             let sum = &sum;
             scope.spawn(move || {
                 for seed in (1..=WORLDS).filter(|seed| seed % THREADS == thread) {
-                    let outcome = worlds::run(seed, None, false);
+                    let outcome = worlds::caught(|| worlds::run(seed, None, false))
+                        .unwrap_or_else(|told| panic!("seed {seed}: {told}"));
                     if let Some(violation) = outcome.violation {
                         let story = worlds::run(seed, None, true).story;
                         panic!("seed {seed}: {violation}\n{story}");
@@ -30,6 +31,16 @@ fn no_law_is_broken_in_any_world() {
         }
     });
     assert_eq!(sum.starved(WORLDS), [""; 0]);
+}
+
+#[test]
+fn a_panic_in_a_world_is_told_in_its_words_and_ends_no_other() {
+    let seed = 7;
+    let told = worlds::caught(|| assert_eq!(seed, 8, "nobody is there")).unwrap_err();
+    assert!(told.starts_with("panicked: ") && told.contains("nobody is there"), "{told}");
+    assert_eq!(worlds::caught(|| panic!("gone")), Err::<(), _>("panicked: gone".into()));
+    let next = worlds::caught(|| worlds::run(seed, None, false)).unwrap();
+    assert_eq!(next.violation, None);
 }
 
 #[test]
