@@ -9,7 +9,7 @@
 
 use clap::{Parser, ValueEnum};
 use leasehold_integration_tests::worlds::crowded::{self, waits::WaitsByVerb};
-use leasehold_integration_tests::worlds::{self, counters::Counters, flaws::Flaw};
+use leasehold_integration_tests::worlds::{self, Outcome, counters::Counters, flaws::Flaw};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
@@ -34,6 +34,9 @@ struct Arguments {
     /// A known flaw that the worlds are to have; it should be caught.
     #[arg(long)]
     flaw: Option<Flaw>,
+    /// Only crowded worlds, of which there is otherwise one in a thousand.
+    #[arg(long)]
+    crowded: bool,
     /// How the summary is written.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -62,14 +65,55 @@ struct Sum {
     fewest_steps: AtomicU64,
     /// Worlds that ended before 500 steps: a law was broken, or hardly anything happened.
     short: AtomicU64,
-    broken: Mutex<Vec<(u64, String)>>,
+    broken: Mutex<Vec<Broken>>,
+}
+
+/// A world in which a law was broken, or which panicked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Broken {
+    seed: u64,
+    crowded: bool,
+    /// What was broken, and then the story.
+    told: String,
 }
 
 impl Sum {
     /// Runs a world; one that panics is broken, and the others go on.
-    fn caught<T>(&self, seed: u64, world: impl FnOnce() -> T) -> Option<T> {
+    fn caught<T>(&self, seed: u64, crowded: bool, world: impl FnOnce() -> T) -> Option<T> {
         let ran = worlds::caught(world);
-        ran.map_err(|told| self.broken.lock().push((seed, format!("{told}\n")))).ok()
+        ran.map_err(|told| self.broken.lock().push(Broken { seed, crowded, told })).ok()
+    }
+
+    /// Counts what happened in a world.
+    fn count(&self, outcome: &Outcome) {
+        self.counters.add(&outcome.counters);
+        self.steps.fetch_add(outcome.steps.0, Ordering::Relaxed);
+        self.fewest_steps.fetch_min(outcome.steps.0, Ordering::Relaxed);
+        if outcome.steps.0 < 500 {
+            self.short.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps the law that was broken, if one was; `again` runs the same world and tells its story.
+    fn judge(&self, outcome: &Outcome, seed: u64, crowded: bool, again: impl FnOnce() -> Outcome) {
+        if let Some(violation) = &outcome.violation {
+            // The same seed is the same run, so the story need only be told of worlds that have one.
+            let told = format!("{violation}\n{}", again().story);
+            self.broken.lock().push(Broken { seed, crowded, told });
+        }
+    }
+}
+
+impl Broken {
+    fn first_line(&self) -> &str {
+        self.told.lines().next().unwrap_or_default()
+    }
+}
+
+impl Arguments {
+    /// Whether the story of a world is told even if no law is broken.
+    fn tells(&self) -> bool {
+        self.count == 1 && matches!(self.format, Format::Text)
     }
 }
 
@@ -100,51 +144,49 @@ fn run_some(arguments: &Arguments, next: &AtomicU64, sum: &Sum) {
             return;
         }
         let seed = arguments.seed.wrapping_add(number);
-        run_one(arguments, seed, sum);
-        if number % CROWDED_EVERY == CROWDED_EVERY - 1 && arguments.flaw.is_none() {
-            run_crowded(seed, sum);
+        if arguments.crowded {
+            run_crowded(arguments, seed, sum);
+        } else {
+            run_one(arguments, seed, sum);
+            if number % CROWDED_EVERY == CROWDED_EVERY - 1 && arguments.flaw.is_none() {
+                run_crowded(arguments, seed, sum);
+            }
         }
         sum.worlds.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 fn run_one(arguments: &Arguments, seed: u64, sum: &Sum) {
-    let tells = arguments.count == 1;
-    let Some(outcome) = sum.caught(seed, || worlds::run(seed, arguments.flaw, tells)) else {
-        return;
-    };
-    sum.counters.add(&outcome.counters);
-    sum.steps.fetch_add(outcome.steps.0, Ordering::Relaxed);
-    sum.fewest_steps.fetch_min(outcome.steps.0, Ordering::Relaxed);
-    if outcome.steps.0 < 500 {
-        sum.short.fetch_add(1, Ordering::Relaxed);
-    }
-    if tells && outcome.violation.is_none() && matches!(arguments.format, Format::Text) {
+    let run = |tells| worlds::run(seed, arguments.flaw, tells);
+    let Some(outcome) = sum.caught(seed, false, || run(arguments.tells())) else { return };
+    if arguments.tells() && outcome.violation.is_none() {
         print!("{}", outcome.story);
     }
-    if let Some(violation) = outcome.violation {
-        // The same seed is the same run, so the story need only be told of worlds that have one.
-        let story = worlds::run(seed, arguments.flaw, true).story;
-        let told = format!("{violation}\n{story}");
-        sum.broken.lock().push((seed, told));
-    }
+    sum.count(&outcome);
+    sum.judge(&outcome, seed, false, || run(true));
 }
 
-fn run_crowded(seed: u64, sum: &Sum) {
-    let world = || crowded::run(crowded::seed_of(seed), CROWDED_LEASES, None, false);
-    let Some(crowd) = sum.caught(seed, world) else { return };
+fn run_crowded(arguments: &Arguments, seed: u64, sum: &Sum) {
+    let tells = arguments.crowded && arguments.tells();
+    let run = |tells| crowded::run(crowded::seed_of(seed), CROWDED_LEASES, arguments.flaw, tells);
+    let Some(crowd) = sum.caught(seed, true, || run(tells)) else { return };
+    if tells && crowd.outcome.violation.is_none() {
+        print!("{}", crowd.outcome.story);
+    }
     sum.crowded.fetch_add(1, Ordering::Relaxed);
-    for (_, late) in crowd.lates {
-        sum.latest_ms.fetch_max(millis(late), Ordering::Relaxed);
+    for (_, late) in &crowd.lates {
+        sum.latest_ms.fetch_max(millis(*late), Ordering::Relaxed);
     }
     {
         let mut waits = sum.waits.lock();
         waits.0.add(&crowd.well);
         waits.1.add(&crowd.beside);
     }
-    if let Some(violation) = crowd.outcome.violation {
-        sum.broken.lock().push((seed, format!("in the crowded world: {violation}\n")));
+    // Among others, what happened in a crowd would hide what hardly ever happens.
+    if arguments.crowded {
+        sum.count(&crowd.outcome);
     }
+    sum.judge(&crowd.outcome, seed, true, || run(true).outcome);
 }
 
 fn show_progress(arguments: &Arguments, sum: &Sum, began: Instant) {
@@ -179,9 +221,10 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What never happened often enough. A flaw ends the run when it is caught, and a few worlds prove nothing anyway.
+/// What never happened often enough. A flaw ends the run when it is caught, in a crowded world hardly anything goes
+/// wrong, and a few worlds prove nothing anyway.
 fn starved(arguments: &Arguments, sum: &Sum) -> Vec<String> {
-    if arguments.flaw.is_some() {
+    if arguments.flaw.is_some() || arguments.crowded {
         return Vec::new();
     }
     sum.counters.starved(sum.worlds.load(Ordering::Relaxed))
@@ -191,12 +234,12 @@ fn print_text(arguments: &Arguments, sum: &Sum, began: Instant) {
     let worlds = sum.worlds.load(Ordering::Relaxed);
     let mut broken = sum.broken.lock().clone();
     broken.sort();
-    for (seed, told) in broken.iter().take(3) {
-        println!("seed {seed}: {told}");
-        println!("again: cargo xtask worlds --count 1 --seed {seed}{}\n", flag(arguments.flaw));
+    for world in broken.iter().take(3) {
+        let (seed, again) = (world.seed, options(arguments, world));
+        println!("seed {seed}: {}\nagain: cargo xtask worlds{again}\n", world.told);
     }
-    for (seed, told) in broken.iter().skip(3).take(20) {
-        println!("seed {seed}: {}", told.lines().next().unwrap_or_default());
+    for world in broken.iter().skip(3).take(20) {
+        println!("seed {}: {}", world.seed, world.first_line());
     }
     for (name, count) in sum.counters.all() {
         println!("{count:>12}  {}", name.replace('_', " "));
@@ -233,8 +276,12 @@ fn print_text(arguments: &Arguments, sum: &Sum, began: Instant) {
 fn summary(arguments: &Arguments, sum: &Sum, began: Instant) -> Value {
     let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let broken = sum.broken.lock().clone();
-    let broken = broken.iter().map(|(seed, told)| {
-        json!({ "seed": seed, "violation": told.lines().next().unwrap_or_default() })
+    let broken = broken.iter().map(|world| {
+        json!({
+            "seed": world.seed,
+            "crowded": world.crowded,
+            "violation": world.first_line(),
+        })
     });
     let counters = sum.counters.all().into_iter().map(|(name, count)| (name.into(), count.into()));
     let waits = |waits: &WaitsByVerb| {
@@ -281,6 +328,9 @@ fn verdict(arguments: &Arguments, sum: &Sum) -> ExitCode {
     if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn flag(flaw: Option<Flaw>) -> String {
-    flaw.map_or_else(String::new, |flaw| format!(" --flaw {}", flaw.name()))
+/// What tells the story of a world again.
+fn options(arguments: &Arguments, world: &Broken) -> String {
+    let crowded = if world.crowded { " --crowded" } else { "" };
+    let flaw = arguments.flaw.map_or_else(String::new, |flaw| format!(" --flaw {}", flaw.name()));
+    format!(" --count 1 --seed {}{crowded}{flaw}", world.seed)
 }

@@ -3,6 +3,7 @@
 use leasehold_integration_tests::worlds;
 use leasehold_integration_tests::worlds::counters::Counters;
 use leasehold_integration_tests::worlds::crowded::{self, Crowded};
+use leasehold_integration_tests::worlds::flaws::Flaw;
 use std::time::Duration;
 
 /// Worlds of a run of the tests, over all threads.
@@ -79,4 +80,14 @@ fn thousands_of_leases_lapse_and_callers_go_on_beside_a_server_that_is_dead() {
             assert!(waits.most() < Duration::from_millis(500), "seed {seed}: {well}; {beside}");
         }
     }
+}
+
+#[test]
+fn a_crowded_world_in_which_what_lapsed_is_looked_at_late_breaks_a_law() {
+    let flaw = Some(Flaw::FirstAttemptPutOff);
+    let Crowded { outcome, lates, .. } = crowded::run(1, 200, flaw, false);
+    let violation = outcome.violation.unwrap();
+    assert_eq!((violation.law, violation.lease), (7, None), "{violation}");
+    assert!(violation.what.contains("late"), "{violation}");
+    assert!(lates.iter().any(|(_, late)| *late > Duration::from_secs(20)), "{lates:?}");
 }

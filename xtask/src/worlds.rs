@@ -16,6 +16,9 @@ pub(crate) struct Worlds {
     /// A known flaw that the worlds are to have: it should be caught. A wrong name lists all there are.
     #[arg(long)]
     flaw: Option<String>,
+    /// Only crowded worlds, of which there is otherwise one in a thousand.
+    #[arg(long)]
+    crowded: bool,
     /// How the summary is written: `text` for people, or `json` for scripts.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -47,6 +50,9 @@ pub(crate) fn run(wanted: &Worlds) -> Result<(), Failure> {
     let mut arguments = vec!["run", "--release", "--locked", "--quiet"];
     arguments.extend(["--package", "leasehold-integration-tests", "--example", "worlds", "--"]);
     arguments.extend(["--count", &count, "--seed", &seed, "--format", wanted.format.name()]);
+    if wanted.crowded {
+        arguments.push("--crowded");
+    }
     if let Some(flaw) = &wanted.flaw {
         arguments.extend(["--flaw", flaw]);
     }

@@ -101,6 +101,10 @@ fn run_one(
     if let Some(what) = well.as_ref().and_then(|well| waits.too_long(well)) {
         setting.broken(7, None, what);
     }
+    for (server, late) in lates.iter().filter(|(_, late)| *late > LATE_MAX) {
+        let what = format!("a lease of server {server}, which lives, was {late:?} late");
+        setting.broken(7, None, what);
+    }
     let steps = setting.executor.steps();
     world.heal(&shape);
     let all = setting.executor.steps();
