@@ -219,6 +219,7 @@ impl World {
         self.send_callers(end, shape);
         if let Some(pause) = shape.breaks_machines {
             executor.spawn_world(Arc::clone(&self.operators).break_machines(end, pause));
+            executor.spawn_world(calls::kill_inside(Arc::clone(setting), self.nodes.clone()));
         }
         if let Some(pause) = shape.breaks_servers {
             executor.spawn_world(Arc::clone(&self.operators).break_servers(end, pause));

@@ -61,8 +61,6 @@ counters! {
     reconnects,
     /// Processes that died.
     deaths,
-    /// Deaths between the commit of a lease and the target's answer.
-    deaths_while_issuing,
     /// Deaths while something was read from the store.
     deaths_in_a_read,
     /// Deaths while a batch was committed.
@@ -139,15 +137,14 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("settled", 15_000),
     ("logins", 15_000),
     ("sessions_ended", 10_000),
-    ("deaths", 1_000),
-    ("deaths_while_issuing", 60),
-    ("deaths_in_a_read", 60),
-    ("deaths_in_a_commit", 35),
-    ("deaths_in_a_record", 15),
-    ("deaths_in_an_issue", 50),
-    ("deaths_in_a_renewal", 8),
-    ("deaths_in_a_revocation", 150),
-    ("deaths_in_a_look", 10),
+    ("deaths", 2_000),
+    ("deaths_in_a_read", 80),
+    ("deaths_in_a_commit", 170),
+    ("deaths_in_a_record", 160),
+    ("deaths_in_an_issue", 130),
+    ("deaths_in_a_renewal", 70),
+    ("deaths_in_a_revocation", 190),
+    ("deaths_in_a_look", 20),
     ("deaths_between", 1_500),
     ("clock_steps", 300),
     ("suspensions", 300),

@@ -68,7 +68,8 @@ impl Node {
         self.broker.lock().clone()
     }
 
-    fn whose(&self) -> Whose {
+    /// What its tasks are known by; the next process has another name.
+    pub fn whose(&self) -> Whose {
         Whose::Process(self.process.load(Ordering::Relaxed))
     }
 
@@ -138,9 +139,6 @@ impl Node {
         setting.note(None, || format!("process {:?} dies", self.whose()));
         setting.counters.deaths.one();
         setting.count_death(self.whose());
-        if self.site.judge.is_issuing() {
-            setting.counters.deaths_while_issuing.one();
-        }
         *self.broker.lock() = None;
         setting.executor.kill(self.whose());
         self.site.judge.process_dies();
