@@ -177,8 +177,8 @@ impl Caller {
     async fn renew(&mut self, scene: &Scene) -> Option<()> {
         let Some(id) = self.draw.pick(&self.held).cloned() else { return self.issue(scene).await };
         let Some(lent) = scene.told().held(&id).cloned() else { return Some(()) };
-        let left = lent.lives_until.since(now());
-        let half = Duration::from_secs(left.as_secs() / 2);
+        let remaining = lent.lives_until.since(now());
+        let half = Duration::from_secs(remaining.as_secs() / 2);
         let increment = (self.draw.one_in(3) && !half.is_zero()).then_some(half);
         renew_for(scene, &id, increment).await
     }
