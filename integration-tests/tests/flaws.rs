@@ -99,6 +99,10 @@ caught! {
         RepeatsServeAnybody breaks [3], within 100;
     a_renewal_that_is_acknowledged_and_not_stored_is_caught:
         RenewalNotStored breaks [2], within 200;
+    a_renewal_that_the_target_is_not_told_is_caught:
+        RenewalNotTold breaks [2], within 100;
+    an_end_that_the_target_is_told_too_early_is_caught:
+        EndToldTooEarly breaks [2], within 50;
     one_queue_for_all_targets_is_caught:
         OneQueueForAll breaks [7], within 10;
 }

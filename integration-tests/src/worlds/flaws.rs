@@ -99,6 +99,10 @@ flaws! {
     HistoryNotKept = "history-not-kept",
     /// A revocation whose record was asked for before is not recorded again.
     RecordedOnceForEver = "recorded-once-for-ever",
+    /// A renewal is answered and never told to the target.
+    RenewalNotTold = "renewal-not-told",
+    /// The target is told an end before that of the lease.
+    EndToldTooEarly = "end-told-too-early",
     /// A renewal is said to be refused, and is stored all the same.
     RefusedRenewalStored = "refused-renewal-stored",
     /// An extension that comes late is done all the same, over one that was asked for later.
@@ -324,7 +328,17 @@ pub fn note_in_handle(setting: &Setting, password: &str) -> String {
 /// Which end a target is told.
 pub fn end_to_tell(setting: &Setting, at: Timestamp) -> Timestamp {
     let rounded = Timestamp(at.0.div_ceil(600_000) * 600_000);
-    if setting.has(Flaw::RenewalRoundsUp) { rounded } else { at }
+    let early = at.minus(Duration::from_mins(1));
+    match setting.flaw {
+        Some(Flaw::RenewalRoundsUp) => rounded,
+        Some(Flaw::EndToldTooEarly) => early,
+        Some(_) | None => at,
+    }
+}
+
+/// Whether a server is told of renewals.
+pub fn tells_renewals(setting: &Setting) -> bool {
+    !setting.has(Flaw::RenewalNotTold)
 }
 
 /// Whether an extension is only begun while somebody waits for it.

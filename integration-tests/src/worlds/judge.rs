@@ -291,6 +291,7 @@ impl Judge {
             }
         }
         known.issuing.remove(&id);
+        self.check_told(&known, id, at.plus(ttl));
         // A repetition says what is stored, and promises no more than was promised.
         known.promise(id, at.plus(ttl));
         if !self.journal.has_answered(request) {
@@ -307,7 +308,15 @@ impl Judge {
 
     /// A holder has asked for a new term.
     pub fn asks_for_more(&self, id: LeaseId) {
-        *self.known.lock().renewing.entry(id).or_default() += 1;
+        let mut known = self.known.lock();
+        let known = &mut *known;
+        let now = self.setting.now();
+        let others = known.renewing.entry(id).or_default();
+        *others += 1;
+        let meets = *others > 1 || known.may_be_stored.get(&id).is_some_and(|until| now < *until);
+        if meets {
+            known.met.insert(id);
+        }
     }
 
     /// A holder is told that the credential lives for so long.
@@ -316,8 +325,29 @@ impl Judge {
         let others = known.renewal_over(id);
         // Of renewals that meet nobody knows which came last: what was promised is the shortest.
         if others == 0 {
+            let until = self.setting.now().plus(ttl);
+            if !known.met.remove(&id) {
+                self.check_told(&known, id, until);
+            }
             known.promised.remove(&id);
-            known.promise(id, self.setting.now().plus(ttl));
+            known.promise(id, until);
+        }
+    }
+
+    /// A server that ends credentials by itself was told an end that is no earlier than what the holder is told now.
+    fn check_told(&self, known: &Known, id: LeaseId, until: Timestamp) {
+        let Some(told) = known.told.get(&id) else { return };
+        // An answer that comes late seems to promise more than was stored.
+        let Some(stored) = known.stored_end(id) else { return };
+        let knows_ends = |server: &Arc<Server>| server.nature.knows_ends && server.has(id);
+        let is_early = until.min(stored) > told.plus(Duration::from_secs(15));
+        if is_early
+            && !self.setting.restores
+            && !known.lost.contains(&id)
+            && self.servers.lock().iter().any(knows_ends)
+        {
+            let what = "a holder was told an end after what the server was told";
+            self.setting.broken(2, id, what);
         }
     }
 

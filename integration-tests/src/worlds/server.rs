@@ -190,13 +190,15 @@ impl Server {
 
     /// Sets the end of an account; false if there is none.
     pub fn extend(&self, id: LeaseId, end: ToldEnd) -> bool {
-        let was_there = {
+        let told = {
             let mut state = self.state.lock();
             let account = state.accounts.called_mut(Name::Lease(id));
             let account = account.filter(|account| !account.is_locked);
-            account.map(|account| account.ends_at = end.at).is_some()
+            let is_told = flaws::tells_renewals(&self.setting);
+            account.map(|account| is_told.then(|| account.ends_at = end.at))
         };
-        if was_there {
+        let was_there = told.is_some();
+        if told.flatten().is_some() {
             self.judge.extended(self, id, end);
         }
         was_there

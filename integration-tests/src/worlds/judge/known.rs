@@ -33,6 +33,8 @@ pub(super) struct Known {
     pub(super) promised: HashMap<LeaseId, Timestamp>,
     /// How many renewals are on their way, as far as anybody knows.
     pub(super) renewing: HashMap<LeaseId, u32>,
+    /// Renewals of these meet, or met one of which nobody heard.
+    pub(super) met: HashSet<LeaseId>,
     /// Until when a renewal may still be stored of which nobody will hear.
     pub(super) may_be_stored: HashMap<LeaseId, Timestamp>,
     /// Until when their servers were told the same.
@@ -127,11 +129,17 @@ impl Known {
 
     /// What was promised is no longer than what is stored: a renewal may have made it shorter.
     pub(super) fn promise_what_is_stored(&mut self, id: LeaseId) {
-        let held_by = self.held_by.get(&id).copied().unwrap_or(0);
-        let stored = self.leases.get(&id).map(|lease| lease.term().lapses_at());
+        let stored = self.stored_end(id);
         if let (Some(stored), Some(promised)) = (stored, self.promised.get_mut(&id)) {
-            *promised = Timestamp(stored.0.saturating_add_signed(-held_by)).min(*promised);
+            *promised = stored.min(*promised);
         }
+    }
+
+    /// Until when a lease lives as it is stored, by the true time.
+    pub(super) fn stored_end(&self, id: LeaseId) -> Option<Timestamp> {
+        let held_by = self.held_by.get(&id).copied().unwrap_or(0);
+        let lapses_at = self.leases.get(&id)?.term().lapses_at();
+        Some(Timestamp(lapses_at.0.saturating_add_signed(-held_by)))
     }
 
     /// Nobody hears any more of a renewal, which may still be stored until then.
