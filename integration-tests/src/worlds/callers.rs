@@ -276,9 +276,9 @@ impl Crowd {
         let increment = asks.then(|| dice.span(Duration::ZERO, Duration::from_hours(5)));
         let request = request(self.setting(), &self.any_token());
         let judge = Arc::clone(&self.site.judge);
-        judge.asks_for_more(credential.lease);
         let renewed = self.ask(|broker| {
             Box::pin(async move {
+                judge.asks_for_more(credential.lease);
                 let renewed = broker.renew(&request, &credential.lease_id, increment).await;
                 match &renewed {
                     Ok(renewed) => judge.prolonged(credential.lease, renewed.ttl),

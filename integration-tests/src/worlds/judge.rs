@@ -7,6 +7,7 @@ mod known;
 use super::accounts::ToldEnd;
 use super::clock::Reading;
 use super::disk::{COMMIT_LATE_MAX, Disk, Records};
+use super::executor::Whose;
 use super::journal::Journal;
 use super::server::Server;
 use super::setting::Setting;
@@ -218,7 +219,7 @@ impl Judge {
         };
         self.check_end(&known, lease, end);
         // Terms are whole seconds, and an answer that comes late seems to promise as much more.
-        let is_open = known.renewing.get(&id).is_some_and(|renewing| *renewing > 0);
+        let is_open = known.is_renewing(id);
         let at = end.at.plus(Duration::from_secs(15));
         let is_promised = known.promised.get(&id).is_some_and(|until| at < *until);
         if is_promised && !is_open && lease.state() == &LeaseState::Held && !self.setting.restores {
@@ -306,27 +307,20 @@ impl Judge {
         *known.repeated.entry(repeat.clone()).or_default() += 1;
     }
 
-    /// A holder has asked for a new term.
+    /// A holder has asked the process that runs now for a new term.
     pub fn asks_for_more(&self, id: LeaseId) {
         let mut known = self.known.lock();
-        let known = &mut *known;
-        let now = self.setting.now();
-        let others = known.renewing.entry(id).or_default();
-        *others += 1;
-        let meets = *others > 1 || known.may_be_stored.get(&id).is_some_and(|until| now < *until);
-        if meets {
-            known.met.insert(id);
-        }
+        known.renewal_begins(id, self.setting.executor.running(), self.setting.now());
     }
 
     /// A holder is told that the credential lives for so long.
     pub fn prolonged(&self, id: LeaseId, ttl: Duration) {
         let mut known = self.known.lock();
-        let others = known.renewal_over(id);
+        let others = known.renewal_over(id, self.setting.executor.running());
         // Of renewals that meet nobody knows which came last: what was promised is the shortest.
         if others == 0 {
             let until = self.setting.now().plus(ttl);
-            if !known.met.remove(&id) {
+            if !known.met.contains(&id) {
                 self.check_told(&known, id, until);
             }
             known.promised.remove(&id);
@@ -354,7 +348,7 @@ impl Judge {
     /// A holder is told that the credential was not renewed.
     pub fn not_prolonged(&self, id: LeaseId, left: Unrenewed) {
         let mut known = self.known.lock();
-        known.renewal_over(id);
+        known.renewal_over(id, self.setting.executor.running());
         match left {
             // What the target has lost is marked after the renewal was stored, and that may be refused.
             Unrenewed::Untouched if known.lost.contains(&id) => known.promise_what_is_stored(id),
@@ -364,21 +358,10 @@ impl Judge {
         }
     }
 
-    /// A process begins.
-    pub fn process_starts(&self) {
-        self.known.lock().processes += 1;
-    }
-
-    /// A process dies, and if it was the only one, nobody hears any more of renewals that are on their way.
-    pub fn process_dies(&self) {
-        let mut known = self.known.lock();
-        known.processes -= 1;
-        if known.processes == 0 {
-            let until = self.setting.now().plus(COMMIT_LATE_MAX);
-            for id in std::mem::take(&mut known.renewing).into_keys() {
-                known.is_unheard(id, until);
-            }
-        }
+    /// A process dies, and nobody hears any more of the renewals that it was asked for.
+    pub fn process_dies(&self, whose: Whose) {
+        let until = self.setting.now().plus(COMMIT_LATE_MAX);
+        self.known.lock().renewals_die(whose, until);
     }
 
     /// An issue was answered, and not with a secret.
@@ -397,7 +380,7 @@ impl Judge {
         let is_held = known.leases.get(&id).is_some_and(|lease| lease.is_held(now));
         // Renewals that meet may leave the server with the shorter of two ends, and nobody knows which is promised.
         let is_told = known.told.get(&id).is_some_and(|until| now < *until);
-        let is_open = known.renewing.get(&id).is_some_and(|renewing| *renewing > 0);
+        let is_open = known.is_renewing(id);
         let is_promised = known.promised.get(&id).is_some_and(|until| now < *until);
         let is_promised = is_promised && (is_told || !is_open);
         if is_held && is_promised && !known.lost.contains(&id) {

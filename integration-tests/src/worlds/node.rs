@@ -106,7 +106,6 @@ impl Node {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         self.process.store(number, Ordering::Relaxed);
         self.site.setting.note(None, || format!("process {number} starts"));
-        self.site.judge.process_starts();
         let node = Arc::clone(self);
         self.site.setting.executor.spawn(
             self.whose(),
@@ -141,7 +140,7 @@ impl Node {
         setting.count_death(self.whose());
         *self.broker.lock() = None;
         setting.executor.kill(self.whose());
-        self.site.judge.process_dies();
+        self.site.judge.process_dies(self.whose());
     }
 
     /// The process ends with its world.

@@ -141,8 +141,7 @@ impl Judge {
                 let is_promised = is_promised.is_some_and(|until| by_now < *until);
                 // What a restore forgets of renewals is in the target, where that knows ends.
                 // One whose renewal was never answered does not know.
-                let renewing = known.renewing.get(&id);
-                let is_answered = renewing.is_none_or(|renewing| *renewing == 0);
+                let is_answered = !known.is_renewing(id);
                 if revoking.cause == Cause::Lapsed
                     && is_promised
                     && is_answered

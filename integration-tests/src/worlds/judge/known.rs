@@ -1,6 +1,7 @@
 //! What the judge knows, of leases, tokens, and what anybody was told.
 
 use super::Repeat;
+use crate::worlds::executor::Whose;
 use leasehold_core::access::token::Token;
 use leasehold_core::broker::{AdmitError, RenewError};
 use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
@@ -31,16 +32,14 @@ pub(super) struct Known {
     pub(super) repeated: HashMap<Repeat, u32>,
     /// Until when holders were told that their credentials live, by the true time.
     pub(super) promised: HashMap<LeaseId, Timestamp>,
-    /// How many renewals are on their way, as far as anybody knows.
-    pub(super) renewing: HashMap<LeaseId, u32>,
+    /// Which processes have been asked for renewals and have not answered, once for each.
+    renewing: BTreeMap<LeaseId, Vec<Whose>>,
     /// Renewals of these meet, or met one of which nobody heard.
     pub(super) met: HashSet<LeaseId>,
     /// Until when a renewal may still be stored of which nobody will hear.
     pub(super) may_be_stored: HashMap<LeaseId, Timestamp>,
     /// Until when their servers were told the same.
     pub(super) told: HashMap<LeaseId, Timestamp>,
-    /// How many processes there are.
-    pub(super) processes: u32,
     /// Somebody asked for their end.
     pub(super) unwanted: BTreeSet<LeaseId>,
     /// How many ask for the end of everything that these have.
@@ -120,11 +119,43 @@ impl Known {
         self.promised.entry(id).or_insert(until.min(told));
     }
 
-    /// One renewal less is on its way; returns how many others are.
-    pub(super) fn renewal_over(&mut self, id: LeaseId) -> u32 {
-        let renewing = self.renewing.entry(id).or_default();
-        *renewing = renewing.saturating_sub(1);
-        *renewing
+    /// A process is asked for a renewal.
+    pub(super) fn renewal_begins(&mut self, id: LeaseId, whose: Whose, now: Timestamp) {
+        let may_be_stored = self.may_be_stored.get(&id).is_some_and(|until| now < *until);
+        if may_be_stored || self.is_renewing(id) {
+            self.met.insert(id);
+        } else {
+            self.met.remove(&id);
+        }
+        self.renewing.entry(id).or_default().push(whose);
+    }
+
+    /// A process has answered for one renewal; returns how many others are on their way.
+    pub(super) fn renewal_over(&mut self, id: LeaseId, whose: Whose) -> usize {
+        let Some(renewing) = self.renewing.get_mut(&id) else { return 0 };
+        let answered = renewing.iter().position(|other| *other == whose);
+        answered.map(|place| renewing.swap_remove(place));
+        renewing.len()
+    }
+
+    /// A process dies, and nobody hears any more of its renewals, which may still be stored until then.
+    pub(super) fn renewals_die(&mut self, whose: Whose, until: Timestamp) {
+        let mut unheard = Vec::new();
+        for (id, renewing) in &mut self.renewing {
+            let before = renewing.len();
+            renewing.retain(|other| *other != whose);
+            if renewing.len() < before {
+                unheard.push(*id);
+            }
+        }
+        for id in unheard {
+            self.is_unheard(id, until);
+        }
+    }
+
+    /// Whether a renewal is on its way, as far as anybody knows.
+    pub(super) fn is_renewing(&self, id: LeaseId) -> bool {
+        self.renewing.get(&id).is_some_and(|renewing| !renewing.is_empty())
     }
 
     /// What was promised is no longer than what is stored: a renewal may have made it shorter.
