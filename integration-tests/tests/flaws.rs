@@ -40,7 +40,7 @@ caught! {
     an_uncertain_issue_that_is_taken_for_refused_is_caught:
         UncertainTakenForRefused breaks [1], within 1000;
     a_clock_that_is_not_read_again_is_caught:
-        ClockNotReadAgain breaks [2, 4], within 100;
+        ClockNotReadAgain breaks [2, 3, 4], within 100;
     an_end_that_is_rounded_up_past_the_ceiling_is_caught:
         RenewalRoundsUp breaks [4], within 100;
     a_back_off_that_stops_is_caught:
@@ -62,7 +62,7 @@ caught! {
     a_sweep_that_drops_what_it_did_not_create_is_caught:
         SweepDropsForeign breaks [9], within 200;
     a_comparison_that_takes_what_is_not_ours_is_caught:
-        ComparisonTakesForeign breaks [9], within 200;
+        ComparisonTakesForeign breaks [4, 9], within 200;
     absence_elsewhere_that_is_taken_for_death_is_caught:
         AbsenceElsewhere breaks [1, 2], within 500;
     a_renewal_that_is_committed_while_the_lapse_is_asked_is_caught:
