@@ -17,6 +17,7 @@ use crate::limits::{
 use crate::store::StoreError;
 use crate::store::leases::Placed;
 use crate::store::records::Found;
+use crate::time::Timestamp;
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,8 +217,8 @@ impl Broker {
         first.map_or(Ok(()), Err)
     }
 
-    /// Does one thing to each lease of mounts or roles that is meant. What is issued meanwhile is not, or this need
-    /// never end.
+    /// Does one thing to each lease of mounts or roles that is meant. What this process issues meanwhile is not, or this
+    /// need never end.
     async fn each_lease<E: From<StoreError>, F: Future<Output = Result<(), E>>>(
         &self,
         places: &[(MountId, Option<String>)],
@@ -235,10 +236,12 @@ impl Broker {
                     .await?;
                 let Some((last, _)) = found.last() else { break };
                 after = Some(last.clone());
-                let meant = found
-                    .into_iter()
-                    .filter(|(_, placed)| placed.lease.made_at() <= now && is_meant(placed));
-                let meant: Vec<_> = meant.collect();
+                let mut meant = Vec::new();
+                for (key, placed) in found {
+                    if is_meant(&placed) && !self.is_issued_since(now, placed.lease).await? {
+                        meant.push((key, placed));
+                    }
+                }
                 each.all = each.all.saturating_add(meant.len());
                 let acts = meant.into_iter().map(|(key, placed)| {
                     let act = act(placed.lease);
@@ -257,6 +260,18 @@ impl Broker {
             }
         }
         Ok(each)
+    }
+
+    /// Whether this process has issued a lease after a time. Another's clock may have been ahead, so that what it issued
+    /// long ago seems to be made later than now.
+    async fn is_issued_since(&self, time: Timestamp, id: LeaseId) -> Result<bool, StoreError> {
+        if id.made_at() <= time {
+            return Ok(false);
+        }
+        let lease = self.records.lease(id).await?;
+        Ok(lease.is_some_and(|lease| {
+            lease.record.issue().boot == self.boot && lease.record.issued_at() > time
+        }))
     }
 
     /// Takes a lease from its holder, durably; the sweep does the rest.

@@ -1,7 +1,7 @@
 //! Targets and roles that are deleted with their leases, whatever breaks off on the way.
 
 use super::{HOUR, SECOND};
-use leasehold_core::broker::{RoleError, TargetError};
+use leasehold_core::broker::{RoleError, StillTried, TargetError, Until};
 use leasehold_core::store::StoreError;
 use leasehold_integration_tests::world::target::SimulatedTarget;
 use leasehold_integration_tests::world::{ROOT, World, request};
@@ -87,4 +87,17 @@ async fn a_role_that_is_deleted_again_takes_what_is_left_of_its_leases() {
         world.pass(SECOND).await;
         assert_eq!((left(&servers), world.leases()), (0, 0), "write {failing} failed");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_of_a_role_includes_what_a_process_has_issued_whose_clock_was_ahead() {
+    let (world, servers) = repointed().await;
+    // Less than is stored of the time between two looks.
+    world.clock.step_wall_back(10 * SECOND);
+    world.restart().await;
+    let (broker, root) = (world.broker(), request(ROOT));
+    let revoked = broker.revoke_prefix(&root, "database/creds/app", Until::Marked, false).await;
+    assert_eq!(revoked.unwrap(), StillTried(0));
+    world.pass(SECOND).await;
+    assert_eq!((left(&servers), world.leases()), (0, 0));
 }
