@@ -103,6 +103,8 @@ caught! {
         RenewalNotTold breaks [2], within 100;
     an_end_that_the_target_is_told_too_early_is_caught:
         EndToldTooEarly breaks [2], within 50;
+    a_revocation_of_a_role_that_misses_the_newest_is_caught:
+        PrefixMissesTheNewest breaks [2], within 100;
     one_queue_for_all_targets_is_caught:
         OneQueueForAll breaks [7], within 10;
 }

@@ -1,15 +1,15 @@
 //! Those who ask: applications that log in and stay, scripts that retry, people who hang up and revoke twice.
 
 use super::flaws;
-use super::judge::{Repeat, Unrenewed};
+use super::judge::{Repeat, Unrenewed, Whole};
 use super::node::{Node, Site};
 use super::server::Server;
 use super::setting::Setting;
 use futures_util::future::{Either, select};
 use leasehold_core::audit::{Asked, Operation};
 use leasehold_core::broker::{
-    Broker, Children, IdempotencyKey, IssueError, Issued, Request, TokenError, TokenMade,
-    TokenRequest, Until, WhichToken,
+    Broker, Children, IdempotencyKey, IssueError, Issued, Request, StillTried, TokenError,
+    TokenMade, TokenRequest, Until, WhichToken,
 };
 use leasehold_core::ids::{LeaseId, TokenAccessor};
 use leasehold_core::secret::{Field, SecretText};
@@ -347,17 +347,19 @@ impl Crowd {
     async fn revoke_role(&self) {
         let role = self.any_role();
         let Some(mount) = self.mount_id() else { return };
-        self.site.judge.unwant_all(mount, Some(role));
+        let asking = self.site.judge.unwant_all(Whole::Role(mount, role));
         let request = request(self.setting(), ROOT);
         let forced = self.setting().dice.happens(300);
-        let (judge, setting) = (Arc::clone(&self.site.judge), Arc::clone(&self.site.setting));
+        let setting = Arc::clone(&self.site.setting);
         let asked = self.ask(|broker| {
             Box::pin(async move {
                 let prefix = format!("database/creds/{role}");
                 let until = Until::Marked;
                 let outcome = broker.revoke_prefix(&request, &prefix, until, forced).await;
-                judge.want_again(mount, Some(role));
-                if outcome.is_ok() {
+                if let Ok(StillTried(failed)) = outcome {
+                    if failed == 0 {
+                        asking.is_done();
+                    }
                     setting.counters.revoked_by_prefix.one();
                 }
             })

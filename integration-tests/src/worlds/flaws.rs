@@ -103,6 +103,8 @@ flaws! {
     RenewalNotTold = "renewal-not-told",
     /// The target is told an end before that of the lease.
     EndToldTooEarly = "end-told-too-early",
+    /// A revocation of everything of a role misses what was made in the last ten minutes.
+    PrefixMissesTheNewest = "prefix-misses-the-newest",
     /// A renewal is said to be refused, and is stored all the same.
     RefusedRenewalStored = "refused-renewal-stored",
     /// An extension that comes late is done all the same, over one that was asked for later.
@@ -187,6 +189,14 @@ pub fn on_range(setting: &Setting, from: &Key, to: &Key) -> (Key, Key) {
         if begins > 0 {
             from = Key([b"due/".as_slice(), &(begins + 30_000).to_be_bytes()].concat());
         }
+    }
+    if setting.has(Flaw::PrefixMissesTheNewest)
+        && from.0.starts_with(b"of-role/")
+        && from.0.last() == Some(&0)
+    {
+        // Ids are ordered by time: six bytes of it come first.
+        let made_by = setting.now().minus(Duration::from_mins(10));
+        to = Key([&from.0, &made_by.0.to_be_bytes()[2..]].concat());
     }
     if setting.has(Flaw::TokensFoundLate) && from.0.starts_with(b"token-due/") {
         let found_by = setting.now().minus(Duration::from_mins(10));

@@ -3,6 +3,7 @@
 mod commits;
 mod end;
 mod known;
+mod unwanted;
 
 use super::accounts::ToldEnd;
 use super::clock::Reading;
@@ -12,9 +13,9 @@ use super::journal::Journal;
 use super::server::Server;
 use super::setting::Setting;
 pub use known::Unrenewed;
-use known::{Known, Shown, is_of};
+use known::{Known, Shown};
 use leasehold_core::access::token::Token;
-use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
+use leasehold_core::ids::{LeaseId, TokenAccessor};
 use leasehold_core::lease::{Lease, LeaseState};
 use leasehold_core::seal::barrier::Barrier;
 use leasehold_core::store::{Key, Revision, Value};
@@ -23,6 +24,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+pub use unwanted::{Asking, Whole};
 
 /// What every secret that the targets make contains, so that it is found wherever it leaks.
 pub const CANARY: &str = "canary-secret-";
@@ -107,23 +109,6 @@ impl Judge {
     /// Somebody is about to ask for the end of a lease.
     pub fn unwant(&self, id: LeaseId) {
         self.known.lock().unwanted.insert(id);
-    }
-
-    /// The same for all leases of a mount, or of one role of it.
-    pub fn unwant_all(&self, mount: MountId, role: Option<&str>) {
-        let all = (mount, role.map(str::to_owned));
-        *self.known.lock().unwanted_mounts.entry(all).or_default() += 1;
-    }
-
-    /// One asks no longer for the end of everything; what was there is marked by now.
-    pub fn want_again(&self, mount: MountId, role: Option<&str>) {
-        let mut known = self.known.lock();
-        let all: Vec<_> = known.leases.values().filter(|lease| is_of(lease, mount, role)).collect();
-        let all: Vec<_> = all.into_iter().map(Lease::id).collect();
-        known.unwanted.extend(all);
-        if let Some(asking) = known.unwanted_mounts.get_mut(&(mount, role.map(str::to_owned))) {
-            *asking -= 1;
-        }
     }
 
     /// The same for a token.

@@ -1,8 +1,10 @@
 //! Those who change what leases live under while they live, and the accidents that befall machines and servers.
 
 use super::callers::{Crowd, ROOT, request};
+use super::disk::COMMIT_LATE_MAX;
 use super::engine;
 use super::flaws;
+use super::judge::Whole;
 use super::node::Node;
 use super::server::{Mood, Server};
 use super::setting::Setting;
@@ -202,16 +204,17 @@ impl Operators {
 
     async fn delete_target(&self) {
         let revokes = self.setting().dice.happens(500);
-        let mount = self.mount_id();
-        if let (true, Some(mount)) = (revokes, mount) {
-            self.crowd.site.judge.unwant_all(mount, None);
-        }
         let name = self.any_target();
+        let whole = self.target_called(name).filter(|_| revokes);
+        let asking = whole.map(|whole| self.crowd.site.judge.unwant_all(whole));
         self.setting().note(None, || format!("target {name} is deleted, revokes: {revokes}"));
         let asked = request(self.setting(), ROOT);
         self.ask(|broker| {
             Box::pin(async move {
-                drop(broker.delete_target(&asked, "database/", name, revokes).await);
+                let deleted = broker.delete_target(&asked, "database/", name, revokes).await;
+                if let (Ok(()), Some(asking)) = (deleted, asking) {
+                    asking.is_done();
+                }
             })
         })
         .await;
@@ -221,18 +224,29 @@ impl Operators {
     }
 
     async fn disable_mount(&self) {
-        if let Some(mount) = self.mount_id() {
-            // What is left of it is ended whenever housekeeping finds it.
-            self.crowd.site.judge.unwant_all(mount, None);
-        }
+        let mount = self.mount_id();
+        let asking = mount.map(|mount| self.crowd.site.judge.unwant_all(Whole::Mount(mount)));
         self.setting().note(None, || "the mount is disabled".into());
         let asked = request(self.setting(), ROOT);
-        self.ask(|broker| {
-            Box::pin(async move { drop(broker.disable_mount(&asked, "database/").await) })
-        })
-        .await;
+        let disabled = self.ask(|broker| {
+            Box::pin(async move { broker.disable_mount(&asked, "database/").await.is_ok() })
+        });
+        let is_disabled = disabled.await == Some(true);
+        // Whoever was not told may still see it disabled. What was told is that it ends soon, beside the caller.
+        self.setting().executor.sleep(COMMIT_LATE_MAX).await;
+        if let (true, true, Some(asking)) = (is_disabled, self.setting().fair, &asking) {
+            asking.is_done();
+        }
+        drop(asking);
         self.pause(Duration::from_mins(1)).await;
         self.set_up().await;
+    }
+
+    fn target_called(&self, name: &str) -> Option<Whole> {
+        let broker = self.crowd.nodes.iter().find_map(|node| node.broker())?;
+        let catalog = broker.catalog();
+        let target = &catalog.at("database/")?.targets.get(name)?.record;
+        Some(Whole::Target(target.mount, target.id))
     }
 
     fn mount_id(&self) -> Option<leasehold_core::ids::MountId> {

@@ -1,10 +1,10 @@
 //! What the judge knows, of leases, tokens, and what anybody was told.
 
-use super::Repeat;
+use super::{Repeat, Whole};
 use crate::worlds::executor::Whose;
 use leasehold_core::access::token::Token;
 use leasehold_core::broker::{AdmitError, RenewError};
-use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
+use leasehold_core::ids::{LeaseId, TokenAccessor};
 use leasehold_core::lease::{Lease, LeaseError};
 use leasehold_core::limits::REMEMBERED_FOR;
 use leasehold_core::store::StoreError;
@@ -43,7 +43,7 @@ pub(super) struct Known {
     /// Somebody asked for their end.
     pub(super) unwanted: BTreeSet<LeaseId>,
     /// How many ask for the end of everything that these have.
-    pub(super) unwanted_mounts: HashMap<(MountId, Option<String>), u32>,
+    pub(super) unwanted_wholes: HashMap<Whole, u32>,
     pub(super) unwanted_tokens: HashSet<TokenAccessor>,
     /// The store has forgotten them: it was made of a backup that is older.
     pub(super) forgotten: HashSet<LeaseId>,
@@ -181,10 +181,7 @@ impl Known {
 
     pub(super) fn is_unwanted(&self, lease: &Lease) -> bool {
         self.unwanted.contains(&lease.id())
-            || self
-                .unwanted_mounts
-                .iter()
-                .any(|((mount, role), asking)| *asking > 0 && is_of(lease, *mount, role.as_deref()))
+            || self.unwanted_wholes.iter().any(|(whole, asking)| *asking > 0 && whole.has(lease))
     }
 
     /// Whether somebody asked for a token's end, or its time is over, or its maker has ended.
@@ -198,9 +195,4 @@ impl Known {
             || token.num_uses > 0
             || token.term.is_some_and(|term| now >= term.lapses_at())
     }
-}
-
-/// Whether a lease is of a mount, and of one role of it if one is named.
-pub(super) fn is_of(lease: &Lease, mount: MountId, role: Option<&str>) -> bool {
-    lease.place().mount == mount && role.is_none_or(|role| role == lease.place().role)
 }
