@@ -105,6 +105,8 @@ caught! {
         EndToldTooEarly breaks [2], within 50;
     a_revocation_of_a_role_that_misses_the_newest_is_caught:
         PrefixMissesTheNewest breaks [2], within 100;
+    a_lapsed_token_that_is_admitted_is_caught:
+        LapsedTokenAdmitted breaks [4], within 100;
     one_queue_for_all_targets_is_caught:
         OneQueueForAll breaks [7], within 10;
 }

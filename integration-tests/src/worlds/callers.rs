@@ -1,5 +1,7 @@
 //! Those who ask: applications that log in and stay, scripts that retry, people who hang up and revoke twice.
 
+mod tokens;
+
 use super::flaws;
 use super::judge::{Repeat, Unrenewed, Whole};
 use super::node::{Node, Site};
@@ -8,8 +10,7 @@ use super::setting::Setting;
 use futures_util::future::{Either, select};
 use leasehold_core::audit::{Asked, Operation};
 use leasehold_core::broker::{
-    Broker, Children, IdempotencyKey, IssueError, Issued, Request, StillTried, TokenError,
-    TokenMade, TokenRequest, Until, WhichToken,
+    Broker, IdempotencyKey, IssueError, Issued, Request, StillTried, Until,
 };
 use leasehold_core::ids::{LeaseId, TokenAccessor};
 use leasehold_core::secret::{Field, SecretText};
@@ -163,6 +164,7 @@ impl Crowd {
 
     async fn issue_as_wanted(self: &Arc<Self>, wanted: Wanted) {
         let mut request = request(self.setting(), &wanted.token);
+        self.site.judge.asks_as(&request.asked.id, &wanted.token);
         let Wanted { token, role, key } = wanted;
         request.asked.path = format!("database/creds/{role}");
         let repeat = key.map(|key| (token, role, key));
@@ -274,14 +276,19 @@ impl Crowd {
         let dice = &self.setting().dice;
         let asks = dice.happens(500);
         let increment = asks.then(|| dice.span(Duration::ZERO, Duration::from_hours(5)));
-        let request = request(self.setting(), &self.any_token());
+        let token = self.any_token();
+        let request = request(self.setting(), &token);
         let judge = Arc::clone(&self.site.judge);
+        judge.asks_as(&request.asked.id, &token);
         let renewed = self.ask(|broker| {
             Box::pin(async move {
                 judge.asks_for_more(credential.lease);
                 let renewed = broker.renew(&request, &credential.lease_id, increment).await;
                 match &renewed {
-                    Ok(renewed) => judge.prolonged(credential.lease, renewed.ttl),
+                    Ok(renewed) => {
+                        judge.granted(&request.asked.id);
+                        judge.prolonged(credential.lease, renewed.ttl);
+                    }
                     Err(error) => judge.not_prolonged(credential.lease, Unrenewed::after(error)),
                 }
                 renewed.map(|renewed| renewed.ttl).ok()
@@ -372,69 +379,6 @@ impl Crowd {
         Some(broker.catalog().at("database/")?.mount.record.id)
     }
 
-    async fn make_token(&self) {
-        let dice = &self.setting().dice;
-        let minutes = |most| dice.span(Duration::from_secs(1), Duration::from_mins(most));
-        let wanted = TokenRequest {
-            policies: vec!["root".into()],
-            ttl: Some(minutes(60)),
-            explicit_max_ttl: if dice.happens(300) { minutes(60) } else { Duration::ZERO },
-            period: if dice.happens(200) { minutes(10) } else { Duration::ZERO },
-            num_uses: if dice.happens(200) { 3 } else { 0 },
-            no_parent: dice.happens(200),
-            ..TokenRequest::default()
-        };
-        let request = request(self.setting(), &self.any_token());
-        let made =
-            self.ask(|broker| Box::pin(async move { broker.create_token(&request, wanted).await }));
-        let Some(Ok(TokenMade { text, token, .. })) = made.await else { return };
-        self.setting().counters.tokens.one();
-        let mut tokens = self.tokens.lock();
-        tokens.push((text.reveal().to_owned(), token.accessor));
-        if tokens.len() > 12 {
-            tokens.swap_remove(0);
-        }
-    }
-
-    fn made_token(&self) -> Option<(String, TokenAccessor)> {
-        let tokens = self.tokens.lock();
-        (!tokens.is_empty()).then(|| self.setting().dice.one_of(&tokens).clone())
-    }
-
-    async fn renew_token(&self) {
-        let Some((text, _)) = self.made_token() else { return };
-        let request = request(self.setting(), &text);
-        let asked = self.ask(|broker| {
-            Box::pin(async move { broker.renew_token(&request, &WhichToken::Own, None).await })
-        });
-        asked.await;
-    }
-
-    async fn end_token(&self) {
-        if let Some((_, accessor)) = self.made_token() {
-            self.end_token_of(accessor).await;
-        }
-    }
-
-    async fn end_token_of(&self, accessor: TokenAccessor) {
-        self.tokens.lock().retain(|(_, other)| *other != accessor);
-        self.site.judge.unwant_token(accessor);
-        let children =
-            if self.setting().dice.happens(200) { Children::Free } else { Children::End };
-        let request = request(self.setting(), ROOT);
-        let ended = self.ask(|broker| {
-            Box::pin(async move {
-                let which = WhichToken::Accessor(accessor.to_string());
-                let ended: Result<bool, TokenError> =
-                    broker.revoke_token(&request, &which, children).await;
-                ended.is_ok()
-            })
-        });
-        if ended.await == Some(true) {
-            self.setting().counters.tokens_ended.one();
-        }
-    }
-
     async fn look_up(&self) {
         let Some(credential) = self.any_credential() else { return };
         let request = request(self.setting(), ROOT);
@@ -471,6 +415,7 @@ impl Site {
                 let lease_id = issued.lease_id;
                 let lease = lease_id.rsplit('/').next().unwrap().parse().unwrap();
                 flaws::remember(&self.setting, repeat.map(|(.., key)| *key), lease);
+                self.judge.granted(id);
                 self.judge.shown(lease, id, repeat, issued.ttl);
                 self.setting.counters.issued.one();
                 let fields = issued.secret.fields().find(|(name, _)| *name == "password");

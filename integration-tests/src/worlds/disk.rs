@@ -5,6 +5,7 @@ use super::clock::{ProcessClock, Reading};
 use super::judge::Judge;
 use super::setting::Setting;
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use futures_util::stream::{BoxStream, StreamExt};
 use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, StoreError, Value};
 use leasehold_core::tasks::Pending;
@@ -186,7 +187,9 @@ impl Store for DiskStore {
     fn get(&self, key: &Key) -> Pending<'_, Result<Option<(Value, Revision)>, StoreError>> {
         // What is read is as it was when it was asked for; by the time it is looked at it may be old.
         let found = super::flaws::on_get(&self.setting, key, self.disk.at(key));
-        self.read(found)
+        let (setting, is_token) = (Arc::clone(&self.setting), key.0.starts_with(b"token/"));
+        let read = self.read(found);
+        Box::pin(read.inspect(move |_| super::flaws::was_read(&setting, is_token)))
     }
 
     fn range(

@@ -12,6 +12,7 @@ use leasehold_core::store::{Batch, Key, Revision, Value};
 use leasehold_core::time::Timestamp;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use std::time::Duration;
 
 macro_rules! flaws {
@@ -105,6 +106,8 @@ flaws! {
     EndToldTooEarly = "end-told-too-early",
     /// A revocation of everything of a role misses what was made in the last ten minutes.
     PrefixMissesTheNewest = "prefix-misses-the-newest",
+    /// A token is admitted for ten minutes after its term.
+    LapsedTokenAdmitted = "lapsed-token-admitted",
     /// A renewal is said to be refused, and is stored all the same.
     RefusedRenewalStored = "refused-renewal-stored",
     /// An extension that comes late is done all the same, over one that was asked for later.
@@ -142,6 +145,7 @@ struct Memory {
     looks: BTreeMap<Vec<u8>, u32>,
     moved: BTreeMap<u64, u64>,
     clock: Option<Timestamp>,
+    has_read_token: bool,
     shown: BTreeMap<u32, LeaseId>,
     at_work: usize,
     recorded: BTreeSet<String>,
@@ -170,6 +174,13 @@ pub fn on_get(
         let first = memory.first_seen.entry(key.clone()).or_insert(value);
         Some((first.clone(), revision))
     })
+}
+
+/// A process has read a record. Where all is well a lapsed token that lives on would be caught by being late.
+pub fn was_read(setting: &Setting, is_token: bool) {
+    if setting.has(Flaw::LapsedTokenAdmitted) && !setting.fair {
+        MEMORY.with_borrow_mut(|memory| memory.has_read_token = is_token);
+    }
 }
 
 /// Which keys it reads.
@@ -275,6 +286,10 @@ pub fn refuses_what_it_applies(setting: &Setting, batch: &Batch) -> bool {
 
 /// What the clock says.
 pub fn clock(setting: &Setting, now: Timestamp) -> Timestamp {
+    let reads_for_token = MEMORY.with_borrow_mut(|memory| take(&mut memory.has_read_token));
+    if reads_for_token {
+        return now.minus(Duration::from_mins(10));
+    }
     if !setting.has(Flaw::ClockNotReadAgain) {
         return now;
     }

@@ -1,5 +1,6 @@
 //! Sees everything at once, which nobody in the world does, and says when a law is broken.
 
+mod askers;
 mod commits;
 mod end;
 mod known;

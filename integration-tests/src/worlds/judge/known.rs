@@ -24,6 +24,10 @@ pub(super) struct Known {
     pub(super) stored: HashMap<LeaseId, Stored>,
     /// By how much the clock was off by which each was last stored as held.
     pub(super) held_by: HashMap<LeaseId, i64>,
+    /// Tokens that callers were told, as they were told them.
+    pub(super) told_tokens: HashMap<String, TokenAccessor>,
+    /// Requests that were made with a token that was over.
+    pub(super) without_token: HashSet<String>,
     /// Secrets that callers were shown.
     pub(super) shown: HashMap<LeaseId, Shown>,
     /// When requests were made that may be repeated.
