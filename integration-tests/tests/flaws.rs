@@ -107,6 +107,8 @@ caught! {
         PrefixMissesTheNewest breaks [2], within 100;
     a_lapsed_token_that_is_admitted_is_caught:
         LapsedTokenAdmitted breaks [4], within 100;
+    a_secret_in_the_record_of_a_repetition_is_caught:
+        SecretInTheRepeat breaks [3], within 50;
     one_queue_for_all_targets_is_caught:
         OneQueueForAll breaks [7], within 10;
 }

@@ -4,6 +4,7 @@
 //! seeds, or the judge would not notice the mistake either.
 
 use super::engine::Removal;
+use super::judge::CANARY;
 use super::setting::Setting;
 use leasehold_core::engine::{Cause, EngineError, Unanswered};
 use leasehold_core::ids::LeaseId;
@@ -108,6 +109,8 @@ flaws! {
     PrefixMissesTheNewest = "prefix-misses-the-newest",
     /// A token is admitted for ten minutes after its term.
     LapsedTokenAdmitted = "lapsed-token-admitted",
+    /// What answers a repetition is stored beside it, secret and all, until its lease is gone.
+    SecretInTheRepeat = "secret-in-the-repeat",
     /// A renewal is said to be refused, and is stored all the same.
     RefusedRenewalStored = "refused-renewal-stored",
     /// An extension that comes late is done all the same, over one that was asked for later.
@@ -227,6 +230,17 @@ pub fn on_commit(setting: &Setting, mut batch: Batch) -> Batch {
         }
         Some(Flaw::RepeatsForgotten) => {
             batch.puts.retain(|(key, _)| !key.0.starts_with(b"repeat/"));
+        }
+        Some(Flaw::SecretInTheRepeat) => {
+            let beside = |key: &Key| {
+                let rest = key.0.strip_prefix(b"repeat/")?;
+                Some(Key([b"repeat-answer/".as_slice(), rest].concat()))
+            };
+            let answer = Value(format!("{CANARY}of the lease").into_bytes());
+            let kept: Vec<_> = batch.puts.iter().filter_map(|(key, _)| beside(key)).collect();
+            batch.puts.extend(kept.into_iter().map(|key| (key, answer.clone())));
+            let gone: Vec<_> = batch.deletes.iter().filter_map(beside).collect();
+            batch.deletes.extend(gone);
         }
         Some(Flaw::AccessorLeft) => batch.deletes.retain(|key| !key.0.starts_with(b"accessor/")),
         Some(Flaw::HistoryNotKept) => {

@@ -2,6 +2,7 @@
 
 use super::calls::{Call, Calling};
 use super::flaws;
+use super::judge::CANARY;
 use super::setting::Setting;
 use futures_channel::oneshot;
 use leasehold_core::audit::{Audit, AuditError};
@@ -82,12 +83,15 @@ impl Journal {
         self.recorded.lock().answered.insert(request.to_owned());
     }
 
-    /// Whether a text is anywhere in it.
-    pub fn has_text(&self, text: &str) -> bool {
-        self.recorded.lock().text.contains(text)
+    /// Whether all of it, as one text, is like this.
+    pub fn is_any(&self, is_like: impl Fn(&str) -> bool) -> bool {
+        is_like(&self.recorded.lock().text)
     }
 
     fn keep(&self, text: &str) {
+        if text.contains(CANARY) {
+            self.setting.broken(3, None, "a secret is in the audit");
+        }
         let line = Line::of(text);
         let mut recorded = self.recorded.lock();
         recorded.text.push_str(text);

@@ -4,6 +4,7 @@ mod askers;
 mod commits;
 mod end;
 mod known;
+mod secrets;
 mod unwanted;
 
 use super::accounts::ToldEnd;
@@ -22,13 +23,11 @@ use leasehold_core::seal::barrier::Barrier;
 use leasehold_core::store::{Key, Revision, Value};
 use leasehold_core::time::Timestamp;
 use parking_lot::Mutex;
+pub use secrets::CANARY;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 pub use unwanted::{Asking, Whole};
-
-/// What every secret that the targets make contains, so that it is found wherever it leaks.
-pub const CANARY: &str = "canary-secret-";
 
 /// In a world where nothing goes wrong, what is due is done within this: a lease that lapsed is revoked, one that is
 /// revoked is settled, and a token that lapsed is ended.

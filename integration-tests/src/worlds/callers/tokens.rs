@@ -1,8 +1,10 @@
 //! What callers do with tokens: make them, renew them, end them.
 
 use super::{Crowd, ROOT, request};
+use crate::worlds::judge::CANARY;
 use leasehold_core::broker::{Children, TokenError, TokenMade, TokenRequest, WhichToken};
 use leasehold_core::ids::TokenAccessor;
+use leasehold_core::secret::SecretText;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,12 @@ impl Crowd {
     pub(super) async fn make_token(&self) {
         let dice = &self.setting().dice;
         let minutes = |most| dice.span(Duration::from_secs(1), Duration::from_mins(most));
+        // One that is chosen is found wherever it leaks.
+        let id = dice
+            .happens(500)
+            .then(|| SecretText::new(format!("{CANARY}{}", self.setting().next_request())));
         let wanted = TokenRequest {
+            id,
             policies: vec!["root".into()],
             ttl: Some(minutes(60)),
             explicit_max_ttl: if dice.happens(300) { minutes(60) } else { Duration::ZERO },

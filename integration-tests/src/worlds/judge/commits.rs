@@ -21,6 +21,7 @@ impl Judge {
         if self.barrier.get().is_none() {
             return;
         }
+        self.check_puts(batch);
         for (key, _) in &batch.puts {
             if let Some(after) = self.opened::<Lease>(disk, key, b"lease/") {
                 self.lease_put(disk, after, by);

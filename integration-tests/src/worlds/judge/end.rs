@@ -1,7 +1,7 @@
 //! Judges what is left when everything has healed and time has passed: every record and every account is explained.
 
+use super::Judge;
 use super::known::Known;
-use super::{CANARY, Judge};
 use crate::worlds::disk::Disk;
 use leasehold_core::access::token::Token;
 use leasehold_core::ids::{LeaseId, MountId};
@@ -34,7 +34,7 @@ impl Judge {
             self.check_strangers(server);
         }
         self.check_left(&known, disk);
-        self.check_secrets(disk);
+        self.check_secrets(&known, disk);
     }
 
     /// What a store may still hold: its keys and its time, the root token, what operators configured, and the history
@@ -119,28 +119,8 @@ impl Judge {
         };
         (!is_right).then_some(why)
     }
-
-    /// No secret is at rest (law 3).
-    fn check_secrets(&self, disk: &Disk) {
-        let Some(barrier) = self.barrier.get() else { return };
-        for (key, value) in disk.under("") {
-            let plain = barrier.open(&key, &value).map(|plain| plain.to_vec());
-            let plain = plain.unwrap_or(value.0);
-            if contains(&plain, CANARY) || contains(&key.0, CANARY) {
-                let what = format!("a secret is stored at {}", key.readable());
-                self.setting.broken(3, None, what);
-            }
-        }
-        if self.journal.has_text(CANARY) {
-            self.setting.broken(3, None, "a secret is in the audit");
-        }
-    }
 }
 
 fn history_of(lease: &[u8; 16]) -> Key {
     Key([b"history/".as_slice(), lease].concat())
-}
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
