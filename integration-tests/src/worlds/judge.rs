@@ -302,14 +302,16 @@ impl Judge {
     pub fn prolonged(&self, id: LeaseId, ttl: Duration) {
         let mut known = self.known.lock();
         let others = known.renewal_over(id, self.setting.executor.running());
+        let until = self.setting.now().plus(ttl);
         // Of renewals that meet nobody knows which came last: what was promised is the shortest.
         if others == 0 {
-            let until = self.setting.now().plus(ttl);
             if !known.met.contains(&id) {
                 self.check_told(&known, id, until);
             }
             known.promised.remove(&id);
             known.promise(id, until);
+        } else if let Some(promised) = known.promised.get_mut(&id) {
+            *promised = until.min(*promised);
         }
     }
 
