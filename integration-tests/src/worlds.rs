@@ -32,7 +32,7 @@ use judge::Judge;
 use leasehold_core::broker::found;
 use leasehold_core::secret::SecretText;
 use node::{Node, Site, root_key};
-use operators::Operators;
+use operators::{Operators, STANDS_STILL_MAX};
 use server::{Mood, Nature, Server};
 use setting::{Setting, Violation, Weather};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -262,7 +262,8 @@ impl World {
         let term = shape.term_max.max(Duration::from_hours(1));
         let span = u64::try_from((term + HEALS_WITHIN).as_millis()).unwrap();
         let end = executor.now() + span;
-        let quiet = Duration::from_mins(12).as_millis();
+        // A process that stood still at last has to look once more at what it keeps.
+        let quiet = (STANDS_STILL_MAX + Duration::from_mins(5)).as_millis();
         let mut since = None;
         while executor.now() < end && setting.is_lawful() && !executor.is_spinning() {
             let until = executor.now() + 60_000;

@@ -14,6 +14,9 @@ use serde_json::Map;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// No machine is suspended for longer.
+pub const STANDS_STILL_MAX: Duration = Duration::from_mins(15);
+
 /// Changes things, one after the other.
 #[derive(Debug)]
 pub struct Operators {
@@ -264,8 +267,8 @@ impl Operators {
                 continue;
             }
             if self.setting().dice.happens(250) {
-                let longest = Duration::from_mins(15);
-                node.stand_still(self.setting().dice.span(Duration::from_secs(1), longest));
+                let span = self.setting().dice.span(Duration::from_secs(1), STANDS_STILL_MAX);
+                node.stand_still(span);
                 continue;
             }
             node.die();
