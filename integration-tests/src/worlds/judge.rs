@@ -159,11 +159,6 @@ impl Judge {
         self.known.lock().lost.insert(id);
     }
 
-    /// Whether a process that dies now dies in the middle of an issue.
-    pub fn is_issuing(&self) -> bool {
-        !self.known.lock().issuing.is_empty()
-    }
-
     /// How late the last lease of a server was settled at most, in milliseconds.
     pub fn late_most(&self, server: u64) -> u64 {
         self.known.lock().late_most.get(&server).copied().unwrap_or(0)

@@ -9,6 +9,7 @@ use super::node::Node;
 use super::server::{Mood, Server};
 use super::setting::Setting;
 use leasehold_core::broker::{Broker, MountTune, MountWrite, RoleWrite, TargetWrite};
+use leasehold_core::ids::MountId;
 use leasehold_core::tasks::Pending;
 use serde_json::Map;
 use std::sync::Arc;
@@ -208,19 +209,23 @@ impl Operators {
     async fn delete_target(&self) {
         let revokes = self.setting().dice.happens(500);
         let name = self.any_target();
-        let whole = self.target_called(name).filter(|_| revokes);
-        let asking = whole.map(|whole| self.crowd.site.judge.unwant_all(whole));
+        let mount = self.mount_id().filter(|_| revokes);
+        let asking =
+            mount.map(|mount| self.crowd.site.judge.unwant_all(Whole::Target(mount, name)));
         self.setting().note(None, || format!("target {name} is deleted, revokes: {revokes}"));
         let asked = request(self.setting(), ROOT);
-        self.ask(|broker| {
+        let deleted = self.ask(|broker| {
             Box::pin(async move {
-                let deleted = broker.delete_target(&asked, "database/", name, revokes).await;
-                if let (Ok(()), Some(asking)) = (deleted, asking) {
-                    asking.is_done();
-                }
+                broker.delete_target(&asked, "database/", name, revokes).await.is_ok()
             })
-        })
-        .await;
+        });
+        let is_deleted = deleted.await == Some(true);
+        if let (true, Some(asking)) = (is_deleted, &asking) {
+            asking.is_done();
+        }
+        // Whoever was not told may still see it deleted, with what is lent until then.
+        self.setting().executor.sleep(COMMIT_LATE_MAX).await;
+        drop(asking);
         self.pause(Duration::from_mins(1)).await;
         self.write_target(name, None).await;
         self.write_roles(name).await;
@@ -245,14 +250,7 @@ impl Operators {
         self.set_up().await;
     }
 
-    fn target_called(&self, name: &str) -> Option<Whole> {
-        let broker = self.crowd.nodes.iter().find_map(|node| node.broker())?;
-        let catalog = broker.catalog();
-        let target = &catalog.at("database/")?.targets.get(name)?.record;
-        Some(Whole::Target(target.mount, target.id))
-    }
-
-    fn mount_id(&self) -> Option<leasehold_core::ids::MountId> {
+    fn mount_id(&self) -> Option<MountId> {
         let broker = self.crowd.nodes.iter().find_map(|node| node.broker())?;
         Some(broker.catalog().at("database/")?.mount.record.id)
     }

@@ -9,6 +9,7 @@ use leasehold_core::ids::LeaseId;
 use leasehold_core::lease::term::Term;
 use leasehold_core::lease::{Cause, Lease, LeaseState};
 use leasehold_core::store::leases::of_token_lease;
+use leasehold_core::store::mounts::Target;
 use leasehold_core::store::tokens::TokenKey;
 use leasehold_core::store::{Batch, Key};
 use leasehold_core::time::Timestamp;
@@ -27,6 +28,8 @@ impl Judge {
                 self.lease_put(disk, after, by);
             } else if let Some(after) = self.opened::<Token>(disk, key, b"token/") {
                 self.token_put(after, by);
+            } else if let Some(target) = self.opened::<Target>(disk, key, b"target/") {
+                self.known.lock().target_names.insert(target.id, target.name);
             }
         }
         for key in &batch.deletes {

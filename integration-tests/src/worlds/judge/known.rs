@@ -4,7 +4,7 @@ use super::{Repeat, Whole};
 use crate::worlds::executor::Whose;
 use leasehold_core::access::token::Token;
 use leasehold_core::broker::{AdmitError, RenewError};
-use leasehold_core::ids::{LeaseId, TokenAccessor};
+use leasehold_core::ids::{LeaseId, TargetId, TokenAccessor};
 use leasehold_core::lease::{Lease, LeaseError};
 use leasehold_core::limits::REMEMBERED_FOR;
 use leasehold_core::store::StoreError;
@@ -18,6 +18,8 @@ pub(super) struct Known {
     /// Leases as they are stored now.
     pub(super) leases: BTreeMap<LeaseId, Lease>,
     pub(super) tokens: HashMap<TokenKey, Token>,
+    /// What every target there ever was is called.
+    pub(super) target_names: HashMap<TargetId, String>,
     /// Every lease there ever was.
     pub(super) ever: HashSet<LeaseId>,
     /// When they were first stored, and by which clock.
@@ -185,7 +187,10 @@ impl Known {
 
     pub(super) fn is_unwanted(&self, lease: &Lease) -> bool {
         self.unwanted.contains(&lease.id())
-            || self.unwanted_wholes.iter().any(|(whole, asking)| *asking > 0 && whole.has(lease))
+            || self
+                .unwanted_wholes
+                .iter()
+                .any(|(whole, asking)| *asking > 0 && self.is_in(whole, lease))
     }
 
     /// Whether somebody asked for a token's end, or its time is over, or its maker has ended.

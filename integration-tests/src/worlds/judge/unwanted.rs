@@ -1,7 +1,8 @@
 //! Judges what is ended because somebody asked for the end of much at once: a mount, a role, a target.
 
 use super::Judge;
-use leasehold_core::ids::{LeaseId, MountId, TargetId};
+use super::known::Known;
+use leasehold_core::ids::{LeaseId, MountId};
 use leasehold_core::lease::{Lease, LeaseState};
 use std::sync::Arc;
 
@@ -12,19 +13,27 @@ pub enum Whole {
     Mount(MountId),
     /// Those that one role of a mount has made.
     Role(MountId, &'static str),
-    /// Those at a target of a mount.
-    Target(MountId, TargetId),
+    /// Those at all targets of a mount that have, or had, one name.
+    Target(MountId, &'static str),
 }
 
-impl Whole {
-    /// Whether a lease is meant.
-    pub(super) fn has(&self, lease: &Lease) -> bool {
+impl Known {
+    /// Whether a whole has a lease.
+    pub(super) fn is_in(&self, whole: &Whole, lease: &Lease) -> bool {
         let place = lease.place();
-        match self {
-            Self::Mount(mount) => place.mount == *mount,
-            Self::Role(mount, role) => place.mount == *mount && place.role == *role,
-            Self::Target(mount, target) => place.mount == *mount && place.target == *target,
+        match whole {
+            Whole::Mount(mount) => place.mount == *mount,
+            Whole::Role(mount, role) => place.mount == *mount && place.role == *role,
+            Whole::Target(mount, name) => {
+                let called = self.target_names.get(&place.target);
+                place.mount == *mount && called.is_some_and(|called| called == name)
+            }
         }
+    }
+
+    fn held_of(&self, whole: &Whole) -> Vec<LeaseId> {
+        let held = self.leases.values().filter(|lease| lease.state() == &LeaseState::Held);
+        held.filter(|lease| self.is_in(whole, lease)).map(Lease::id).collect()
     }
 }
 
@@ -42,8 +51,7 @@ impl Judge {
     pub fn unwant_all(self: &Arc<Self>, whole: Whole) -> Asking {
         let mut known = self.known.lock();
         *known.unwanted_wholes.entry(whole.clone()).or_default() += 1;
-        let is_held = |lease: &&Lease| lease.state() == &LeaseState::Held && whole.has(lease);
-        let before = known.leases.values().filter(is_held).map(Lease::id).collect();
+        let before = known.held_of(&whole);
         Asking { judge: Arc::clone(self), whole, before }
     }
 }
@@ -52,10 +60,8 @@ impl Asking {
     /// Somebody was told that it is done: nothing is held any more that was when they asked.
     pub fn is_done(&self) {
         let known = self.judge.known.lock();
-        let is_held = |id: &&LeaseId| {
-            known.leases.get(id).is_some_and(|lease| lease.state() == &LeaseState::Held)
-        };
-        if let Some(id) = self.before.iter().find(is_held) {
+        let held = known.held_of(&self.whole);
+        if let Some(id) = self.before.iter().find(|id| held.contains(id)) {
             let what = format!("a lease is held after the end of all of {:?}", self.whole);
             self.judge.setting.broken(2, *id, what);
         }
@@ -66,7 +72,7 @@ impl Drop for Asking {
     /// What there is by now may still be marked by whoever was asked, and what is made from now on may not.
     fn drop(&mut self) {
         let mut known = self.judge.known.lock();
-        let meant = known.leases.values().filter(|lease| self.whole.has(lease));
+        let meant = known.leases.values().filter(|lease| known.is_in(&self.whole, lease));
         let meant: Vec<_> = meant.map(Lease::id).collect();
         known.unwanted.extend(meant);
         if let Some(asking) = known.unwanted_wholes.get_mut(&self.whole) {
