@@ -5,6 +5,7 @@
 //! same seed is the same run, so that a violation can be told as a story, as often as anybody wants to read it.
 
 pub mod accounts;
+mod address;
 pub mod callers;
 pub mod calls;
 pub mod clock;
@@ -37,7 +38,7 @@ use server::{Mood, Nature, Server};
 use setting::{Setting, Violation, Weather};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 /// What became of a world.
@@ -197,8 +198,13 @@ impl World {
         let crowd = Crowd::new(site.clone(), nodes.clone(), roles);
         let term_max = shape.term_max;
         let steps_clocks = nodes.len() == 1 && shape.restores.is_none();
-        let operators =
-            Arc::new(Operators { crowd: Arc::clone(&crowd), servers, steps_clocks, term_max });
+        let operators = Arc::new(Operators {
+            crowd: Arc::clone(&crowd),
+            servers,
+            steps_clocks,
+            term_max,
+            is_unsure: AtomicBool::new(false),
+        });
         Self { site, nodes, crowd, operators }
     }
 

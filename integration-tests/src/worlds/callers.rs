@@ -354,18 +354,21 @@ impl Crowd {
     async fn revoke_role(&self) {
         let role = self.any_role();
         let Some(mount) = self.mount_id() else { return };
+        let (setting, site) = (Arc::clone(&self.site.setting), self.site.clone());
         let asking = self.site.judge.unwant_all(Whole::Role(mount, role));
         let request = request(self.setting(), ROOT);
-        let forced = self.setting().dice.happens(300);
-        let setting = Arc::clone(&self.site.setting);
+        let forced = setting.dice.happens(300);
+        let until = *setting.dice.one_of(&[Until::Marked, Until::Settled]);
         let asked = self.ask(|broker| {
             Box::pin(async move {
                 let prefix = format!("database/creds/{role}");
-                let until = Until::Marked;
                 let outcome = broker.revoke_prefix(&request, &prefix, until, forced).await;
                 if let Ok(StillTried(failed)) = outcome {
                     if failed == 0 {
                         asking.is_done();
+                        if until == Until::Settled {
+                            asking.before().for_each(|lease| site.is_said_to_be_gone(lease));
+                        }
                     }
                     setting.counters.revoked_by_prefix.one();
                 }

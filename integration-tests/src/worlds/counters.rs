@@ -113,6 +113,8 @@ counters! {
     operator_changes,
     /// Roles that were written for another target, or made anew under a name that was free.
     roles_repointed,
+    /// Times that a target was given another address of its server, as after a failover.
+    failovers,
     /// Times that an older backup was put in place of the store.
     restores,
     /// Copies of the store that were started elsewhere.
@@ -167,6 +169,7 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("lost_at_target", 30),
     ("lookalikes", 45),
     ("roles_repointed", 250),
+    ("failovers", 100),
     ("restores", 150),
     ("copies", 100),
 ];

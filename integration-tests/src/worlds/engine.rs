@@ -1,6 +1,7 @@
 //! The engine for simulated servers: what it asks goes through a network that delays, loses, and delivers late.
 
 use super::accounts::{Name, ToldEnd};
+use super::address::Address;
 use super::calls::{Call, Calling};
 use super::flaws;
 use super::server::{Mood, Server};
@@ -33,13 +34,6 @@ thread_local! {
 pub fn connect(servers: &[Arc<Server>]) {
     let by_number = servers.iter().map(|server| (server.number, Arc::clone(server)));
     SERVERS.with_borrow_mut(|reachable| *reachable = by_number.collect());
-}
-
-/// The fields of a target at an address.
-pub fn fields(number: u64) -> Map<String, Value> {
-    let url = Value::from(format!("simulated://{number}"));
-    let fields = [("number", number.into()), ("connection_url", url), ("username", "admin".into())];
-    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 /// Reaches one server.
@@ -356,26 +350,25 @@ fn drop_one(
 
 impl Engine for NetworkEngine {
     const KIND: &'static str = "simulated";
-    type Config = u64;
+    type Config = Address;
     type Role = Map<String, Value>;
     type Handle = NetworkHandle;
     type Draft = String;
 
-    fn config(fields: &Map<String, Value>) -> Result<u64, FieldError> {
-        let number = fields.get("number").and_then(Value::as_u64);
-        number.ok_or_else(|| FieldError("number is missing".into()))
+    fn config(fields: &Map<String, Value>) -> Result<Address, FieldError> {
+        Address::read(fields)
     }
 
     fn role(fields: &Map<String, Value>) -> Result<Self::Role, FieldError> {
         Ok(fields.clone())
     }
 
-    fn shown(config: &u64) -> Map<String, Value> {
-        fields(*config)
+    fn shown(config: &Address) -> Map<String, Value> {
+        config.fields()
     }
 
-    fn open(config: u64, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
-        let number = flaws::address(config);
+    fn open(config: Address, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
+        let number = flaws::address(config.number);
         let server = SERVERS.with_borrow(|servers| servers.get(&number).map(Arc::clone));
         let server = server.ok_or_else(|| FieldError("no such server".into()))?;
         Ok(Self { server, origin, clock })

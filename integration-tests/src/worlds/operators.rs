@@ -1,8 +1,8 @@
 //! Those who change what leases live under while they live, and the accidents that befall machines and servers.
 
+use super::address::Address;
 use super::callers::{Crowd, ROOT, request};
 use super::disk::COMMIT_LATE_MAX;
-use super::engine;
 use super::flaws;
 use super::judge::Whole;
 use super::node::Node;
@@ -13,6 +13,7 @@ use leasehold_core::ids::MountId;
 use leasehold_core::tasks::Pending;
 use serde_json::Map;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// No machine is suspended for longer.
@@ -30,6 +31,8 @@ pub struct Operators {
     pub steps_clocks: bool,
     /// The longest that a term may be in this world.
     pub term_max: Duration,
+    /// A target was written and nobody heard of it, so that nobody knows where it points.
+    pub is_unsure: AtomicBool,
 }
 
 impl Operators {
@@ -50,13 +53,14 @@ impl Operators {
         while self.setting().executor.now() < end {
             self.pause(pause).await;
             self.setting().counters.operator_changes.one();
-            match self.setting().dice.below(12) {
+            match self.setting().dice.below(13) {
                 0..4 => self.write_role().await,
                 4..6 => self.delete_role().await,
                 6 => self.tune_mount().await,
                 7..9 => self.point_elsewhere().await,
                 9 => self.delete_target().await,
                 10 => self.write_target(self.any_target(), None).await,
+                11 => self.fail_over().await,
                 _ => self.disable_mount().await,
             }
         }
@@ -151,14 +155,19 @@ impl Operators {
     /// A role is deleted, and made anew under the same name, while what it has made lives on.
     async fn delete_role(&self) {
         let role = self.crowd.any_role();
-        self.setting().note(None, || format!("role {role} is deleted"));
+        let revokes = self.setting().dice.happens(300);
+        let mount = self.mount_id().filter(|_| revokes);
+        let asking = mount.map(|mount| self.crowd.site.judge.unwant_all(Whole::Role(mount, role)));
+        self.setting().note(None, || format!("role {role} is deleted, revokes: {revokes}"));
         let asked = request(self.setting(), ROOT);
-        self.ask(|broker| {
+        let deleted = self.ask(|broker| {
             Box::pin(
-                async move { drop(broker.delete_role(&asked, "database/", role, false).await) },
+                async move { broker.delete_role(&asked, "database/", role, revokes).await.is_ok() },
             )
-        })
-        .await;
+        });
+        if let (Some(true), Some(asking)) = (deleted.await, asking) {
+            asking.is_done();
+        }
         self.pause(Duration::from_secs(30)).await;
         self.write_role_called(role).await;
     }
@@ -189,21 +198,48 @@ impl Operators {
         let number = server.unwrap_or(usual);
         self.setting().note(None, || format!("target {name} is written: server {number}"));
         flaws::moved(self.setting(), usual, number);
+        self.point_to(name, Address::usual(number), false).await;
+    }
+
+    /// A server is reached by another of its addresses, and its logins are what they were.
+    async fn fail_over(&self) {
+        let name = self.any_target();
+        // What is stored may change for so long after whoever changed it was answered.
+        self.setting().executor.sleep(COMMIT_LATE_MAX).await;
+        let is_unsure = self.is_unsure.load(Ordering::Relaxed) || self.setting().restores;
+        let Some(now) = self.address_of(name).filter(|_| !is_unsure) else { return };
+        self.setting().note(None, || format!("target {name} fails over: {:?}", now.other()));
+        self.setting().counters.failovers.one();
+        self.point_to(name, now.other(), true).await;
+    }
+
+    fn address_of(&self, name: &str) -> Option<Address> {
+        let broker = self.crowd.nodes.first()?.broker()?;
+        let catalog = broker.catalog();
+        let target = catalog.at("database/")?.targets.get(name)?;
+        Address::read(&target.record.fields.0).ok()
+    }
+
+    async fn point_to(&self, name: &str, address: Address, is_the_same: bool) {
         let write = TargetWrite {
             mount: "database/".into(),
             name: name.into(),
             plugin_name: Some("simulated".into()),
             allowed_roles: Some(vec!["*".into()]),
             verify_connection: Some(self.setting().dice.happens(300)),
-            moved: Some(false),
-            fields: engine::fields(number),
+            moved: Some(is_the_same),
+            fields: address.fields(),
             ..TargetWrite::default()
         };
         let request = request(self.setting(), ROOT);
-        self.ask(|broker| {
-            Box::pin(async move { drop(broker.write_target(&request, write).await) })
-        })
-        .await;
+        let told = self
+            .ask(|broker| {
+                Box::pin(async move { broker.write_target(&request, write).await.map_err(drop) })
+            })
+            .await;
+        if told != Some(Ok(())) {
+            self.is_unsure.store(true, Ordering::Relaxed);
+        }
     }
 
     async fn delete_target(&self) {

@@ -57,6 +57,11 @@ impl Judge {
 }
 
 impl Asking {
+    /// What was held when the question was asked.
+    pub fn before(&self) -> impl Iterator<Item = LeaseId> {
+        self.before.iter().copied()
+    }
+
     /// Somebody was told that it is done: nothing is held any more that was when they asked.
     pub fn is_done(&self) {
         let known = self.judge.known.lock();
