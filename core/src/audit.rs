@@ -1,21 +1,87 @@
 //! What is recorded of every request, and of every revocation, before and after it takes effect.
 //!
+//! Each device has a queue, keys and a numbered chain of its own, so that a slow one keeps nobody waiting but
+//! itself, and so that each record can be checked by itself.
+//!
 //! **Invariant:** law 8. What cannot be recorded is not done; an answer that cannot be recorded is not given.
 
+pub mod chain;
 mod entry;
+mod hex;
+mod keys;
+pub mod verify;
 
 pub use entry::{Answer, Asked, AskedMount, Operation, Who};
+pub use keys::{ChainKey, DeviceKeys};
 
+use crate::ids::InstallationId;
 use crate::metrics::Counter;
+use crate::store::StoreError;
+use crate::store::audit::KeptHead;
+use crate::store::records::Records;
 use crate::tasks::Pending;
+use crate::time::{Clock, Timestamp};
 use aws_lc_rs::hmac;
+use chain::Head;
+use entry::Veil;
+use futures_util::future::select_ok;
+use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 
-/// Keeps the record.
+/// Keeps the record: one device. One that has no chain of its own leaves out what is about it.
 pub trait Audit: fmt::Debug + Send + Sync {
-    /// Writes one line (without its newline) and returns once the device has acknowledged it.
+    /// Returns what its operator calls it.
+    fn name(&self) -> &str;
+
+    /// Whether it says when it has a line. Only then does it count: see law 8.
+    fn acknowledges(&self) -> bool {
+        true
+    }
+
+    /// Goes on with the device's chain. Called once, before the first line.
+    fn begin(&self, _beginning: Beginning) -> Pending<'_, Result<(), AuditError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Takes one line (without its newline), and returns once the device has acknowledged it. The line is in the
+    /// device's queue when this returns, if there is room; who does not wait for room has it counted as missed.
     fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>>;
+
+    /// Signs what was written since the last time, and returns how far the chain reaches, durably. `last`: no line
+    /// will follow.
+    fn checkpoint(&self, _last: bool) -> Pending<'_, Result<Option<Head>, AuditError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Returns how the device does.
+    fn load(&self) -> Load {
+        Load::default()
+    }
+}
+
+/// With what a device goes on.
+#[derive(Debug)]
+pub struct Beginning {
+    /// What signs its chain.
+    pub key: ChainKey,
+    /// Where the chain was when that was last kept; nowhere yet for a new device.
+    pub kept: Option<KeptHead>,
+    /// Whose record it is.
+    pub installation: InstallationId,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How a device does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Lines that wait to be written.
+    pub waiting: u64,
+    /// Lines that found no room in its queue.
+    pub missed: u64,
+    /// Lines that it could not write.
+    pub failed: u64,
 }
 
 /// A device did not record.
@@ -28,19 +94,69 @@ pub struct AuditError {
     pub reason: String,
 }
 
-/// The devices, and the key that hides what they must not show.
+/// The devices, and the keys that hide what they must not show.
 #[derive(Clone, Debug)]
 pub struct Trail {
     devices: Arc<[Arc<dyn Audit>]>,
-    key: hmac::Key,
+    /// The key of each device, in their order.
+    keys: Arc<[hmac::Key]>,
+    /// What signs the chain of each, as those may know it who check it.
+    public_keys: Arc<[String]>,
+    /// How far the chain of each reached when that was last kept.
+    kept: Arc<Mutex<Vec<Option<Head>>>>,
     failures: Arc<Counter>,
 }
 
+/// A device as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceView {
+    /// What its operator calls it.
+    pub name: String,
+    /// With what its chain is checked.
+    pub public_key: String,
+    /// How it does.
+    pub load: Load,
+    /// How far its chain was when that was last kept.
+    pub kept: Option<Head>,
+}
+
 impl Trail {
-    /// Records on all these devices; on none, if there is none, as Vault does.
-    #[must_use]
-    pub fn new(devices: Vec<Arc<dyn Audit>>, key: hmac::Key) -> Self {
-        Self { devices: devices.into(), key, failures: Arc::default() }
+    /// Records on all these devices; on none, if there is none, as Vault does. Each goes on where it was: its keys
+    /// and its place are in the store.
+    pub(crate) async fn open(
+        devices: Vec<Arc<dyn Audit>>,
+        records: &Records,
+        installation: InstallationId,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
+        let (mut keys, mut public_keys, mut heads) = (Vec::new(), Vec::new(), Vec::new());
+        for device in &devices {
+            let own = records.audit_keys(device.name(), clock.now()).await?;
+            let kept = records.audit_head(device.name()).await?.map(|found| found.record);
+            keys.push(own.veil());
+            heads.push(kept.as_ref().map(|kept| kept.head));
+            let key = own.chain();
+            let (name, public_key) = (device.name(), key.public());
+            tracing::info!(
+                name,
+                public_key,
+                "an audit device goes on; its record is checked with this key"
+            );
+            public_keys.push(public_key);
+            let clock = Arc::clone(clock);
+            let beginning = Beginning { key, kept, installation, clock };
+            if let Err(error) = device.begin(beginning).await {
+                // It may come back; until then whatever it should acknowledge is refused.
+                tracing::error!(%error, "an audit device cannot go on with its record");
+            }
+        }
+        Ok(Self {
+            devices: devices.into(),
+            keys: keys.into(),
+            public_keys: public_keys.into(),
+            kept: Arc::new(Mutex::new(heads)),
+            failures: Arc::default(),
+        })
     }
 
     /// Returns how often one device or another did not record.
@@ -48,17 +164,42 @@ impl Trail {
         self.failures.value()
     }
 
+    /// Returns the devices, in the order in which they were declared, with their public keys.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = (&Arc<dyn Audit>, &String)> {
+        self.devices.iter().zip(&*self.public_keys)
+    }
+
+    /// Returns how far the chain of each device reached when that was last kept.
+    pub(crate) fn kept(&self) -> Vec<Option<Head>> {
+        self.kept.lock().clone()
+    }
+
+    /// Notes how far they reach now; of one that did not say, nothing.
+    pub(crate) fn keep(&self, heads: Vec<Option<Head>>) {
+        for (kept, head) in self.kept.lock().iter_mut().zip(heads) {
+            *kept = head.or(*kept);
+        }
+    }
+
+    /// Returns what hides texts, a key for each device.
+    pub(crate) fn keys(&self) -> &[hmac::Key] {
+        &self.keys
+    }
+
+    /// Returns the keyed hash by which the record of a device shows a text.
+    pub(crate) fn hash(&self, device: &str, text: &str) -> Option<String> {
+        let at = self.devices.iter().position(|known| known.name() == device)?;
+        Some(entry::hidden(self.keys.get(at)?, text))
+    }
+
     /// Records what is asked, before it is done.
     pub async fn asked(
         &self,
         asked: &Asked,
         who: Option<&Who>,
-        now: crate::time::Timestamp,
+        now: Timestamp,
     ) -> Result<(), AuditError> {
-        if self.devices.is_empty() {
-            return Ok(());
-        }
-        self.record(entry::asked(asked, who, None, now, &self.key)).await
+        self.record(|veil| entry::asked(asked, who, None, now, veil)).await
     }
 
     /// Records what is asked and that it is refused, before the caller is told. Nothing was done.
@@ -67,13 +208,11 @@ impl Trail {
         asked: &Asked,
         who: &Who,
         why: String,
-        now: crate::time::Timestamp,
+        now: Timestamp,
     ) -> Result<(), AuditError> {
-        if self.devices.is_empty() {
-            return Ok(());
-        }
-        self.record(entry::asked(asked, Some(who), Some(&why), now, &self.key)).await?;
-        self.record(entry::answered(asked, Some(who), &Answer::error(why), now, &self.key)).await
+        self.record(|veil| entry::asked(asked, Some(who), Some(&why), now, veil)).await?;
+        let answer = Answer::error(&why);
+        self.record(|veil| entry::answered(asked, Some(who), &answer, now, veil)).await
     }
 
     /// Records what was answered, before the caller is told.
@@ -82,35 +221,39 @@ impl Trail {
         asked: &Asked,
         who: Option<&Who>,
         answer: &Answer,
-        now: crate::time::Timestamp,
+        now: Timestamp,
+    ) -> Result<(), AuditError> {
+        self.record(|veil| entry::answered(asked, who, answer, now, veil)).await
+    }
+
+    /// Recorded means: at least one device that acknowledges has acknowledged the line. The others have it in their
+    /// queues, and nobody waits for them.
+    async fn record(
+        &self,
+        line: impl Fn(Veil<'_>) -> Result<String, serde_json::Error>,
     ) -> Result<(), AuditError> {
         if self.devices.is_empty() {
             return Ok(());
         }
-        self.record(entry::answered(asked, who, answer, now, &self.key)).await
-    }
-
-    /// Recorded means: at least one device has acknowledged the line.
-    async fn record(&self, line: Result<String, serde_json::Error>) -> Result<(), AuditError> {
-        let line = line.map_err(|error| AuditError {
-            device: "any".into(),
-            reason: format!("the line could not be written: {error}"),
-        })?;
-        let mut recorded =
-            Err(AuditError { device: "none".into(), reason: "there is no device".into() });
-        let lines = self.devices.iter().map(|device| device.record(line.clone()));
-        for outcome in futures_util::future::join_all(lines).await {
-            match outcome {
-                Ok(()) => recorded = Ok(()),
-                Err(error) => {
-                    self.failures.one();
-                    tracing::error!(%error, "an audit device failed");
-                    if recorded.is_err() {
-                        recorded = Err(error);
-                    }
-                }
+        let mut waiting = Vec::with_capacity(self.devices.len());
+        // Every device has the line before any is waited for.
+        for (at, (device, key)) in self.devices.iter().zip(&*self.keys).enumerate() {
+            let line = line(Veil { key, at }).map_err(|error| AuditError {
+                device: device.name().to_owned(),
+                reason: format!("the line could not be written: {error}"),
+            })?;
+            let recording = device.record(line);
+            if device.acknowledges() {
+                let failures = &self.failures;
+                let told = async move { recording.await.inspect_err(|_| failures.one()) };
+                waiting.push(Box::pin(told));
             }
         }
-        recorded
+        if waiting.is_empty() {
+            let reason =
+                "no device acknowledges what it records; add one of the kind `file` or `http`";
+            return Err(AuditError { device: "none".into(), reason: reason.into() });
+        }
+        select_ok(waiting).await.map(|_| ())
     }
 }

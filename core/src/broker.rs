@@ -16,6 +16,7 @@ mod lookup;
 mod mount;
 mod open_targets;
 mod reconcile;
+mod recording;
 mod renew;
 mod restored;
 mod revoke;
@@ -35,6 +36,7 @@ pub use lanes::InHand;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
 pub use mount::{MountError, MountTune, MountWrite};
 pub use reconcile::{ReconcileError, Report};
+pub use recording::DeviceError;
 pub use renew::{RenewError, RenewedLease};
 pub use restored::{HeldTarget, TakeOverError};
 pub use revoke::{RevokeError, Revoked, StillTried, Until};
@@ -95,7 +97,6 @@ pub struct Broker {
     chance: Arc<dyn Chance>,
     tasks: Arc<dyn Tasks>,
     trail: Trail,
-    audit_key: hmac::Key,
     token_key: hmac::Key,
     backup_key: BackupKey,
     installation: InstallationId,
@@ -157,12 +158,12 @@ impl Broker {
         let records = Records::new(ports.store, unsealed.barrier, Arc::clone(&ports.chance));
         let clock_watch = clock::ClockWatch::begin(&records, &*ports.clock).await?;
         let catalog = Catalog::load(&records, ports.clock.now()).await?;
+        let trail = Trail::open(ports.audit, &records, unsealed.installation, &ports.clock).await?;
         let boot = BootId::new(ports.clock.now(), &*ports.chance);
         let (wake, woken) = mpsc::channel(1);
         let broker = Self {
             records,
-            trail: Trail::new(ports.audit, unsealed.audit_key.clone()),
-            audit_key: unsealed.audit_key,
+            trail,
             repeats: idempotency::Repeats::new(&unsealed.token_key),
             token_key: unsealed.token_key,
             backup_key: unsealed.backup_key,

@@ -26,6 +26,12 @@ pub const REVOKE_WITHIN: Duration = Duration::from_mins(1);
 /// How long a record may take at all audit devices together; Vault's socket device gives up after 2 s.
 pub const AUDIT_WITHIN: Duration = Duration::from_secs(10);
 
+/// The longest value of a body that an audit line shows in parts, in bytes. Each string in it takes 76 bytes there,
+/// however short it is.
+pub const AUDITED_VALUE_BYTES: usize = 4 << 10;
+/// The same for the whole body of who has no good token: nobody can fill a disk from outside.
+pub const AUDITED_STRANGER_BYTES: usize = 1 << 10;
+
 /// How far the system's clock may be from the time before somebody is told: more than time servers let a clock drift.
 pub const CLOCK_OFF: Duration = Duration::from_secs(30);
 /// How long it may be so before issues and renewals are refused: most wrong steps are taken back by then.

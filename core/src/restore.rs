@@ -23,9 +23,12 @@ use crate::time::watch::Watch;
 use std::sync::Arc;
 
 /// What under the root of the store is about leases, tokens, and targets of the past. None of it goes into a copy, nor
-/// does the time that was seen: it is there so that no lease lives too long, and is about another machine's clock.
-const NOT_IN_A_COPY: [&str; 16] = [
+/// does the time that was seen: it is there so that no lease lives too long, and is about another machine's clock. The
+/// audit devices of a copy have keys and chains of their own.
+const NOT_IN_A_COPY: [&str; 18] = [
     "accessor/",
+    "audit-device/",
+    "audit-head/",
     "child/",
     "clock/",
     "due/",

@@ -3,6 +3,7 @@
 //!
 //! Typed records, encryption and indexes are written once, over this port, in the modules below.
 
+pub mod audit;
 pub mod clock;
 pub mod holds;
 pub mod leases;

@@ -84,6 +84,10 @@ impl Chance for Dice {
 }
 
 impl Audit for MemoryAudit {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
     fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
         if self.hanging.load(Ordering::Relaxed) {
             return Box::pin(std::future::pending());

@@ -12,6 +12,8 @@ use leasehold_core::broker::{
     TargetWrite, TokenRequest, Until, WhichToken,
 };
 use leasehold_core::ids::LeaseId;
+use leasehold_core::restore::goes_into_a_copy;
+use leasehold_core::store::Key;
 use leasehold_core::store::holds::HoldCause;
 use leasehold_core::time::Clock;
 use leasehold_integration_tests::world::target::{Mood, SimulatedTarget};
@@ -450,8 +452,20 @@ async fn a_copy_holds_what_operators_set_up_and_nothing_else() {
     world.broker().housekeep().await.unwrap();
     assert_eq!((world.store.count("repeat/"), world.store.count("clock/")), (1, 1));
     let (copy, _) = world.copied(&world.back_up().await).await;
-    let known =
-        ["seal/", "mount/", "mount-path/", "target/", "role/", "hold/", "token/", "accessor/"];
+    // Its audit device has drawn keys of its own.
+    let known = [
+        "seal/",
+        "mount/",
+        "mount-path/",
+        "target/",
+        "role/",
+        "hold/",
+        "token/",
+        "accessor/",
+        "audit-device/",
+    ];
+    assert!(!goes_into_a_copy(&Key(b"audit-device/memory".to_vec())));
+    assert!(!goes_into_a_copy(&Key(b"audit-head/memory".to_vec())));
     let counted: usize = known.iter().map(|prefix| copy.store.count(prefix)).sum();
     assert_eq!(counted, copy.store.count(""));
     assert_eq!((copy.store.count("token/"), copy.store.count("accessor/")), (1, 1));

@@ -1,3 +1,64 @@
-//! Adapters of the port [`leasehold_core::audit::Audit`].
+//! Adapters of the port [`leasehold_core::audit::Audit`]: one queue, one writer and one chain for each device, and
+//! the places that lines go to.
 
+pub mod device;
 pub mod file;
+mod queue;
+
+use std::path::PathBuf;
+
+/// Where a writer puts its lines.
+pub(crate) trait Sink: Send + 'static {
+    /// Takes whole lines, each with its newline. Returns once they are where they should be.
+    fn take(&mut self, lines: &[u8]) -> Result<(), Broken>;
+
+    /// Leaves what was moved away, and goes on in a new place of the same name.
+    fn reopen(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Returns the last bytes of what is there, up to this many, and whether more is before them; `None` where that
+    /// cannot be read.
+    fn end(&mut self, _bytes_max: usize) -> std::io::Result<Option<(Vec<u8>, bool)>> {
+        Ok(None)
+    }
+
+    /// Returns the file to wait for, where lines that were taken are not safe yet.
+    fn to_sync(&self) -> Option<std::fs::File> {
+        None
+    }
+}
+
+/// Lines did not arrive.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    /// How many bytes of them have, for sure.
+    pub(crate) arrived: usize,
+    /// Why not the rest.
+    pub(crate) reason: String,
+}
+
+/// An audit device could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The path names a folder, a terminal or the like.
+    #[error("`{path}` is not a file; to write to the standard output, use `stdout`")]
+    NotFile {
+        /// What was to be the record.
+        path: PathBuf,
+    },
+    /// The record would be a program: lines of callers' choice must not be run by anybody.
+    #[error("`{path}` is executable; name another file, or take its `x` permissions away")]
+    Executable {
+        /// What was to be the record.
+        path: PathBuf,
+    },
+    /// The system does not let us use what is needed.
+    #[error("cannot use `{path}`: {reason}")]
+    Unusable {
+        /// What the system refused.
+        path: PathBuf,
+        /// Why, in the system's words.
+        reason: String,
+    },
+}

@@ -1,7 +1,7 @@
 //! Checks whether a server could be started, without starting it: nothing is changed, and a server that
 //! runs from the same configuration is not disturbed.
 
-use crate::audit::file::FileAudit;
+use crate::audit::file;
 use crate::config::{self, AuditDevice, Config, Listener, Storage};
 use crate::{listener, logging, seal_file};
 use nix::unistd::{AccessFlags, access};
@@ -143,7 +143,7 @@ fn records(device: &AuditDevice) -> Result<String, String> {
     let Some(path) = &device.path else {
         return Ok("records go to the standard output".to_owned());
     };
-    FileAudit::could_open(path, device.mode).map_err(|error| error.to_string())?;
+    file::could_open(path, device.mode).map_err(|error| error.to_string())?;
     Ok(format!("`{}` can be written to", path.display()))
 }
 

@@ -3,7 +3,7 @@
 //! What cannot be read or used leaves everything as it is, and is logged; so is what takes effect at the next
 //! start only.
 
-use crate::audit::file::FileAudit;
+use crate::audit::device::Device;
 use crate::config::{self, Config, ConfigError, Listener, Loaded};
 use crate::listener::Certificate;
 use crate::logging;
@@ -24,7 +24,7 @@ pub(crate) struct Reload {
     pub(crate) running: Config,
     /// What the listeners prove themselves with, in their order.
     pub(crate) certificates: Vec<Option<Arc<Certificate>>>,
-    pub(crate) audits: Vec<Arc<FileAudit>>,
+    pub(crate) audits: Vec<Arc<Device>>,
 }
 
 impl Reload {
@@ -32,7 +32,7 @@ impl Reload {
     pub(crate) async fn reload(&mut self) {
         for audit in &self.audits {
             if let Err(error) = audit.reopen().await {
-                tracing::error!(%error, "an audit file could not be opened anew");
+                tracing::error!(%error, "an audit device could not be opened anew");
             }
         }
         match self.read() {

@@ -6,7 +6,7 @@ mod tracked;
 pub(crate) use node::{FoundError, Node, Server};
 
 use crate::api::{self, Front};
-use crate::audit::file::FileAudit;
+use crate::audit::{self, device::Device};
 use crate::chance::SystemChance;
 use crate::config::{Config, ConfigError, Storage};
 use crate::listener::{self, Bound};
@@ -76,7 +76,7 @@ pub enum StartError {
     SealFile(#[from] SealFileError),
     /// An audit device cannot be used.
     #[error(transparent)]
-    Audit(#[from] crate::audit::file::OpenError),
+    Audit(#[from] crate::audit::OpenError),
     /// Nobody could come in.
     #[error("cannot listen on `{address}`: {reason}")]
     Listen {
@@ -172,16 +172,16 @@ fn serve(
         let serving = runtime.spawn(http);
         let ended = until_told(&mut reload).await;
         drain(&front, handle, &tasks).await;
-        server.close();
+        server.close().await;
         serving.await.map_err(system)?.map_err(system)?;
         ended
     })
 }
 
-fn open_audits(config: &Config) -> Result<Vec<Arc<FileAudit>>, StartError> {
+fn open_audits(config: &Config) -> Result<Vec<Arc<Device>>, StartError> {
     let open = |device: &crate::config::AuditDevice| match &device.path {
-        Some(path) => FileAudit::open(&device.name, path, device.mode, device.fsync),
-        None => FileAudit::stdout(&device.name),
+        Some(path) => audit::file::open(&device.name, path, device.mode, device.fsync),
+        None => audit::file::stdout(&device.name),
     };
     let opened = config.audits.iter().map(|device| open(device).map(Arc::new));
     Ok(opened.collect::<Result<Vec<_>, _>>()?)

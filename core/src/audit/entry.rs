@@ -2,13 +2,12 @@
 
 mod line;
 
-pub(super) use line::{answered, asked};
+pub(super) use line::{answered, asked, hidden};
 
 use crate::access::token::Token;
 use crate::secret::{Field, Secret, SecretText};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
-use line::hidden;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,11 +58,23 @@ pub enum Operation {
     Revoke,
 }
 
+/// How one device hides what it must not show.
+#[derive(Clone, Copy)]
+pub(super) struct Veil<'a> {
+    pub(super) key: &'a hmac::Key,
+    /// Which device it is.
+    pub(super) at: usize,
+}
+
+/// One text, hidden for each device by its own key, so that the text itself need not be kept.
+#[derive(Clone, Debug)]
+struct Hidden(Box<[String]>);
+
 /// Who asked, as the audit sees them: what would let somebody act in their name is a keyed hash.
 #[derive(Clone, Debug)]
 pub struct Who {
     /// The text of the token; of one that nobody knows as well, so that those who guess can be told apart.
-    client_token: Option<String>,
+    client_token: Option<Hidden>,
     holder: Option<Holder>,
     allowed: bool,
 }
@@ -71,7 +82,7 @@ pub struct Who {
 /// What is known of who holds a token.
 #[derive(Clone, Debug)]
 struct Holder {
-    accessor: String,
+    accessor: Hidden,
     display_name: String,
     policies: Vec<String>,
     metadata: BTreeMap<String, String>,
@@ -90,7 +101,19 @@ pub struct Answer {
     pub error: Option<String>,
     /// The token that the caller is told of, its texts not yet hidden.
     auth: Option<Map<String, Value>>,
-    hidden: Option<Value>,
+    /// The fields of a secret.
+    secret: Option<Vec<(&'static str, Hidden)>>,
+}
+
+impl Hidden {
+    fn by(keys: &[hmac::Key], text: &str) -> Self {
+        Self(keys.iter().map(|key| hidden(key, text)).collect())
+    }
+
+    /// Returns what a device shows.
+    fn of(&self, veil: Veil<'_>) -> &str {
+        self.0.get(veil.at).map_or("", String::as_str)
+    }
 }
 
 impl Operation {
@@ -137,41 +160,41 @@ impl Answer {
         Self { error: Some(error.to_string()), ..Self::default() }
     }
 
-    /// A secret is about to be told; it is hidden here, at once.
+    /// A secret is about to be told; it is hidden here, at once, by the key of each device.
     #[must_use]
-    pub fn secret(lease_id: String, secret: &Secret, key: &hmac::Key) -> Self {
+    pub fn secret(lease_id: String, secret: &Secret, keys: &[hmac::Key]) -> Self {
         let fields = secret.fields().map(|(name, field)| {
             let hidden = match field {
-                Field::Open(text) => hidden(key, text),
-                Field::Hidden(text) => hidden(key, text.reveal()),
+                Field::Open(text) => Hidden::by(keys, text),
+                Field::Hidden(text) => Hidden::by(keys, text.reveal()),
             };
-            (name.to_owned(), Value::String(hidden))
+            (name, hidden)
         });
-        let hidden = Some(Value::Object(fields.collect()));
-        Self { lease_id: Some(lease_id), hidden, ..Self::default() }
+        let secret = Some(fields.collect());
+        Self { lease_id: Some(lease_id), secret, ..Self::default() }
     }
 }
 
 impl Who {
     /// The holder of a token, who is served.
     #[must_use]
-    pub fn holder(token: &Token, text: &SecretText, now: Timestamp, key: &hmac::Key) -> Self {
+    pub fn holder(token: &Token, text: &SecretText, now: Timestamp, keys: &[hmac::Key]) -> Self {
         let holder = Holder {
-            accessor: hidden(key, &token.accessor.to_string()),
+            accessor: Hidden::by(keys, &token.accessor.to_string()),
             display_name: token.display_name.clone(),
             policies: token.policies.clone(),
             metadata: token.meta.clone(),
             ttl: token.seconds_left(now),
             issued_at: token.issued_at.rfc3339(),
         };
-        let client_token = Some(hidden(key, text.reveal()));
+        let client_token = Some(Hidden::by(keys, text.reveal()));
         Self { client_token, holder: Some(holder), allowed: true }
     }
 
     /// Somebody without a token that is good.
     #[must_use]
-    pub fn stranger(text: Option<&SecretText>, key: &hmac::Key) -> Self {
-        let client_token = text.map(|text| hidden(key, text.reveal()));
+    pub fn stranger(text: Option<&SecretText>, keys: &[hmac::Key]) -> Self {
+        let client_token = text.map(|text| Hidden::by(keys, text.reveal()));
         Self { client_token, holder: None, allowed: false }
     }
 

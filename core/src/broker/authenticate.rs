@@ -57,7 +57,7 @@ impl Broker {
                 return Ok(caller);
             }
             Ok(caller) => (caller.who.denied(), AdmitError::Denied),
-            Err(refused) => (Who::stranger(request.token.as_ref(), &self.audit_key), refused),
+            Err(refused) => (Who::stranger(request.token.as_ref(), self.trail.keys()), refused),
         };
         let record = self.trail.refused(&request.asked, &who, refused.to_string(), now);
         self.recorded(record).await?;
@@ -93,7 +93,7 @@ impl Broker {
             return Err(AdmitError::BadToken);
         }
         let spent = token.record.num_uses > 0 && self.spend_use(&key).await? == 0;
-        let who = Arc::new(Who::holder(&token.record, text, now, &self.audit_key));
+        let who = Arc::new(Who::holder(&token.record, text, now, self.trail.keys()));
         Ok(Caller { token: Arc::new(token), who, spent })
     }
 

@@ -151,7 +151,9 @@ impl Broker {
         told: Result<&Issued, &IssueError>,
     ) -> Result<(), AdmitError> {
         let answer = match told {
-            Ok(issued) => Answer::secret(issued.lease_id.clone(), &issued.secret, &self.audit_key),
+            Ok(issued) => {
+                Answer::secret(issued.lease_id.clone(), &issued.secret, self.trail.keys())
+            }
             Err(error) => Answer::error(error),
         };
         self.conclude(request, caller, &answer).await

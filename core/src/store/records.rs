@@ -32,6 +32,11 @@ impl Records {
         Self { store, barrier, chance }
     }
 
+    /// Draws for whoever makes a record that needs chance.
+    pub(super) fn chance(&self) -> &dyn Chance {
+        &*self.chance
+    }
+
     /// Seals a record for `at`.
     pub fn seal<T: Serialize>(&self, at: &Key, record: &T) -> Result<Value, StoreError> {
         let plain = serde_json::to_vec(record).map(Zeroizing::new);

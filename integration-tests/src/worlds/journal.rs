@@ -116,6 +116,10 @@ impl Journal {
 pub struct Device(pub Arc<Journal>);
 
 impl Audit for Device {
+    fn name(&self) -> &'static str {
+        "journal"
+    }
+
     fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
         let setting = Arc::clone(&self.0.setting);
         let fails = setting.fails(setting.weather.audit_fails);

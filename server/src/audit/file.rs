@@ -1,186 +1,60 @@
 //! Keeps the audit record in a file, or on the standard output, one line a record.
-//!
-//! One thread writes. It takes all lines that wait, writes them at once, and then acknowledges
-//! them: callers share a write (and an `fdatasync`, where it is wanted), and none waits for others.
-//! Nothing is dropped: while the queue is full, callers wait.
 
+use super::device::Device;
+use super::{Broken, OpenError, Sink};
 use crate::check;
-use crate::tasks::Joined;
-use leasehold_core::audit::{Audit, AuditError};
-use leasehold_core::tasks::Pending;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use tokio::sync::{mpsc, oneshot};
 
-/// Lines that wait before further callers wait for a place.
-const WAITING_MAX: usize = 1024;
-/// Bytes after which a group takes no further line.
-const GROUP_BYTES: usize = 1 << 20;
-
-/// An audit device could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The path names a folder, a terminal or the like.
-    #[error("`{path}` is not a file; to write to the standard output, use `stdout`")]
-    NotFile {
-        /// What was to be the record.
-        path: PathBuf,
-    },
-    /// The record would be a program: lines of callers' choice must not be run by anybody.
-    #[error("`{path}` is executable; name another file, or take its `x` permissions away")]
-    Executable {
-        /// What was to be the record.
-        path: PathBuf,
-    },
-    /// The system does not let us use the file.
-    #[error("cannot use `{path}`: {reason}")]
-    Unusable {
-        /// What the system refused.
-        path: PathBuf,
-        /// Why, in the system's words.
-        reason: String,
-    },
+/// Tells whether a file at `path` could be opened, as far as that can be known without making it.
+pub(crate) fn could_open(path: &Path, mode: u32) -> Result<(), OpenError> {
+    let place = Place { path: path.to_owned(), mode };
+    if place.is_there()? {
+        let open = OpenOptions::new().read(true).append(true).open(path);
+        return open.map(drop).map_err(|error| unusable(path, &error));
+    }
+    check::could_be_made(path).map_err(|error| unusable(path, &error))
 }
 
-/// Records in a file.
-#[derive(Debug)]
-pub struct FileAudit {
-    name: String,
-    // Dropped in this order: without senders the writer finishes what waits, and can be waited for.
-    work: mpsc::Sender<Work>,
-    _writer: Joined,
+/// Appends to the file at `path`, which is made if there is none, with these permissions. With `fsync`, a line is
+/// acknowledged once it is on the disk; without it, once the system has it.
+pub fn open(
+    name: impl Into<String>,
+    path: &Path,
+    mode: u32,
+    fsync: bool,
+) -> Result<Device, OpenError> {
+    let place = Place { path: path.to_owned(), mode };
+    let lines = place.open()?;
+    Device::start(name, true, FileSink { place: Some(place), lines, fsync })
 }
 
-#[derive(Debug)]
-enum Work {
-    Record { line: String, answer: oneshot::Sender<Result<(), String>> },
-    Reopen { answer: oneshot::Sender<Result<(), String>> },
-}
-
-impl FileAudit {
-    /// Tells whether a file at `path` could be opened, as far as that can be known without making it.
-    pub(crate) fn could_open(path: &Path, mode: u32) -> Result<(), OpenError> {
-        let place = Place { path: path.to_owned(), mode };
-        if place.is_there()? {
-            let open = OpenOptions::new().read(true).append(true).open(path);
-            return open.map(drop).map_err(|error| unusable(path, &error));
-        }
-        check::could_be_made(path).map_err(|error| unusable(path, &error))
-    }
-
-    /// Appends to the file at `path`, which is made if there is none, with these permissions. With
-    /// `fsync`, a line is acknowledged once it is on the disk; without it, once the system has it.
-    pub fn open(
-        name: impl Into<String>,
-        path: &Path,
-        mode: u32,
-        fsync: bool,
-    ) -> Result<Self, OpenError> {
-        let place = Place { path: path.to_owned(), mode };
-        let lines = place.open()?;
-        Self::start(name.into(), Device { place: Some(place), lines, fsync })
-    }
-
-    /// Writes to the standard output.
-    pub fn stdout(name: impl Into<String>) -> Result<Self, OpenError> {
-        // A descriptor of its own, past the buffer of the standard library: what that had taken
-        // would count as written.
-        let file = io::stdout().as_fd().try_clone_to_owned();
-        let file = file.map_err(|error| unusable(Path::new("stdout"), &error))?;
-        let lines = Lines { to: File::from(file), torn: false };
-        Self::start(name.into(), Device { place: None, lines, fsync: false })
-    }
-
-    fn start(name: String, device: Device) -> Result<Self, OpenError> {
-        let (work, waiting) = mpsc::channel(WAITING_MAX);
-        let thread = thread::Builder::new().name("audit-writer".to_owned());
-        let thread = thread.spawn(move || device.run(waiting));
-        let thread = thread.map_err(|error| unusable(Path::new(&name), &error))?;
-        Ok(Self { name, work, _writer: Joined::new(thread) })
-    }
-
-    /// Opens the file anew by its path, after all lines that wait: for whoever has moved it away.
-    /// If that fails, the record goes on in the file that was moved.
-    pub async fn reopen(&self) -> Result<(), AuditError> {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Work::Reopen { answer }, answered).await
-    }
-
-    async fn ask(
-        &self,
-        work: Work,
-        answered: oneshot::Receiver<Result<(), String>>,
-    ) -> Result<(), AuditError> {
-        let ended = || "its writer has ended".to_owned();
-        let outcome = match self.work.send(work).await {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(ended())),
-            Err(_) => Err(ended()),
-        };
-        outcome.map_err(|reason| AuditError { device: self.name.clone(), reason })
-    }
-}
-
-impl Audit for FileAudit {
-    fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
-        Box::pin(async move {
-            if line.contains('\n') {
-                let reason = "a record is one line".to_owned();
-                return Err(AuditError { device: self.name.clone(), reason });
-            }
-            let (answer, answered) = oneshot::channel();
-            self.ask(Work::Record { line, answer }, answered).await
-        })
-    }
+/// Writes to the standard output.
+pub fn stdout(name: impl Into<String>) -> Result<Device, OpenError> {
+    // A descriptor of its own, past the buffer of the standard library: what that had taken would count as written.
+    let file = io::stdout().as_fd().try_clone_to_owned();
+    let file = file.map_err(|error| unusable(Path::new("stdout"), &error))?;
+    let lines = Lines { to: File::from(file), torn: false };
+    Device::start(name, true, FileSink { place: None, lines, fsync: false })
 }
 
 /// What the writer writes to.
-struct Device {
+struct FileSink {
     /// Where the file is; the standard output is nowhere.
     place: Option<Place>,
     lines: Lines<File>,
     fsync: bool,
 }
 
-impl Device {
-    /// Works until nobody is left who could ask.
-    fn run(mut self, mut waiting: mpsc::Receiver<Work>) {
-        let mut group = Vec::new();
-        while let Some(first) = waiting.blocking_recv() {
-            let (mut recorded, mut reopen) = (Vec::new(), None);
-            let mut next = Some(first);
-            while let Some(work) = next {
-                match work {
-                    Work::Record { line, answer } => {
-                        group.extend_from_slice(line.as_bytes());
-                        group.push(b'\n');
-                        recorded.push(answer);
-                    }
-                    Work::Reopen { answer } => reopen = Some(answer),
-                }
-                let full = reopen.is_some() || group.len() >= GROUP_BYTES;
-                next = if full { None } else { waiting.try_recv().ok() };
-            }
-            if !recorded.is_empty() {
-                let outcome = self.write(&group).map_err(|error| error.to_string());
-                for answer in recorded {
-                    // A caller that is gone needs no answer; its line is in.
-                    drop(answer.send(outcome.clone()));
-                }
-            }
-            group.clear();
-            if let Some(answer) = reopen {
-                drop(answer.send(self.reopen()));
-            }
-        }
-    }
-
-    fn write(&mut self, group: &[u8]) -> io::Result<()> {
-        self.lines.append(group)?;
-        if self.fsync { self.lines.to.sync_data() } else { Ok(()) }
+impl Sink for FileSink {
+    fn take(&mut self, lines: &[u8]) -> Result<(), Broken> {
+        self.lines.append(lines)?;
+        let synced = if self.fsync { self.lines.to.sync_data() } else { Ok(()) };
+        // What is written stays written, whether or not it would be there after a power cut.
+        synced.map_err(|error| Broken { arrived: lines.len(), reason: error.to_string() })
     }
 
     fn reopen(&mut self) -> Result<(), String> {
@@ -188,6 +62,25 @@ impl Device {
             self.lines = place.open().map_err(|error| error.to_string())?;
         }
         Ok(())
+    }
+
+    fn end(&mut self, bytes_max: usize) -> io::Result<Option<(Vec<u8>, bool)>> {
+        if self.place.is_none() {
+            return Ok(None);
+        }
+        let file = &mut self.lines.to;
+        let length = file.metadata()?.len();
+        let from = length.saturating_sub(u64::try_from(bytes_max).unwrap_or(u64::MAX));
+        file.seek(SeekFrom::Start(from))?;
+        let mut end = Vec::new();
+        // Without a bound, whoever appends to it meanwhile would decide when this ends.
+        file.take(length.saturating_sub(from)).read_to_end(&mut end)?;
+        Ok(Some((end, from > 0)))
+    }
+
+    fn to_sync(&self) -> Option<File> {
+        // What is synced line by line needs it no more; a pipe cannot be.
+        if self.fsync || self.place.is_none() { None } else { self.lines.to.try_clone().ok() }
     }
 }
 
@@ -262,21 +155,25 @@ struct Lines<W> {
 
 impl<W: Write> Lines<W> {
     /// Appends lines, after the end of one that was cut off.
-    fn append(&mut self, group: &[u8]) -> io::Result<()> {
+    fn append(&mut self, group: &[u8]) -> Result<(), Broken> {
         if self.torn {
-            self.write_all(b"\n")?;
+            self.write_all(b"\n").map_err(|broken| Broken { arrived: 0, ..broken })?;
         }
         self.write_all(group)
     }
 
-    fn write_all(&mut self, mut rest: &[u8]) -> io::Result<()> {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let mut rest = bytes;
         while !rest.is_empty() {
             let written = match self.to.write(rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(written) => written,
+                Ok(0) => Err(ErrorKind::WriteZero.into()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+                outcome => outcome,
             };
+            let written = written.map_err(|error| Broken {
+                arrived: bytes.len().saturating_sub(rest.len()),
+                reason: error.to_string(),
+            })?;
             let (done, left) = rest.split_at_checked(written).unwrap_or((rest, &[]));
             self.torn = done.last() != Some(&b'\n');
             rest = left;
@@ -292,6 +189,7 @@ fn unusable(path: &Path, error: &io::Error) -> OpenError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leasehold_core::audit::Audit as _;
     use std::sync::Arc;
 
     fn text(path: &Path) -> String {
@@ -303,7 +201,7 @@ mod tests {
         for fsync in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("new/audit.log");
-            let audit = FileAudit::open("file", &path, 0o600, fsync).unwrap();
+            let audit = open("file", &path, 0o600, fsync).unwrap();
             let mut expected = String::new();
             for number in 0..100 {
                 audit.record(format!("line {number}")).await.unwrap();
@@ -318,7 +216,7 @@ mod tests {
     async fn no_line_of_many_callers_is_lost_or_mixed_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
-        let audit = Arc::new(FileAudit::open("file", &path, 0o600, false).unwrap());
+        let audit = Arc::new(open("file", &path, 0o600, false).unwrap());
         let callers = (0..32).map(|caller| {
             let audit = Arc::clone(&audit);
             tokio::spawn(async move {
@@ -343,7 +241,7 @@ mod tests {
     async fn a_moved_file_is_left_when_asked_to_and_not_before() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("audit.log"), folder.path().join("audit.log.1"));
-        let audit = FileAudit::open("file", &path, 0o600, false).unwrap();
+        let audit = open("file", &path, 0o600, false).unwrap();
         audit.record("one".into()).await.unwrap();
         std::fs::rename(&path, &moved).unwrap();
         audit.record("two".into()).await.unwrap();
@@ -363,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
         std::fs::write(&path, "whole\ncut o").unwrap();
-        let audit = FileAudit::open("file", &path, 0o600, false).unwrap();
+        let audit = open("file", &path, 0o600, false).unwrap();
         audit.record("next".into()).await.unwrap();
         assert_eq!(text(&path), "whole\ncut o\nnext\n");
     }
@@ -372,7 +270,7 @@ mod tests {
     async fn a_record_is_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
-        let audit = FileAudit::open("file", &path, 0o600, false).unwrap();
+        let audit = open("file", &path, 0o600, false).unwrap();
         audit.record("one\ntwo".into()).await.unwrap_err();
         assert_eq!(text(&path), "");
     }
@@ -380,17 +278,17 @@ mod tests {
     #[test]
     fn a_folder_and_a_program_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let error = FileAudit::open("file", folder.path(), 0o600, false).unwrap_err();
+        let error = open("file", folder.path(), 0o600, false).unwrap_err();
         assert!(matches!(error, OpenError::NotFile { .. }), "{error}");
-        let error = FileAudit::open("file", Path::new("/dev/null"), 0o600, false).unwrap_err();
+        let error = open("file", Path::new("/dev/null"), 0o600, false).unwrap_err();
         assert!(matches!(error, OpenError::NotFile { .. }), "{error}");
 
         let program = folder.path().join("program");
         std::fs::write(&program, "").unwrap();
         std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
-        let error = FileAudit::open("file", &program, 0o600, false).unwrap_err();
+        let error = open("file", &program, 0o600, false).unwrap_err();
         assert!(matches!(error, OpenError::Executable { .. }), "{error}");
-        let error = FileAudit::open("file", &folder.path().join("new"), 0o755, false).unwrap_err();
+        let error = open("file", &folder.path().join("new"), 0o755, false).unwrap_err();
         assert!(matches!(error, OpenError::Executable { .. }), "{error}");
     }
 
@@ -421,7 +319,7 @@ mod tests {
         for (room, expected) in [(0, "two\n"), (2, "on\ntwo\n"), (4, "one\ntwo\n")] {
             let mut lines = Lines { to: Full { text: Vec::new(), room }, torn: false };
             let error = lines.append(b"one\nmore\n").unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::StorageFull);
+            assert_eq!((error.arrived, error.reason.as_str()), (room, "no storage space"));
             // A disk that stays full does not change what has to be repaired.
             lines.append(b"lost\n").unwrap_err();
             lines.to.room = 100;

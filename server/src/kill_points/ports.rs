@@ -2,7 +2,8 @@
 
 use super::{Point, pass};
 use futures_core::stream::BoxStream;
-use leasehold_core::audit::{Audit, AuditError};
+use leasehold_core::audit::chain::Head;
+use leasehold_core::audit::{Audit, AuditError, Beginning, Load};
 use leasehold_core::broker::Ports;
 use leasehold_core::broker::batch::LinePorts;
 use leasehold_core::chance::Chance;
@@ -87,6 +88,26 @@ fn around_commit(batch: &Batch) -> (Point, Point) {
 }
 
 impl Audit for Around<Arc<dyn Audit>> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.0.acknowledges()
+    }
+
+    fn begin(&self, beginning: Beginning) -> Pending<'_, Result<(), AuditError>> {
+        self.0.begin(beginning)
+    }
+
+    fn checkpoint(&self, last: bool) -> Pending<'_, Result<Option<Head>, AuditError>> {
+        self.0.checkpoint(last)
+    }
+
+    fn load(&self) -> Load {
+        self.0.load()
+    }
+
     fn record(&self, line: String) -> Pending<'_, Result<(), AuditError>> {
         let (before, after) = around_record(&line);
         Box::pin(async move {

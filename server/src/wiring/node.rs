@@ -4,7 +4,7 @@ use super::StartError;
 use crate::config::Config;
 use crate::meters::Meters;
 use crate::seal_file::{self, SealFileError};
-use crate::sweeper;
+use crate::{keeper, sweeper};
 use leasehold_core::broker::{Broker, Ports, found};
 use leasehold_core::engine::erased::{Kind, KindOf};
 use leasehold_core::limits::Limits;
@@ -42,7 +42,8 @@ pub(crate) struct Server {
     pub(crate) meters: Meters,
     /// Held while the store is being initialized.
     founding: tokio::sync::Mutex<()>,
-    sweeper: Mutex<Option<JoinHandle<()>>>,
+    /// What goes on beside the callers.
+    running: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// The store was not initialized.
@@ -83,7 +84,7 @@ impl Server {
             api_addr: config.api_addr.clone(),
             meters,
             founding: tokio::sync::Mutex::default(),
-            sweeper: Mutex::default(),
+            running: Mutex::default(),
         }
     }
 
@@ -158,16 +159,25 @@ impl Server {
         let (broker, woken) =
             Broker::open(self.ports.clone(), unsealed, kinds(), self.limits).await?;
         let tasks = Arc::clone(&self.ports.tasks);
-        let sweeping = tokio::spawn(sweeper::run(Arc::clone(&broker), tasks, woken));
-        *self.sweeper.lock() = Some(sweeping);
+        let sweeping = tokio::spawn(sweeper::run(Arc::clone(&broker), Arc::clone(&tasks), woken));
+        let keeping = tokio::spawn(keeper::run(Arc::clone(&broker), tasks));
+        self.running.lock().extend([sweeping, keeping]);
         *self.node.write() = Node::Unsealed(broker);
         Ok(())
     }
 
-    /// Ends the timer.
-    pub(super) fn close(&self) {
-        if let Some(sweeping) = self.sweeper.lock().take() {
-            sweeping.abort();
+    /// Ends what goes on beside the callers, and then the record.
+    pub(super) async fn close(&self) {
+        let running = std::mem::take(&mut *self.running.lock());
+        for running in running {
+            running.abort();
+            // It ends at its next wait; the abort is all that it can fail of.
+            let _ = running.await;
+        }
+        if let Node::Unsealed(broker) = self.node()
+            && let Err(error) = broker.keep_audit(true).await
+        {
+            tracing::warn!(%error, "where the audit record ends could not be kept; the next start reads it");
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Two lines are written for every request, so nothing is copied on the way into them.
 
-use super::{Answer, Asked, Holder, Who};
+use super::{Answer, Asked, Holder, Veil, Who};
+use crate::audit::hex;
+use crate::limits::{AUDITED_STRANGER_BYTES, AUDITED_VALUE_BYTES};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -70,7 +72,7 @@ struct RequestLine<'a> {
     namespace: Namespace,
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Hidden<'a>>,
+    data: Option<Body<'a>>,
     remote_address: &'a str,
     remote_port: u16,
 }
@@ -99,32 +101,136 @@ struct LeaseLine<'a> {
 #[derive(serde::Serialize)]
 #[serde(untagged)]
 enum Told<'a> {
-    Hidden(&'a Value),
-    ToHide(Hidden<'a>),
+    Secret(SecretFields<'a>),
+    ToHide(Body<'a>),
 }
 
-/// A value whose strings are written as their keyed hashes; numbers, booleans and the names of fields stay.
-struct Hidden<'a> {
+/// The fields of a secret, hidden already.
+struct SecretFields<'a> {
+    fields: &'a [(&'static str, super::Hidden)],
+    veil: Veil<'a>,
+}
+
+/// A body: its values hidden each by itself, up to bounds that keep a line from growing with whatever is sent.
+#[derive(Clone, Copy)]
+struct Body<'a> {
     value: &'a Value,
-    key: &'a hmac::Key,
+    veil: Veil<'a>,
+    /// Whether it was sent to us. Clients may write a password that is all digits as a number, so numbers are
+    /// hidden there as well.
+    sent: bool,
+    /// Beyond how many bytes it is not shown in parts at all.
+    whole_max: usize,
+}
+
+/// A value whose strings are written as their keyed hashes; booleans and the names of fields stay.
+#[derive(Clone, Copy)]
+struct Leaves<'a> {
+    value: &'a Value,
+    veil: Veil<'a>,
+    sent: bool,
+}
+
+/// The value of one field of a body.
+struct Part<'a>(Leaves<'a>);
+
+/// What stands for a value that is too long to be shown in parts.
+#[derive(serde::Serialize)]
+struct Long {
+    hmac: String,
+    length: usize,
 }
 
 /// A token that a caller is told of.
 struct Token<'a> {
     fields: &'a Map<String, Value>,
-    key: &'a hmac::Key,
+    veil: Veil<'a>,
 }
 
-impl Serialize for Hidden<'_> {
+impl Serialize for SecretFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let key = self.key;
-        match self.value {
-            Value::String(text) => serializer.serialize_str(&hidden(key, text)),
-            Value::Array(items) => {
-                serializer.collect_seq(items.iter().map(|value| Hidden { value, key }))
+        let fields = self.fields.iter().map(|(name, hidden)| (name, hidden.of(self.veil)));
+        serializer.collect_map(fields)
+    }
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { value, veil, sent, whole_max } = *self;
+        let part = |value| Part(Leaves { value, veil, sent });
+        match value {
+            _ if is_longer(value, whole_max) => Long::of(value, veil)?.serialize(serializer),
+            Value::Object(fields) => {
+                serializer.collect_map(fields.iter().map(|(name, value)| (name, part(value))))
             }
-            Value::Object(fields) => serializer
-                .collect_map(fields.iter().map(|(name, value)| (name, Hidden { value, key }))),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => part(value).serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Leaves { value, veil, .. } = self.0;
+        if is_longer(value, AUDITED_VALUE_BYTES) {
+            Long::of(value, veil)?.serialize(serializer)
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+impl Long {
+    fn of<E: serde::ser::Error>(value: &Value, veil: Veil<'_>) -> Result<Self, E> {
+        let written;
+        let text = match value {
+            Value::String(text) => text,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => {
+                written = serde_json::to_string(value).map_err(E::custom)?;
+                &written
+            }
+        };
+        Ok(Self { hmac: hidden(veil.key, text), length: text.len() })
+    }
+}
+
+/// Tells whether a value takes more than about so many bytes; looks at no more of it than that takes.
+fn is_longer(value: &Value, max: usize) -> bool {
+    fn left(value: &Value, room: usize) -> Option<usize> {
+        match value {
+            Value::Null | Value::Bool(_) => room.checked_sub(4),
+            Value::Number(_) => room.checked_sub(8),
+            Value::String(text) => room.checked_sub(text.len()),
+            Value::Array(items) => {
+                items.iter().try_fold(room, |room, item| left(item, room.checked_sub(1)?))
+            }
+            Value::Object(fields) => fields.iter().try_fold(room, |room, (name, value)| {
+                left(value, room.checked_sub(name.len())?.checked_sub(1)?)
+            }),
+        }
+    }
+    left(value, max).is_none()
+}
+
+impl Serialize for Leaves<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let leaf = |value| Leaves { value, ..*self };
+        match self.value {
+            Value::String(text) => serializer.serialize_str(&hidden(self.veil.key, text)),
+            Value::Number(number) if self.sent => {
+                serializer.serialize_str(&hidden(self.veil.key, &number.to_string()))
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(leaf)),
+            Value::Object(fields) => {
+                serializer.collect_map(fields.iter().map(|(name, value)| (name, leaf(value))))
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => self.value.serialize(serializer),
         }
     }
@@ -137,7 +243,7 @@ impl Serialize for Token<'_> {
             if CLEAR_IN_AUTH.contains(&name.as_str()) {
                 fields.serialize_entry(name, value)?;
             } else {
-                fields.serialize_entry(name, &Hidden { value, key: self.key })?;
+                fields.serialize_entry(name, &Leaves { value, veil: self.veil, sent: false })?;
             }
         }
         fields.end()
@@ -150,13 +256,13 @@ pub(in crate::audit) fn asked(
     who: Option<&Who>,
     error: Option<&str>,
     now: Timestamp,
-    key: &hmac::Key,
+    veil: Veil<'_>,
 ) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Line {
         time: now.rfc3339(),
         kind: "request",
-        auth: who.map(auth),
-        request: request(asked, who, key),
+        auth: who.map(|who| auth(who, veil)),
+        request: request(asked, who, veil),
         response: None,
         error,
     })
@@ -168,35 +274,41 @@ pub(in crate::audit) fn answered(
     who: Option<&Who>,
     answer: &Answer,
     now: Timestamp,
-    key: &hmac::Key,
+    veil: Veil<'_>,
 ) -> Result<String, serde_json::Error> {
-    let to_hide = answer.data.as_ref().map(|value| Told::ToHide(Hidden { value, key }));
+    let secret = answer.secret.as_deref().map(|fields| Told::Secret(SecretFields { fields, veil }));
+    let whole_max = usize::MAX;
+    let to_hide = answer
+        .data
+        .as_ref()
+        .map(|value| Told::ToHide(Body { value, veil, sent: false, whole_max }));
     let response = ResponseLine {
-        auth: answer.auth.as_ref().map(|fields| Token { fields, key }),
+        auth: answer.auth.as_ref().map(|fields| Token { fields, veil }),
         secret: answer.lease_id.as_deref().map(|lease_id| LeaseLine { lease_id }),
-        data: answer.hidden.as_ref().map(Told::Hidden).or(to_hide),
+        data: secret.or(to_hide),
     };
     serde_json::to_string(&Line {
         time: now.rfc3339(),
         kind: "response",
-        auth: who.map(auth),
-        request: request(asked, who, key),
+        auth: who.map(|who| auth(who, veil)),
+        request: request(asked, who, veil),
         response: Some(response),
         error: answer.error.as_deref(),
     })
 }
 
-fn auth(who: &Who) -> AuthLine<'_> {
+fn auth<'a>(who: &'a Who, veil: Veil<'_>) -> AuthLine<'a> {
+    let client_token = who.client_token.as_ref().filter(|_| who.holder.is_some());
     AuthLine {
-        client_token: who.client_token.as_deref().filter(|_| who.holder.is_some()),
-        holder: who.holder.as_ref().map(holder),
+        client_token: client_token.map(|hidden| hidden.of(veil)),
+        holder: who.holder.as_ref().map(|known| holder(known, veil)),
         policy_results: PolicyResults { allowed: who.allowed },
     }
 }
 
-fn holder(holder: &Holder) -> HolderLine<'_> {
+fn holder<'a>(holder: &'a Holder, veil: Veil<'_>) -> HolderLine<'a> {
     HolderLine {
-        accessor: &holder.accessor,
+        accessor: holder.accessor.of(veil),
         display_name: &holder.display_name,
         policies: &holder.policies,
         token_policies: &holder.policies,
@@ -207,33 +319,32 @@ fn holder(holder: &Holder) -> HolderLine<'_> {
     }
 }
 
-fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, key: &'a hmac::Key) -> RequestLine<'a> {
+fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> RequestLine<'a> {
     let mount = asked.mount.as_ref();
     let holder = who.and_then(|who| who.holder.as_ref());
+    // What strangers send must not fill a disk.
+    let whole_max = if holder.is_some() { usize::MAX } else { AUDITED_STRANGER_BYTES };
+    let client_token = who.and_then(|who| who.client_token.as_ref());
     RequestLine {
         id: &asked.id,
         operation: asked.operation.word(),
         mount_point: mount.map(|mount| mount.point.as_str()),
         mount_type: mount.map(|mount| mount.kind.as_str()),
         mount_accessor: mount.map(|mount| mount.accessor.as_str()),
-        client_token: who.and_then(|who| who.client_token.as_deref()),
-        client_token_accessor: holder.map(|holder| holder.accessor.as_str()),
+        client_token: client_token.map(|hidden| hidden.of(veil)),
+        client_token_accessor: holder.map(|holder| holder.accessor.of(veil)),
         namespace: Namespace { id: "root" },
         path: &asked.path,
-        data: asked.data.as_ref().map(|value| Hidden { value, key }),
+        data: asked.data.as_ref().map(|value| Body { value, veil, sent: true, whole_max }),
         remote_address: &asked.remote_address,
         remote_port: asked.remote_port,
     }
 }
 
 /// Returns the keyed hash that stands for a text, as Vault writes it.
-pub(super) fn hidden(key: &hmac::Key, text: &str) -> String {
+pub(in crate::audit) fn hidden(key: &hmac::Key, text: &str) -> String {
     let mut hidden = String::with_capacity(76);
     hidden.push_str("hmac-sha256:");
-    for byte in hmac::sign(key, text.as_bytes()).as_ref() {
-        for digit in [byte >> 4, byte & 15] {
-            hidden.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
+    hex::push(&mut hidden, hmac::sign(key, text.as_bytes()).as_ref());
     hidden
 }

@@ -9,6 +9,14 @@ fn key() -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, b"k")
 }
 
+fn veil(key: &hmac::Key) -> Veil<'_> {
+    Veil { key, at: 0 }
+}
+
+fn by(key: &hmac::Key, text: &str) -> Hidden {
+    Hidden::by(std::slice::from_ref(key), text)
+}
+
 fn read(line: Result<String, serde_json::Error>) -> Value {
     serde_json::from_str(&line.unwrap()).unwrap()
 }
@@ -33,14 +41,14 @@ fn asked_for() -> Asked {
 
 fn who(key: &hmac::Key) -> Who {
     let holder = Holder {
-        accessor: hidden(key, "a"),
+        accessor: by(key, "a"),
         display_name: "token-x".into(),
         policies: vec!["root".into()],
         metadata: BTreeMap::new(),
         ttl: 60,
         issued_at: NOW.rfc3339(),
     };
-    let client_token = Some(hidden(key, "canary-token"));
+    let client_token = Some(by(key, "canary-token"));
     Who { client_token, holder: Some(holder), allowed: true }
 }
 
@@ -48,13 +56,13 @@ fn who(key: &hmac::Key) -> Who {
 fn no_string_of_a_body_or_secret_is_in_the_line() {
     let (key, asked_for) = (key(), asked_for());
     let secret = Secret::new(vec![("password", Field::Hidden(SecretText::new("canary-4".into())))]);
-    let answer = Answer::secret("database/creds/app/x".into(), &secret, &key);
-    let line = answered(&asked_for, Some(&who(&key)), &answer, NOW, &key).unwrap();
+    let answer = Answer::secret("database/creds/app/x".into(), &secret, std::slice::from_ref(&key));
+    let line = answered(&asked_for, Some(&who(&key)), &answer, NOW, veil(&key)).unwrap();
     assert!(!line.contains("canary"), "{line}");
     let told = Answer::data(Some(json!({ "a": ["canary-5"] })));
-    let told = answered(&asked_for, None, &told, NOW, &key).unwrap();
+    let told = answered(&asked_for, None, &told, NOW, veil(&key)).unwrap();
     assert!(!told.contains("canary"), "{told}");
-    assert!(!asked(&asked_for, None, None, NOW, &key).unwrap().contains("canary"));
+    assert!(!asked(&asked_for, None, None, NOW, veil(&key)).unwrap().contains("canary"));
     for shown in [
         format!("{asked_for:?}"),
         format!("{:?}", Answer::data(asked_for.data.clone())),
@@ -92,17 +100,17 @@ fn a_line_has_the_fields_of_vaults() {
         "data": {
             "password": hidden(&key, "canary-1"),
             "list": [hidden(&key, "canary-2"), { "deep": hidden(&key, "canary-3") }],
-            "n": 7,
+            "n": hidden(&key, "7"),
         },
         "remote_address": "::1",
         "remote_port": 5,
     });
-    let line = read(asked(&asked_for(), Some(&who(&key)), None, NOW, &key));
+    let line = read(asked(&asked_for(), Some(&who(&key)), None, NOW, veil(&key)));
     let time = NOW.rfc3339();
     assert_eq!(line, json!({ "time": time, "type": "request", "auth": auth, "request": request }));
 
     let answer = Answer::lease("l".into());
-    let line = read(answered(&asked_for(), Some(&who(&key)), &answer, NOW, &key));
+    let line = read(answered(&asked_for(), Some(&who(&key)), &answer, NOW, veil(&key)));
     let response = json!({ "secret": { "lease_id": "l" } });
     assert_eq!(
         line,
@@ -119,7 +127,7 @@ fn a_token_that_is_told_is_recorded_as_auth() {
         "client_token": "canary", "accessor": "b", "display_name": "token-y", "policies": ["p"], "other": "c",
     });
     let answer = Answer::data(Some(json!({ "auth": told })));
-    let line = read(answered(&asked_for(), Some(&who(&key)), &answer, NOW, &key));
+    let line = read(answered(&asked_for(), Some(&who(&key)), &answer, NOW, veil(&key)));
     let auth = json!({
         "client_token": hidden(&key, "canary"),
         "accessor": hidden(&key, "b"),
@@ -129,7 +137,7 @@ fn a_token_that_is_told_is_recorded_as_auth() {
     });
     assert_eq!(line["response"], json!({ "auth": auth }));
     let plain = Answer::data(Some(json!({ "auth": "canary", "b": 1 })));
-    let line = read(answered(&asked_for(), None, &plain, NOW, &key));
+    let line = read(answered(&asked_for(), None, &plain, NOW, veil(&key)));
     let data = json!({ "auth": hidden(&key, "canary"), "b": 1 });
     assert_eq!(line["response"], json!({ "data": data }));
 }
@@ -138,14 +146,66 @@ fn a_token_that_is_told_is_recorded_as_auth() {
 fn who_is_refused_is_told_apart_by_the_hash_of_what_they_sent() {
     let key = key();
     let guess = SecretText::new("canary".into());
-    let stranger = Who::stranger(Some(&guess), &key);
-    let line = read(asked(&asked_for(), Some(&stranger), Some("no"), NOW, &key));
+    let stranger = Who::stranger(Some(&guess), std::slice::from_ref(&key));
+    let line = read(asked(&asked_for(), Some(&stranger), Some("no"), NOW, veil(&key)));
     assert_eq!(line["request"]["client_token"], hidden(&key, "canary"));
     assert_eq!(line["auth"], json!({ "policy_results": { "allowed": false } }));
     assert_eq!(line["error"], "no");
-    let none = read(asked(&asked_for(), Some(&Who::stranger(None, &key)), None, NOW, &key));
+    let none = read(asked(
+        &asked_for(),
+        Some(&Who::stranger(None, std::slice::from_ref(&key))),
+        None,
+        NOW,
+        veil(&key),
+    ));
     assert_eq!(none["request"].get("client_token"), None);
-    let denied = read(asked(&asked_for(), Some(&who(&key).denied()), None, NOW, &key));
+    let denied = read(asked(&asked_for(), Some(&who(&key).denied()), None, NOW, veil(&key)));
     assert_eq!(denied["auth"]["policy_results"]["allowed"], false);
     assert_eq!(denied["auth"]["display_name"], "token-x");
+}
+
+#[test]
+fn each_device_hides_with_its_own_key() {
+    let keys = [hmac::Key::new(hmac::HMAC_SHA256, b"a"), hmac::Key::new(hmac::HMAC_SHA256, b"b")];
+    let guess = SecretText::new("canary".into());
+    let secret = Secret::new(vec![("password", Field::Open("canary".into()))]);
+    let stranger = Who::stranger(Some(&guess), &keys);
+    let answer = Answer::secret("l".into(), &secret, &keys);
+    for (at, key) in keys.iter().enumerate() {
+        let line = answered(&asked_for(), Some(&stranger), &answer, NOW, Veil { key, at });
+        let line = read(line);
+        assert_eq!(line["request"]["client_token"], hidden(key, "canary"));
+        assert_eq!(line["response"]["data"]["password"], hidden(key, "canary"));
+        assert_eq!(line["request"]["data"]["n"], hidden(key, "7"));
+    }
+}
+
+#[test]
+fn a_line_does_not_grow_with_what_is_sent() {
+    let key = key();
+    let long = "x".repeat(5000);
+    let many: Vec<_> = (0..2000).map(|number| json!([number, true])).collect();
+    let data = json!({ "long": long, "many": many, "short": ["a"] });
+    let sent = Asked { data: Some(data.clone()), ..asked_for() };
+    let shown = json!({
+        "long": { "hmac": hidden(&key, &long), "length": 5000 },
+        "many": { "hmac": hidden(&key, &data["many"].to_string()), "length": data["many"].to_string().len() },
+        "short": [hidden(&key, "a")],
+    });
+    let line = asked(&sent, Some(&who(&key)), None, NOW, veil(&key)).unwrap();
+    assert!(line.len() < 2000, "{}", line.len());
+    assert_eq!(read(Ok(line))["request"]["data"], shown);
+
+    // Of a stranger, the body as a whole.
+    let sent = Asked { data: Some(json!({ "a".repeat(1100): 1 })), ..asked_for() };
+    let text = sent.data.as_ref().unwrap().to_string();
+    let stranger = Who::stranger(None, std::slice::from_ref(&key));
+    let line = read(asked(&sent, Some(&stranger), None, NOW, veil(&key)));
+    let shown = json!({ "hmac": hidden(&key, &text), "length": text.len() });
+    assert_eq!(line["request"]["data"], shown);
+    let line = read(asked(&sent, Some(&who(&key)), None, NOW, veil(&key)));
+    assert!(line["request"]["data"].as_object().unwrap().contains_key(&"a".repeat(1100)));
+    let told = Answer::data(Some(json!({ "keys": vec!["a"; 5000] })));
+    let line = answered(&asked_for(), Some(&who(&key)), &told, NOW, veil(&key)).unwrap();
+    assert!(line.len() < 2500, "{}", line.len());
 }

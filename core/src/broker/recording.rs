@@ -1,0 +1,121 @@
+//! Keeps how far the record of each audit device reaches, and tells operators about the devices.
+
+use super::authenticate::{AdmitError, Recorded};
+use super::{Broker, Request};
+use crate::access::policy::Need;
+use crate::audit::chain::Head;
+use crate::audit::{Answer, DeviceView};
+use crate::limits::AUDIT_WITHIN;
+use crate::store::StoreError;
+use crate::store::audit::KeptHead;
+use futures_util::future::{Either, join_all, select};
+use std::sync::Arc;
+
+/// Nothing is told of a device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The request was not admitted.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// There is no such device.
+    #[error("unknown audit backend {0:?}")]
+    NoDevice(String),
+    /// Devices are not made or dropped here.
+    #[error(
+        "cannot enable audit device via API; use declarative, config-based audit device management instead"
+    )]
+    Declared,
+}
+
+impl Recorded for Vec<DeviceView> {
+    fn recorded(&self) -> Answer {
+        Answer::default()
+    }
+}
+
+impl Recorded for String {
+    fn recorded(&self) -> Answer {
+        Answer::data(Some(serde_json::json!({ "hash": self })))
+    }
+}
+
+impl Broker {
+    /// Signs what the devices wrote, and keeps how far their chains reach. Called every second or so; `last`, once
+    /// nothing will be written any more.
+    pub async fn keep_audit(&self, last: bool) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let heads = join_all(self.trail.devices().map(async |(device, _)| {
+            let deadline = self.tasks.sleep_until(now.plus(AUDIT_WITHIN));
+            match select(device.checkpoint(last), deadline).await {
+                Either::Left((Ok(head), _)) => head,
+                // A device that fails is told of by what it does not record.
+                Either::Left((Err(_), _)) | Either::Right(_) => None,
+            }
+        }));
+        let heads = heads.await;
+        let kept = self.trail.kept();
+        let devices = self.trail.devices().zip(&heads).zip(&kept);
+        let changed = devices.filter_map(|(((device, _), head), kept)| {
+            let head = head.filter(|head| last || Some(*head) != *kept)?;
+            Some((device.name(), KeptHead { head, ended: last, at: now }))
+        });
+        let changed: Vec<_> = changed.collect();
+        if !changed.is_empty() {
+            self.records.keep_audit_heads(&changed).await?;
+            self.trail.keep(heads);
+        }
+        Ok(())
+    }
+
+    /// Tells an operator what devices there are.
+    pub async fn audit_devices(
+        self: &Arc<Self>,
+        request: &Request,
+    ) -> Result<Vec<DeviceView>, AdmitError> {
+        self.served(request, Need::Policy, async |_| {
+            let devices = self.trail.devices().zip(self.trail.kept());
+            let view = |((device, public_key), kept): ((&Arc<_>, &String), Option<Head>)| {
+                let device: &Arc<dyn crate::audit::Audit> = device;
+                DeviceView {
+                    name: device.name().to_owned(),
+                    public_key: public_key.clone(),
+                    load: device.load(),
+                    kept,
+                }
+            };
+            Ok(devices.map(view).collect())
+        })
+        .await
+    }
+
+    /// Tells by what keyed hash the record of a device shows a text.
+    pub async fn audit_hash(
+        self: &Arc<Self>,
+        request: &Request,
+        device: &str,
+        text: &str,
+    ) -> Result<String, DeviceError> {
+        self.served(request, Need::Policy, async |_| {
+            let unknown = || DeviceError::NoDevice(format!("{device}/"));
+            self.trail.hash(device, text).ok_or_else(unknown)
+        })
+        .await
+    }
+
+    /// Answers whoever would make or drop a device: that is for the configuration.
+    pub async fn declare_audit(
+        self: &Arc<Self>,
+        request: &Request,
+        drops: Option<&str>,
+    ) -> Result<(), DeviceError> {
+        self.served(request, Need::Policy, async |_| {
+            let exists = |name: &str| self.trail.devices().any(|(device, _)| device.name() == name);
+            match drops {
+                // As in Vault, what is not there is dropped already.
+                Some(name) if !exists(name) => Ok(()),
+                Some(_) | None => Err(DeviceError::Declared),
+            }
+        })
+        .await
+    }
+}

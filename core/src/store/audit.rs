@@ -1,0 +1,74 @@
+//! What is kept of audit devices.
+//!
+//! | key | record |
+//! |---|---|
+//! | `audit-device/<name>` | the device's keys |
+//! | `audit-head/<name>` | how far its chain reached when that was last kept |
+
+use super::leases::joined;
+use super::records::{Found, Records};
+use super::{Batch, Key, Revision, StoreError};
+use crate::audit::DeviceKeys;
+use crate::audit::chain::Head;
+use crate::limits::CONFLICT_TRIES;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How far a chain reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptHead {
+    /// The last line that was kept.
+    pub head: Head,
+    /// Whether the process ended with it, so that no line can have followed.
+    pub ended: bool,
+    /// When it was kept.
+    pub at: Timestamp,
+}
+
+fn device_at(name: &str) -> Key {
+    joined(&[b"audit-device/", name.as_bytes()])
+}
+
+fn head_at(name: &str) -> Key {
+    joined(&[b"audit-head/", name.as_bytes()])
+}
+
+impl Records {
+    /// Returns the keys of a device; draws them for one that has none yet.
+    pub async fn audit_keys(&self, name: &str, now: Timestamp) -> Result<DeviceKeys, StoreError> {
+        let at = device_at(name);
+        for _ in 0..CONFLICT_TRIES {
+            if let Some(found) = self.read(&at).await? {
+                return Ok(found.record);
+            }
+            let keys = DeviceKeys::draw(self.chance(), now);
+            let batch = Batch::default().expect(at.clone(), None);
+            match self.commit(batch.put(at.clone(), self.seal(&at, &keys)?)).await {
+                Ok(_) => return Ok(keys),
+                // Another process was first.
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Refused(format!("the keys of the audit device `{name}` cannot be read")))
+    }
+
+    /// Returns how far the chain of a device reached.
+    pub async fn audit_head(&self, name: &str) -> Result<Option<Found<KeptHead>>, StoreError> {
+        self.read(&head_at(name)).await
+    }
+
+    /// Keeps how far chains reach.
+    pub async fn keep_audit_heads(
+        &self,
+        heads: &[(&str, KeptHead)],
+    ) -> Result<Revision, StoreError> {
+        // A full disk is no reason to lose what was recorded.
+        let mut batch = Batch { spends_reserve: true, ..Batch::default() };
+        for (name, kept) in heads {
+            let at = head_at(name);
+            batch = batch.put(at.clone(), self.seal(&at, kept)?);
+        }
+        self.commit(batch).await
+    }
+}
