@@ -1,5 +1,6 @@
 //! The commands, what they have in common, and how one of them is found and run.
 
+mod audit;
 mod lease;
 mod login;
 mod operator;
@@ -44,6 +45,7 @@ Tokens:
 Setting up:
   secrets   Mount, tune, unmount and list secrets engines
   operator  Initialize, back up and restore a server, see to its clock
+  audit     Check the record of an audit device
 
 The server:
   server    Run a server; `leasehold server -dev` runs one to try things with
@@ -97,6 +99,8 @@ enum Command {
     Secrets(secrets::Secrets),
     #[command(subcommand)]
     Operator(operator::Operator),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     Server(serve::Server),
     Status(status::Status),
     /// Show the version
@@ -243,6 +247,7 @@ impl Command {
             Self::Token(token) => token.run(session),
             Self::Secrets(secrets) => secrets.run(session),
             Self::Operator(operator) => operator.run(session),
+            Self::Audit(audit) => audit.run(session),
             Self::Server(server) => server.run(session),
             Self::Status(status) => status.run(session),
             Self::Version => Ok(version(session.output)),

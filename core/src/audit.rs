@@ -16,6 +16,7 @@ pub use keys::{ChainKey, DeviceKeys};
 
 use crate::ids::InstallationId;
 use crate::metrics::Counter;
+use crate::secret::SecretText;
 use crate::store::StoreError;
 use crate::store::audit::KeptHead;
 use crate::store::records::Records;
@@ -164,6 +165,11 @@ impl Trail {
         self.failures.value()
     }
 
+    /// Returns how each device does.
+    pub(crate) fn loads(&self) -> Vec<(String, Load)> {
+        self.devices.iter().map(|device| (device.name().to_owned(), device.load())).collect()
+    }
+
     /// Returns the devices, in the order in which they were declared, with their public keys.
     pub(crate) fn devices(&self) -> impl Iterator<Item = (&Arc<dyn Audit>, &String)> {
         self.devices.iter().zip(&*self.public_keys)
@@ -187,9 +193,9 @@ impl Trail {
     }
 
     /// Returns the keyed hash by which the record of a device shows a text.
-    pub(crate) fn hash(&self, device: &str, text: &str) -> Option<String> {
+    pub(crate) fn hash(&self, device: &str, text: &SecretText) -> Option<String> {
         let at = self.devices.iter().position(|known| known.name() == device)?;
-        Some(entry::hidden(self.keys.get(at)?, text))
+        Some(entry::hash(self.keys.get(at)?, text))
     }
 
     /// Records what is asked, before it is done.

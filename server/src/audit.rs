@@ -3,9 +3,31 @@
 
 pub mod device;
 pub mod file;
+mod http;
 mod queue;
+mod socket;
+mod syslog;
 
+use crate::config::{AuditDevice, Way};
+use device::Device;
 use std::path::PathBuf;
+use tokio::runtime::Handle;
+
+/// Opens a device as its operator has declared it.
+pub(crate) fn open(device: &AuditDevice, runtime: &Handle) -> Result<Device, OpenError> {
+    let name = device.name.as_str();
+    match &device.way {
+        Way::File { path: Some(path), mode, fsync } => file::open(name, path, *mode, *fsync),
+        Way::File { path: None, .. } => file::stdout(name),
+        Way::Syslog { path, facility, tag } => syslog::open(name, path, facility.1, tag),
+        Way::Socket { address, kind, write_timeout } => {
+            socket::open(name, address, *kind, *write_timeout)
+        }
+        Way::Http { uri, headers, timeout } => {
+            http::open(name, uri, headers, *timeout, runtime.clone())
+        }
+    }
+}
 
 /// Where a writer puts its lines.
 pub(crate) trait Sink: Send + 'static {

@@ -2,7 +2,7 @@
 //! runs from the same configuration is not disturbed.
 
 use crate::audit::file;
-use crate::config::{self, AuditDevice, Config, Listener, Storage};
+use crate::config::{self, AuditDevice, Config, Listener, Storage, Way};
 use crate::{listener, logging, seal_file};
 use nix::unistd::{AccessFlags, access};
 use std::io;
@@ -82,10 +82,9 @@ fn parts(config: &Config) -> Vec<Checked> {
     let listeners = config.listeners.iter().map(|listener| {
         Checked::of(format!("listener tcp {}", listener.address), listens(listener))
     });
-    let audits = config
-        .audits
-        .iter()
-        .map(|device| Checked::of(format!("audit file {}", device.name), records(device)));
+    let audits = config.audits.iter().map(|device| {
+        Checked::of(format!("audit {} {}", device.way.kind(), device.name), records(device))
+    });
     storage.into_iter().chain(seal).chain(listeners).chain(audits).collect()
 }
 
@@ -140,11 +139,17 @@ fn listens(listener: &Listener) -> Result<String, String> {
 }
 
 fn records(device: &AuditDevice) -> Result<String, String> {
-    let Some(path) = &device.path else {
-        return Ok("records go to the standard output".to_owned());
-    };
-    file::could_open(path, device.mode).map_err(|error| error.to_string())?;
-    Ok(format!("`{}` can be written to", path.display()))
+    match &device.way {
+        Way::File { path: None, .. } => Ok("records go to the standard output".to_owned()),
+        Way::File { path: Some(path), mode, .. } => {
+            file::could_open(path, *mode).map_err(|error| error.to_string())?;
+            Ok(format!("`{}` can be written to", path.display()))
+        }
+        // Who listens there need not do so yet.
+        Way::Syslog { path, .. } => Ok(format!("records go to `{}`", path.display())),
+        Way::Socket { address, .. } => Ok(format!("records go to `{address}`")),
+        Way::Http { uri, .. } => Ok(format!("records go to `{uri}`")),
+    }
 }
 
 /// Tells whether something that is not there could be made, with the folders on the way to it.

@@ -3,11 +3,13 @@
 //! A file is first read into blocks and fields (`tree`), whichever way it is written; here they get their
 //! meaning. What nobody knows is an error that names it, so that a slip of the pen never goes unnoticed.
 
+mod audit;
 mod fields;
 mod oneline;
 mod read;
 mod tree;
 
+pub(crate) use audit::{AuditDevice, SocketKind, Way};
 use leasehold_core::limits::Limits;
 use read::Reader;
 use std::fs;
@@ -54,16 +56,6 @@ pub(crate) struct Tls {
     pub(crate) client_ca_file: Option<PathBuf>,
     pub(crate) client_cert_required: bool,
     pub(crate) only_tls13: bool,
-}
-
-/// Where requests are recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AuditDevice {
-    pub(crate) name: String,
-    /// `None` for the standard output.
-    pub(crate) path: Option<PathBuf>,
-    pub(crate) mode: u32,
-    pub(crate) fsync: bool,
 }
 
 /// How log lines are written.

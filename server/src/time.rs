@@ -37,6 +37,12 @@ fn monotonic() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
 }
 
+/// Returns the time of the system's clock as syslog writes it, in UTC: no message of ours goes by it.
+pub(crate) fn syslog_time() -> String {
+    let wall = clock_gettime(ClockId::CLOCK_REALTIME).map(Duration::from).unwrap_or_default();
+    Timestamp::default().plus(wall).utc().format("%b %e %H:%M:%S").to_string()
+}
+
 /// The system does not have a clock that the server needs.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the system's clocks: {reason}")]

@@ -127,7 +127,7 @@ fn serve(
     };
     let meters = Meters { store: store.meter(), ..Meters::default() };
     let store: Arc<dyn Store> = Arc::new(store);
-    let audits = open_audits(config)?;
+    let audits = open_audits(config, runtime)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start().map_err(system)?);
     let tasks = TokioTasks::new(runtime.handle().clone(), Arc::clone(&clock));
     let tasks = Arc::new(Tracked::new(tasks));
@@ -178,13 +178,9 @@ fn serve(
     })
 }
 
-fn open_audits(config: &Config) -> Result<Vec<Arc<Device>>, StartError> {
-    let open = |device: &crate::config::AuditDevice| match &device.path {
-        Some(path) => audit::file::open(&device.name, path, device.mode, device.fsync),
-        None => audit::file::stdout(&device.name),
-    };
-    let opened = config.audits.iter().map(|device| open(device).map(Arc::new));
-    Ok(opened.collect::<Result<Vec<_>, _>>()?)
+fn open_audits(config: &Config, runtime: &Runtime) -> Result<Vec<Arc<Device>>, StartError> {
+    let open = |device| audit::open(device, runtime.handle()).map(Arc::new);
+    Ok(config.audits.iter().map(open).collect::<Result<Vec<_>, _>>()?)
 }
 
 fn listen(

@@ -2,12 +2,13 @@
 
 mod line;
 
-pub(super) use line::{answered, asked, hidden};
+pub(super) use line::{answered, asked};
 
 use crate::access::token::Token;
 use crate::secret::{Field, Secret, SecretText};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
+use line::hidden;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -103,6 +104,11 @@ pub struct Answer {
     auth: Option<Map<String, Value>>,
     /// The fields of a secret.
     secret: Option<Vec<(&'static str, Hidden)>>,
+}
+
+/// Returns the keyed hash by which a device shows a text.
+pub(super) fn hash(key: &hmac::Key, text: &SecretText) -> String {
+    hidden(key, text.reveal())
 }
 
 impl Hidden {

@@ -9,7 +9,7 @@ use super::clock::ClockState;
 use super::lanes::InHand;
 use super::{Broker, Request};
 use crate::access::policy::Need;
-use crate::audit::Answer;
+use crate::audit::{Answer, Load};
 use crate::lease::Generation;
 use crate::limits::READ_CHUNK;
 use crate::metrics::{Counted, Metrics, Tally};
@@ -40,6 +40,8 @@ pub struct Readings {
     pub unrecorded: u64,
     /// Lines that one audit device or another did not record.
     pub audit_failures: u64,
+    /// How each audit device does.
+    pub audit_devices: Vec<(String, Load)>,
     /// Entries in the queues of what is due within the horizon: leases, tokens.
     pub queued: (usize, usize),
     /// Issues that were never answered, or not for sure.
@@ -121,6 +123,7 @@ impl Broker {
             begun: self.metrics.begun_by_cause(),
             unrecorded: unrecorded.value(),
             audit_failures: self.trail.failures(),
+            audit_devices: self.trail.loads(),
             queued: (self.leases_due.lock().len(), self.tokens_due.lock().len()),
             unanswered: self.unanswered.lock().len(),
             on_hold: HoldCause::ALL.map(held_back),

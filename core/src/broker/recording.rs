@@ -6,6 +6,7 @@ use crate::access::policy::Need;
 use crate::audit::chain::Head;
 use crate::audit::{Answer, DeviceView};
 use crate::limits::AUDIT_WITHIN;
+use crate::secret::SecretText;
 use crate::store::StoreError;
 use crate::store::audit::KeptHead;
 use futures_util::future::{Either, join_all, select};
@@ -22,9 +23,9 @@ pub enum DeviceError {
     NoDevice(String),
     /// Devices are not made or dropped here.
     #[error(
-        "cannot enable audit device via API; use declarative, config-based audit device management instead"
+        "cannot {0} audit device via API; use declarative, config-based audit device management instead"
     )]
-    Declared,
+    Declared(&'static str),
 }
 
 impl Recorded for Vec<DeviceView> {
@@ -93,7 +94,7 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
         device: &str,
-        text: &str,
+        text: &SecretText,
     ) -> Result<String, DeviceError> {
         self.served(request, Need::Policy, async |_| {
             let unknown = || DeviceError::NoDevice(format!("{device}/"));
@@ -102,19 +103,21 @@ impl Broker {
         .await
     }
 
-    /// Answers whoever would make or drop a device: that is for the configuration.
-    pub async fn declare_audit(
+    /// Answers whoever would make a device: that is for the configuration.
+    pub async fn enable_audit(self: &Arc<Self>, request: &Request) -> Result<(), DeviceError> {
+        self.served(request, Need::Policy, async |_| Err(DeviceError::Declared("enable"))).await
+    }
+
+    /// Answers whoever would drop a device. As in Vault, what is not there is dropped already.
+    pub async fn disable_audit(
         self: &Arc<Self>,
         request: &Request,
-        drops: Option<&str>,
+        name: &str,
     ) -> Result<(), DeviceError> {
         self.served(request, Need::Policy, async |_| {
-            let exists = |name: &str| self.trail.devices().any(|(device, _)| device.name() == name);
-            match drops {
-                // As in Vault, what is not there is dropped already.
-                Some(name) if !exists(name) => Ok(()),
-                Some(_) | None => Err(DeviceError::Declared),
-            }
+            let mut devices = self.trail.devices();
+            let is_there = devices.any(|(device, _)| device.name() == name);
+            if is_there { Err(DeviceError::Declared("disable")) } else { Ok(()) }
         })
         .await
     }

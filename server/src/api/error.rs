@@ -17,8 +17,8 @@ use super::envelope::Reply;
 use crate::wiring::FoundError;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
-    AdmitError, BackupError, ClockError, IssueError, LookupError, MountError, RenewError,
-    RevokeError, RoleError, TakeOverError, TargetError, TokenError,
+    AdmitError, BackupError, ClockError, DeviceError, IssueError, LookupError, MountError,
+    RenewError, RevokeError, RoleError, TakeOverError, TargetError, TokenError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -139,6 +139,15 @@ impl From<TakeOverError> for Refusal {
             TakeOverError::Store(error) => error.into(),
             TakeOverError::NoTarget(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
             TakeOverError::NotCopied(_) => bad(error),
+        }
+    }
+}
+
+impl From<DeviceError> for Refusal {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Admit(error) => error.into(),
+            DeviceError::NoDevice(_) | DeviceError::Declared(_) => bad(error),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `sys/`: the server itself, its mounts, and its leases.
 
+pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod clock;
 pub(super) mod health;

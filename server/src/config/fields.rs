@@ -245,6 +245,14 @@ impl<'a> Fields<'a> {
         self.nested(name, example)
     }
 
+    /// Reads fields within a field that may be left out.
+    pub(super) fn nested_or_empty(&mut self, name: &'static str, example: &str) -> Fields<'a> {
+        let block = format!("{} {name}", self.block);
+        let nested = self.nested(name, example);
+        nested
+            .unwrap_or_else(|| Fields::new(Vec::new(), self.file, &block, self.line, self.findings))
+    }
+
     /// Complains about what is left over.
     pub(super) fn finish(self) {
         let mut known = self.known.clone();

@@ -4,15 +4,13 @@
 
 use super::fields::{Fields, Findings, Found};
 use super::tree::{Entry, Held};
-use super::{AuditDevice, Config, Listener, LogFormat, Storage, Tls};
+use super::{Config, Listener, LogFormat, Storage, Tls};
 use crate::logging;
 use leasehold_core::limits::Limits;
 use std::path::PathBuf;
 
 /// Where a listener listens if nobody says.
 const ADDRESS: &str = "127.0.0.1:8200";
-/// The permissions of an audit file if nobody says.
-const AUDIT_MODE: u32 = 0o600;
 
 /// Words of Vault's configuration that mean nothing here; they are accepted so that its files can be used.
 const VAULTS_OWN: [&str; 28] = [
@@ -78,7 +76,7 @@ pub(super) const SEAL: &str = "seal \"file\" { path = \"/etc/leasehold/root.key\
 /// How it is written.
 pub(super) const LISTENER: &str = "listener \"tcp\" { address = \"127.0.0.1:8200\" … }";
 /// How it is written.
-const AUDIT: &str =
+pub(super) const AUDIT: &str =
     "audit \"file\" \"main\" { options { file_path = \"/var/log/leasehold/audit.log\" } }";
 
 /// Reads files one after the other into one configuration: of what may be given once the later counts.
@@ -119,6 +117,13 @@ impl Reader {
 
     /// Checks what several fields say together.
     pub(super) fn finish(&self) {
+        let audits = &self.config.audits;
+        if !audits.is_empty() && !audits.iter().any(super::AuditDevice::acknowledges) {
+            self.findings.problem(format!(
+                "no audit device says when it has a line, so that every request would be refused: a socket and \
+                 syslog do not; write `{AUDIT}` as well, or one of the kind `http`"
+            ));
+        }
         let Limits { default_lease_ttl, max_lease_ttl } = self.config.limits;
         if default_lease_ttl > max_lease_ttl {
             let given = self.at.max_lease_ttl.as_ref().or(self.at.default_lease_ttl.as_ref());
@@ -226,45 +231,28 @@ impl Reader {
         fields.finish();
         self.config.listeners.push(Listener { address, tls, open_metrics });
     }
-
-    fn read_audit(&mut self, block: Entry, file: &str) {
-        let (findings, line) = (&self.findings, block.line);
-        let Some((name, mut fields)) = of_kind(block, file, "file", AUDIT, findings) else {
-            return;
-        };
-        fields.ignore(&["description", "local"]);
-        let example = "{ file_path = \"/var/log/leasehold/audit.log\" }";
-        let options = fields.needed_nested("options", example);
-        fields.finish();
-        let Some(mut options) = options else { return };
-        let path = options.needed("file_path", "\"/var/log/leasehold/audit.log\"");
-        let mode = options.mode("mode", "\"0600\"").map_or(AUDIT_MODE, |mode| mode.value);
-        let fsync = options.flag("fsync").is_some_and(|fsync| fsync.value);
-        if let Some(Found { value: true, line }) = options.flag("log_raw") {
-            let message = "cannot be `true`: no secret is ever recorded";
-            options.wrong(line, "log_raw", message, "false");
-        }
-        options.ignore(&["hmac_accessor", "format", "prefix"]);
-        options.finish();
-        if self.config.audits.iter().any(|device| device.name == name) {
-            let problem = format!("{file}:{line}: two audit devices are called `{name}`");
-            findings.problem(format!("{problem}; give this one another name"));
-        }
-        if let Some(Found { value: path, .. }) = path {
-            let path = (path != "stdout").then(|| path.into());
-            self.config.audits.push(AuditDevice { name, path, mode, fsync });
-        }
-    }
 }
 
 /// Returns the fields of a block that is of this kind, and its name, which is its last label.
 fn of_kind<'a>(
     block: Entry,
     file: &'a str,
-    wanted: &str,
+    wanted: &'static str,
     example: &str,
     findings: &'a Findings,
 ) -> Option<(String, Fields<'a>)> {
+    let found = of_kinds(block, file, &[wanted], example, findings);
+    found.map(|(_, name, fields)| (name, fields))
+}
+
+/// The same for a block of one of these kinds; returns which as well.
+pub(super) fn of_kinds<'a>(
+    block: Entry,
+    file: &'a str,
+    wanted: &[&'static str],
+    example: &str,
+    findings: &'a Findings,
+) -> Option<(&'static str, String, Fields<'a>)> {
     let Entry { name, labels, line, held } = block;
     let problem =
         |what: &str| findings.problem(format!("{file}:{line}: {what}; write `{example}`"));
@@ -274,12 +262,13 @@ fn of_kind<'a>(
         problem(&format!("`{name}` must be a block"));
         return None;
     };
+    let known = kind.and_then(|kind| wanted.iter().find(|wanted| *wanted == kind));
     match kind {
-        Some(kind) if kind == wanted => {
+        Some(_) if let Some(known) = known => {
             let written = std::iter::once(&name).chain(&labels).map(String::as_str);
             let written = written.collect::<Vec<_>>().join(" ");
             let fields = Fields::new(entries, file, &written, line, findings);
-            Some((labels.last().cloned().unwrap_or_default(), fields))
+            Some((known, labels.last().cloned().unwrap_or_default(), fields))
         }
         Some(kind) => {
             problem(&format!("there is no {name} of the kind `{kind}`"));
@@ -293,7 +282,7 @@ fn of_kind<'a>(
 }
 
 /// Tells whether a text is a host and a port.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         // The colons of an address of IPv6 stand in brackets.
         let bracketed = host.starts_with('[') && host.ends_with(']');

@@ -84,9 +84,8 @@ fn a_whole_configuration_means_the_same_in_hcl_and_json() {
         assert_eq!((open.address.as_str(), &open.tls), ("127.0.0.1:8300", &None));
         let audit = AuditDevice {
             name: "to-disk".into(),
-            path: Some("/var/log/audit.log".into()),
-            mode: 0o600,
-            fsync: false,
+            description: String::new(),
+            way: Way::File { path: Some("/var/log/audit.log".into()), mode: 0o600, fsync: false },
         };
         assert_eq!(config.audits, [audit]);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
@@ -122,7 +121,7 @@ fn blocks_may_stand_on_one_line_inside_each_other() {
     assert_eq!(config.storage, Storage::Embedded("/store".into()));
     assert_eq!(config.seal, Some("/root.key".into()));
     assert_eq!(config.audits.len(), 1);
-    assert_eq!(config.audits[0].path, Some("/var/log/{x} \"y\" # z".into()));
+    assert_eq!(config.audits[0].way.options()["file_path"], "/var/log/{x} \"y\" # z");
     assert_eq!(config.listeners.len(), 1);
 
     let broken =
@@ -188,7 +187,7 @@ const WRONG_BLOCKS: [(&str, &str); 16] = [
     ("seal \"file\" { path = [\"a\"] }", "seal file: `path` must be a text, not a list"),
     ("listener \"unix\" {}", "there is no listener of the kind `unix`; write `listener \"tcp\""),
     ("listener = true", "`listener` must be a block"),
-    ("audit \"socket\" \"x\" {}", "there is no audit of the kind `socket`; write `audit \"file\""),
+    ("audit \"pipe\" \"x\" {}", "there is no audit of the kind `pipe`; write `audit \"file\""),
     ("audit \"file\" \"x\" {}", "audit file x: `options` is needed; for example `options"),
     (
         "audit \"file\" \"x\" { options = 5 }",

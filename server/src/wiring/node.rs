@@ -1,7 +1,7 @@
 //! What a request meets: a store that nobody has initialized yet, or a broker.
 
 use super::StartError;
-use crate::config::Config;
+use crate::config::{AuditDevice, Config};
 use crate::meters::Meters;
 use crate::seal_file::{self, SealFileError};
 use crate::{keeper, sweeper};
@@ -40,6 +40,8 @@ pub(crate) struct Server {
     /// Where callers are told to find the server.
     pub(crate) api_addr: Option<String>,
     pub(crate) meters: Meters,
+    /// The audit devices, as they are declared.
+    pub(crate) audits: Vec<AuditDevice>,
     /// Held while the store is being initialized.
     founding: tokio::sync::Mutex<()>,
     /// What goes on beside the callers.
@@ -83,6 +85,7 @@ impl Server {
             storage,
             api_addr: config.api_addr.clone(),
             meters,
+            audits: config.audits.clone(),
             founding: tokio::sync::Mutex::default(),
             running: Mutex::default(),
         }

@@ -342,7 +342,7 @@ fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> Reques
 }
 
 /// Returns the keyed hash that stands for a text, as Vault writes it.
-pub(in crate::audit) fn hidden(key: &hmac::Key, text: &str) -> String {
+pub(super) fn hidden(key: &hmac::Key, text: &str) -> String {
     let mut hidden = String::with_capacity(76);
     hidden.push_str("hmac-sha256:");
     hex::push(&mut hidden, hmac::sign(key, text.as_bytes()).as_ref());

@@ -47,7 +47,7 @@ pub(super) const METRICS: OpenRoute = OpenRoute {
     update: None,
 };
 
-pub(super) const SYS: [Route; 29] = [
+pub(super) const SYS: [Route; 32] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -69,6 +69,25 @@ pub(super) const SYS: [Route; 29] = [
     .read(|call| Box::pin(sys::mounts::read(call)))
     .update(|call| Box::pin(sys::mounts::enable(call)))
     .delete(|call| Box::pin(sys::mounts::disable(call))),
+    at(
+        "sys/audit",
+        Tail::End,
+        "Lists the audit devices, with the keys that check their records.",
+    )
+    .read(|call| Box::pin(sys::audit::list(call))),
+    at(
+        "sys/audit/",
+        Tail::Rest,
+        "Audit devices are declared in the configuration; this path says so.",
+    )
+    .update(|call| Box::pin(sys::audit::enable(call)))
+    .delete(|call| Box::pin(sys::audit::disable(call))),
+    at(
+        "sys/audit-hash/",
+        Tail::Rest,
+        "Tells the keyed hash by which the record of an audit device shows the text in `input`.",
+    )
+    .update(|call| Box::pin(sys::audit::hash(call))),
     at(
         "sys/auth",
         Tail::End,

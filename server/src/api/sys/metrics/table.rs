@@ -4,6 +4,7 @@
 //! borrows can make more series.
 
 use crate::meters::Meters;
+use leasehold_core::audit::Load;
 use leasehold_core::broker::Readings;
 use leasehold_core::metrics::{Shape, Tally, Verb, VerbMeter, float};
 use leasehold_core::time::Timestamp;
@@ -27,6 +28,7 @@ pub(super) fn families(
         families.extend(of_targets(readings));
         families.extend(of_lanes(readings));
         families.extend(of_broker(readings));
+        families.extend(of_audit(readings));
         families.extend(of_clocks(readings));
     }
     families.extend(of_server(meters));
@@ -232,6 +234,31 @@ fn of_broker(readings: &Readings) -> Vec<MetricFamily> {
             "leasehold_audit_device_failures_total",
             "Lines that one audit device or another did not record.",
             vec![counter(&[], readings.audit_failures)],
+        ),
+    ]
+}
+
+/// How the audit devices do.
+fn of_audit(readings: &Readings) -> Vec<MetricFamily> {
+    let each = |value: fn(&[(&str, &str)], Load) -> Metric| -> Vec<Metric> {
+        let devices = readings.audit_devices.iter();
+        devices.map(|(name, load)| value(&[("device", name)], *load)).collect()
+    };
+    vec![
+        gauges(
+            "leasehold_audit_device_waiting",
+            "Lines that wait to be written by an audit device.",
+            each(|labels, load| gauge(labels, float(load.waiting))),
+        ),
+        counters(
+            "leasehold_audit_device_missed_total",
+            "Lines that found no room in the queue of an audit device: it is too slow, or blocked.",
+            each(|labels, load| counter(labels, load.missed)),
+        ),
+        counters(
+            "leasehold_audit_device_failed_total",
+            "Lines that an audit device could not write.",
+            each(|labels, load| counter(labels, load.failed)),
         ),
     ]
 }

@@ -1,0 +1,158 @@
+//! `audit`: what is done with the record of an audit device, away from the server.
+
+use super::{Format, FormatFlags, Session};
+use crate::failure::{Exit, Failure};
+use crate::progress::{Progress, megabytes};
+use leasehold_core::audit::verify::{Report, Verifier};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest line that is read whole, in bytes. No record has one nearly as long.
+const LINE_MAX: u64 = 64 << 20;
+/// Lines between two looks at the clock.
+const LOOK_EVERY: u64 = 1024;
+
+/// Check the record of an audit device
+///
+/// What a server has recorded can be checked without it: lines are numbered, each names the hash of the one before,
+/// and some are signed.
+#[derive(clap::Subcommand)]
+pub(super) enum Audit {
+    Verify(Verify),
+}
+
+impl Audit {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::Verify(verify) => verify.run(session),
+        }
+    }
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  Check a record with what was moved away from it, oldest first:
+    leasehold audit verify -public-key=@audit.pub audit.log.2 audit.log.1 audit.log
+
+  See whether the end is still there, by what the server has kept of it:
+    leasehold read -format=json sys/audit | jq -r '.data[\"main/\"].chain.number'
+    leasehold audit verify -public-key=@audit.pub -reaches=48213 audit.log
+
+  For a script (exit code 0: sound, 2: not):
+    leasehold audit verify -format=json -public-key=@audit.pub audit.log | jq .findings";
+
+/// Find lines of a record that were removed, changed, added or moved
+///
+/// Needs nothing but the files and the public key of the device, which the server logs when it starts and shows at
+/// sys/audit: keep the key where who can write to the record cannot. Give files that were moved away together, in
+/// their order. Faults are what somebody must have had a hand in; lines that the device itself has missed, and lines
+/// that a crash cut off, are told apart from them. Exit code 0 if there is no fault, 2 if there is, 1 if a file cannot
+/// be read.
+#[derive(clap::Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub(super) struct Verify {
+    /// Files of the record, oldest first; `-` for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Public key of the device, as it stands or as `@file`; several times if it has changed
+    #[arg(long, required = true, value_name = "KEY")]
+    public_key: Vec<String>,
+    /// Line that the record must reach: its number, or `NUMBER:HASH`
+    #[arg(long, value_name = "LINE")]
+    reaches: Option<String>,
+    #[command(flatten)]
+    format: FormatFlags,
+}
+
+impl Verify {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let format = self.format.resolve(session.environment)?;
+        let keys = self.public_key.iter().map(|key| super::text_of(key));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let local = |error: &dyn std::fmt::Display| Failure::Local(error.to_string());
+        let mut verifier =
+            Verifier::new(keys.iter().map(String::as_str)).map_err(|error| local(&error))?;
+        if let Some(end) = &self.reaches {
+            verifier.reaches(end).map_err(|error| local(&error))?;
+        }
+        let mut progress = Progress::begin()?;
+        let (mut bytes, mut torn) = (0_u64, false);
+        for path in &self.files {
+            let read = read(path, &mut verifier, |lines, more| {
+                progress.at(lines, more.saturating_add(bytes), session.output);
+            });
+            let read = read.map_err(|error| {
+                Failure::Local(format!("cannot read `{}`: {error}", path.display()))
+            });
+            if read.is_err() {
+                progress.end(session.output);
+            }
+            let (more, ends_torn) = read?;
+            (bytes, torn) = (bytes.saturating_add(more), ends_torn);
+        }
+        progress.end(session.output);
+        let report = verifier.finish(torn);
+        match format {
+            Format::Table => show(&report, bytes, session),
+            Format::Json | Format::Raw => session.output.json(&report),
+            Format::Yaml => session.output.yaml(&report),
+        }
+        Ok(if report.is_sound() { Exit::Done } else { Exit::Server })
+    }
+}
+
+/// Gives all lines of a file to the verifier; returns its length, and whether its last line is not whole.
+fn read(
+    path: &Path,
+    verifier: &mut Verifier,
+    mut so_far: impl FnMut(u64, u64),
+) -> io::Result<(u64, bool)> {
+    let source: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    let mut source = BufReader::with_capacity(1 << 20, source);
+    verifier.file(&path.display().to_string());
+    let (mut bytes, mut lines, mut torn) = (0_u64, 0_u64, false);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let length = source.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
+        if length == 0 {
+            return Ok((bytes, torn));
+        }
+        torn = line.pop_if(|last| *last == b'\n').is_none();
+        verifier.line(&line);
+        bytes = bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+        lines = lines.saturating_add(1);
+        if lines.is_multiple_of(LOOK_EVERY) {
+            so_far(lines, bytes);
+        }
+    }
+}
+
+fn show(report: &Report, bytes: u64, session: &mut Session<'_>) {
+    let Report { lines, first, last, signed_to, faults, findings } = report;
+    let output = &mut *session.output;
+    for finding in findings {
+        let kind = serde_json::to_value(finding.kind).unwrap_or_default();
+        let kind = kind.as_str().unwrap_or_default();
+        let weight = if finding.fault { "FAULT " } else { "notice" };
+        let (file, line) = (&finding.place.file, finding.place.line);
+        output.line(&format!("{weight}  {file}:{line}: {kind}: {}", finding.message));
+    }
+    let size = megabytes(bytes);
+    let (Some(first), Some(last)) = (first, last) else {
+        output.line(&format!("{lines} lines ({size}), and none of them is of a chain."));
+        return;
+    };
+    let (number, hash) = (last.number, last.hash.text());
+    output.line(&format!(
+        "{lines} lines ({size}), numbered {first} to {number}; signed up to {signed_to}."
+    ));
+    output.line(&format!("The last one: {number}:{hash}"));
+    output.line(&match faults {
+        0 => "The record is sound.".to_owned(),
+        1 => "The record is NOT sound: there is 1 fault.".to_owned(),
+        more => format!("The record is NOT sound: there are {more} faults."),
+    });
+}
