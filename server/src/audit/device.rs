@@ -369,7 +369,8 @@ impl<S: Sink> Writer<S> {
         // What stays behind is signed to its end.
         let signed = self.note(|chain, now| chain.note(Note::Checkpoint, now));
         self.sink.reopen()?;
-        signed
+        // Each file has a line by which it is known as ours, however little is left of it.
+        signed.and(self.note(|chain, now| chain.note(Note::Checkpoint, now)))
     }
 
     fn checkpoint(&mut self, last: bool) -> Result<(Option<Head>, Option<File>), String> {

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 const CLEAR_IN_AUTH: [&str; 5] =
     ["display_name", "policies", "token_policies", "token_type", "lease_duration"];
 
+/// The shortest text that is hidden in an error: a shorter one is no secret, and in every other word.
+const PIECE_BYTES: usize = 4;
+
 #[derive(serde::Serialize)]
 struct Line<'a> {
     time: String,
@@ -25,7 +28,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<ResponseLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
+    error: Option<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -264,7 +267,7 @@ pub(in crate::audit) fn asked(
         auth: who.map(|who| auth(who, veil)),
         request: request(asked, who, veil),
         response: None,
-        error,
+        error: error.map(|error| error_line(error, asked, veil)),
     })
 }
 
@@ -293,7 +296,7 @@ pub(in crate::audit) fn answered(
         auth: who.map(|who| auth(who, veil)),
         request: request(asked, who, veil),
         response: Some(response),
-        error: answer.error.as_deref(),
+        error: answer.error.as_deref().map(|error| error_line(error, asked, veil)),
     })
 }
 
@@ -338,6 +341,46 @@ fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> Reques
         data: asked.data.as_ref().map(|value| Body { value, veil, sent: true, whole_max }),
         remote_address: &asked.remote_address,
         remote_port: asked.remote_port,
+    }
+}
+
+/// Returns an error with what the caller sent hidden in it: a value that cannot be is told to who sent it, and it may be
+/// a password in the wrong field.
+fn error_line(error: &str, asked: &Asked, veil: Veil<'_>) -> String {
+    let mut pieces = Vec::new();
+    if let Some(data) = &asked.data {
+        add_pieces(data, error.len(), &mut pieces);
+    }
+    // A piece may be part of another.
+    pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
+    let found = pieces.into_iter().filter(|piece| error.contains(piece.as_str()));
+    found.fold(error.to_owned(), |error, piece| error.replace(&piece, &hidden(veil.key, &piece)))
+}
+
+/// Adds what of a value may be told again in an error of so many bytes: texts as they are, as they are quoted, and the
+/// parts of lists and pairs.
+fn add_pieces(value: &Value, bytes_max: usize, pieces: &mut Vec<String>) {
+    let mut add = |text: &str| {
+        if (PIECE_BYTES..=bytes_max).contains(&text.len()) {
+            pieces.push(text.to_owned());
+        }
+    };
+    match value {
+        Value::Null | Value::Bool(_) => {}
+        Value::Number(number) => add(&number.to_string()),
+        Value::String(text) => {
+            add(text);
+            let quoted = text.escape_debug().to_string();
+            if quoted != *text {
+                add(&quoted);
+            }
+            let parts = text.split([',', '=', ' ']);
+            parts.filter(|part| part.len() < text.len()).for_each(add);
+        }
+        Value::Array(items) => items.iter().for_each(|item| add_pieces(item, bytes_max, pieces)),
+        Value::Object(fields) => {
+            fields.values().for_each(|field| add_pieces(field, bytes_max, pieces));
+        }
     }
 }
 

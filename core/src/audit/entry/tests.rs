@@ -209,3 +209,26 @@ fn a_line_does_not_grow_with_what_is_sent() {
     let line = answered(&asked_for(), Some(&who(&key)), &told, NOW, veil(&key)).unwrap();
     assert!(line.len() < 2500, "{}", line.len());
 }
+
+#[test]
+fn what_was_sent_is_hidden_in_an_error_that_tells_it_again() {
+    let key = key();
+    let data = json!({ "ttl": "canary \"1\"", "n": 72_039, "list": ["a", "canary-2, canary-3"], "no": "b" });
+    let sent = Asked { data: Some(data), ..asked_for() };
+    for error in [
+        "invalid duration \"canary \\\"1\\\"\"",
+        "`canary \"1\"` is no time",
+        "`72039` is too much",
+        "no `canary-3` is known",
+    ] {
+        for line in [
+            asked(&sent, None, Some(error), NOW, veil(&key)).unwrap(),
+            answered(&sent, None, &Answer::error(error), NOW, veil(&key)).unwrap(),
+        ] {
+            assert!(!line.contains("canary") && !line.contains("72039"), "{line}");
+            assert!(line.contains(r#""error":"#), "{line}");
+        }
+    }
+    let line = read(asked(&sent, None, Some("permission denied"), NOW, veil(&key)));
+    assert_eq!(line["error"], "permission denied");
+}
