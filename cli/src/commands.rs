@@ -10,6 +10,7 @@ mod shell;
 mod status;
 mod token;
 mod values;
+mod whois;
 
 use crate::answer::Answer;
 use crate::arguments;
@@ -46,6 +47,7 @@ Setting up:
   secrets   Mount, tune, unmount and list secrets engines
   operator  Initialize, back up and restore a server, see to its clock
   audit     Check the record of an audit device
+  whois     Tell whose a user name, a lease or a token is
 
 The server:
   server    Run a server; `leasehold server -dev` runs one to try things with
@@ -101,6 +103,7 @@ enum Command {
     Operator(operator::Operator),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Whois(whois::Whois),
     Server(serve::Server),
     Status(status::Status),
     /// Show the version
@@ -248,6 +251,7 @@ impl Command {
             Self::Secrets(secrets) => secrets.run(session),
             Self::Operator(operator) => operator.run(session),
             Self::Audit(audit) => audit.run(session),
+            Self::Whois(whois) => whois.run(session),
             Self::Server(server) => server.run(session),
             Self::Status(status) => status.run(session),
             Self::Version => Ok(version(session.output)),

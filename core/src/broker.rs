@@ -25,6 +25,7 @@ mod skew;
 mod sweep;
 mod target;
 mod token;
+mod whois;
 
 pub use authenticate::{AdmitError, Caller};
 pub use backup::{Backup, BackupError};
@@ -48,6 +49,7 @@ pub(crate) use token::root_token;
 pub use token::{
     Children, TokenError, TokenKind, TokenMade, TokenRequest, TokenView, WhichToken, found,
 };
+pub use whois::{Holder, Stage, Whois, WhoisError, Whose};
 
 use crate::access::token::Token;
 use crate::audit::{Asked, Audit, AuditError, Trail};

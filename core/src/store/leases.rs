@@ -7,6 +7,7 @@
 //! | `of-token/<token><id>` | the token it was issued to |
 //! | `of-role/<mount><role>\0<id>` | mount and role; its value tells target and generation |
 //! | `repeat/<hash>` | the request that asked for it, if that may be repeated; the value is the lease |
+//! | `of-bits/<bits>` | the bits in a name that has no room for the whole id; the value is the id |
 //! | `history/<id>` | what remains of a lease that is gone |
 //! | `history-at/<settled_at><id>` | time, for forgetting it |
 
@@ -65,6 +66,11 @@ fn history_at(id: LeaseId) -> Key {
     joined(&[b"history/", id.bytes()])
 }
 
+/// Where the bits of a name lead to the lease.
+fn of_bits(bits: &str) -> Key {
+    joined(&[b"of-bits/", bits.as_bytes()])
+}
+
 fn due_at(at: Timestamp, id: LeaseId) -> Key {
     joined(&[b"due/", &at.0.to_be_bytes(), id.bytes()])
 }
@@ -110,6 +116,11 @@ impl Records {
         if let Some(key) = lease.repeat_key() {
             let at = repeat_at(key);
             batch = batch.put(at.clone(), self.seal(&at, &lease.id())?);
+        }
+        let id = lease.id().to_string();
+        if !lease.handle().0.get().to_ascii_lowercase().contains(&id) {
+            let bytes = Value(lease.id().bytes().to_vec());
+            batch = batch.put(of_bits(&lease.id().bits()), bytes);
         }
         let standing = Standing::of(lease);
         Ok(batch
@@ -179,6 +190,15 @@ impl Records {
     /// Returns the lease that came of a request that may be repeated.
     pub async fn repeated(&self, key: &RepeatKey) -> Result<Option<Found<LeaseId>>, StoreError> {
         self.read(&repeat_at(key)).await
+    }
+
+    /// Returns the lease whose bits these are, if they lead to one: a name with room for it has the id itself.
+    pub async fn lease_of_bits(&self, bits: &str) -> Result<Option<LeaseId>, StoreError> {
+        let at = of_bits(bits);
+        let found = self.index(&at, &at.next(), 1).await?;
+        Ok(found
+            .first()
+            .and_then(|(_, id)| id.0.as_slice().try_into().ok().map(LeaseId::from_bytes)))
     }
 
     /// Returns what remains of a lease that is gone.
@@ -274,7 +294,9 @@ impl Records {
         let more = old.len() >= limit;
         let mut batch = Batch { spends_reserve: true, ..Batch::default() };
         for (key, _) in old {
-            batch.deletes.extend(tail(&key).map(|id| history_at(LeaseId::from_bytes(id))));
+            if let Some(id) = tail(&key).map(LeaseId::from_bytes) {
+                batch.deletes.extend([history_at(id), of_bits(&id.bits())]);
+            }
             batch.deletes.push(key);
         }
         self.commit(batch).await?;

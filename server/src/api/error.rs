@@ -18,7 +18,7 @@ use crate::wiring::FoundError;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
     AdmitError, BackupError, ClockError, DeviceError, IssueError, LookupError, MountError,
-    RenewError, RevokeError, RoleError, TakeOverError, TargetError, TokenError,
+    RenewError, RevokeError, RoleError, TakeOverError, TargetError, TokenError, WhoisError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -148,6 +148,17 @@ impl From<DeviceError> for Refusal {
         match error {
             DeviceError::Admit(error) => error.into(),
             DeviceError::NoDevice(_) | DeviceError::Declared(_) => bad(error),
+        }
+    }
+}
+
+impl From<WhoisError> for Refusal {
+    fn from(error: WhoisError) -> Self {
+        match error {
+            WhoisError::Admit(error) => error.into(),
+            WhoisError::Store(error) => error.into(),
+            WhoisError::BadName => bad(error),
+            WhoisError::Nobody => Self::told(StatusCode::NOT_FOUND, error.to_string()),
         }
     }
 }

@@ -20,6 +20,7 @@ pub(super) mod mounts;
 pub(super) mod seal_status;
 pub(super) mod storage_backup;
 pub(super) mod storage_restored;
+pub(super) mod whois;
 
 use super::caller::Call;
 use super::error::Refusal;

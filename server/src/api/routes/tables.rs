@@ -47,7 +47,7 @@ pub(super) const METRICS: OpenRoute = OpenRoute {
     update: None,
 };
 
-pub(super) const SYS: [Route; 32] = [
+pub(super) const SYS: [Route; 33] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -234,6 +234,12 @@ pub(super) const SYS: [Route; 32] = [
         "Lets a copy use a target of the installation that it was copied from.",
     )
     .update(|call| Box::pin(sys::storage_restored::take_over(call))),
+    at(
+        "sys/whois",
+        Tail::End,
+        "Tells whose the user name, the lease or the accessor of a token in `name` is.",
+    )
+    .update(|call| Box::pin(sys::whois::update(call))),
     at(
         "sys/internal/ui/mounts",
         Tail::End,

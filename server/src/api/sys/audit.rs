@@ -1,7 +1,7 @@
 //! `sys/audit`: which audit devices there are, and how a text is shown in the record of one.
 //!
 //! Devices are declared in the configuration and nowhere else: who could declare one here could write to any file
-//! that the server may write to (docs/decisions/0007-audit.md).
+//! that the server may write to (docs/decisions/0008-audit.md).
 
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};

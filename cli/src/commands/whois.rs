@@ -1,0 +1,96 @@
+//! `whois`: whose a credential is.
+
+use super::{Format, FormatFlags, Session};
+use crate::answer::{Answer, plain};
+use crate::client::Request;
+use crate::connection::ConnectionFlags;
+use crate::failure::{Doing, Exit, Failure};
+use serde_json::{Value, json};
+
+const EXAMPLES: &str = "\
+Examples:
+  Somebody is in the database under this name:
+    leasehold whois v-token-x-app-01jdx3m5k8v2q7t4w9y6z1b0ce-1764000000
+
+  What has this token, by the accessor in the audit record of its making?
+    leasehold whois 01jdx3m5k8v2q7t4w9y6z1b0ce
+
+  Its lines in the audit record:
+    leasehold whois -format=json NAME | jq -r '.data.leases[].request_id' | xargs -I{} grep {} audit.log";
+
+/// Tell whose a user name, a lease or a token is
+///
+/// Shows the lease that a credential is on, or was on in the last 30 days, who asked for it by which token, by which
+/// policies, and in which request of the audit record. Takes a user name as a target's log has it, a lease id, or the
+/// accessor of a token, of which it shows the leases that it has. Exit code 2 if nothing is known by the name.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Whois {
+    /// User name, lease id, or accessor of a token
+    name: String,
+    #[command(flatten)]
+    format: FormatFlags,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+impl Whois {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let format = self.format.resolve(session.environment)?;
+        let client = session.client(self.connection)?;
+        let answer = client
+            .send(Request::put("sys/whois", json!({ "name": self.name })))
+            .doing(|| format!("looking up {}", self.name))?;
+        if format == Format::Table {
+            show(&answer, session);
+        } else {
+            answer.show(format, session.output);
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn show(answer: &Answer, session: &mut Session<'_>) {
+    answer.warn(session.output);
+    let field = |key| answer.data().and_then(|data| data.get(key));
+    let heading = ["Key", "Value"];
+    if let Some(token) = field("token").filter(|token| token.is_object()) {
+        session.output.table(&heading, &holder(token));
+        session.output.line("");
+    }
+    let leases = field("leases").and_then(Value::as_array);
+    for (at, lease) in leases.into_iter().flatten().enumerate() {
+        if at > 0 {
+            session.output.line("");
+        }
+        let own = [
+            "lease_id",
+            "state",
+            "username",
+            "mount",
+            "role",
+            "target",
+            "issue_time",
+            "last_renewal",
+            "expire_time",
+            "settle_time",
+            "revoke_error",
+            "request_id",
+        ];
+        let mut rows: Vec<_> = own.iter().map(|name| row(name, lease.get(name))).collect();
+        rows.extend(lease.get("holder").into_iter().flat_map(holder));
+        session.output.table(&heading, &rows);
+    }
+    if field("more").and_then(Value::as_bool).unwrap_or_default() {
+        session.output.remark("There are more leases; `leasehold lease list` shows all of a role.");
+    }
+}
+
+fn holder(holder: &Value) -> Vec<Vec<String>> {
+    ["display_name", "accessor", "policies"].map(|name| row(name, holder.get(name))).to_vec()
+}
+
+fn row(name: &str, value: Option<&Value>) -> Vec<String> {
+    let value = value.filter(|value| !value.is_null()).map(plain);
+    vec![name.to_owned(), value.unwrap_or_default()]
+}

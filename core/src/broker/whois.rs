@@ -1,0 +1,223 @@
+//! Tells whose a credential is: which lease it is on, or was, who asked for it, and by what right.
+//!
+//! What somebody finds in the log of a target is a name. Every name carries its lease's id or its bits, so that one
+//! or two records are read, however many leases there are.
+
+use super::authenticate::{AdmitError, Recorded};
+use super::lookup::LeaseView;
+use super::{Broker, Request};
+use crate::access::policy::Need;
+use crate::audit::Answer;
+use crate::ids::{ID_CHARS, LeaseId, TokenAccessor};
+use crate::lease::{Lease, LeaseState};
+use crate::store::StoreError;
+use crate::time::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The longest text that is looked at, in bytes: longer than a lease's name on the wire, and than names at targets.
+const WHOIS_BYTES_MAX: usize = 1024;
+/// Places in a text at which an id or its bits are looked for in the store.
+const LOOKED_AT_MAX: usize = 64;
+/// Leases that are told of one token.
+const LEASES_MAX: usize = 100;
+
+/// What is known of a name.
+#[derive(Clone, Debug, Default)]
+pub struct Whois {
+    /// The leases that the name is about.
+    pub leases: Vec<Whose>,
+    /// The token, if the name is an accessor.
+    pub token: Option<Holder>,
+    /// Whether there are more leases than are told.
+    pub more: bool,
+}
+
+/// Whose a lease is, or was.
+#[derive(Clone, Debug)]
+pub struct Whose {
+    /// The lease.
+    pub lease: LeaseView,
+    /// Where it is in its life.
+    pub state: Stage,
+    /// The mount of it, while that is there.
+    pub mount: Option<String>,
+    /// The role that it was made by.
+    pub role: String,
+    /// The target it is at, while its configuration is there.
+    pub target: Option<String>,
+    /// What names the credential at the target, and how it is removed.
+    pub handle: String,
+    /// Who asked.
+    pub holder: Holder,
+    /// The request that asked, as the audit record has it.
+    pub request: String,
+}
+
+/// Where a lease is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The credential is lent.
+    Held,
+    /// It is being removed.
+    Revoking,
+    /// It was seen to be gone then.
+    Settled(Timestamp),
+}
+
+/// Who holds a token.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// What names the token to people.
+    pub accessor: TokenAccessor,
+    /// What the auth method calls its holder.
+    pub display_name: String,
+    /// What it may do by; `None` once it is gone.
+    pub policies: Option<Vec<String>>,
+}
+
+/// Nothing is told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WhoisError {
+    /// The request was not admitted.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// The text is no name.
+    #[error(
+        "`name` must be a user name, a lease id or the accessor of a token, of {WHOIS_BYTES_MAX} bytes at most"
+    )]
+    BadName,
+    /// Nobody is known by it.
+    #[error(
+        "nothing is known by this name: no lease, none that ended in the last 30 days, and no token. the name may be \
+         incomplete, or not one of Leasehold's"
+    )]
+    Nobody,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Recorded for Whois {
+    fn recorded(&self) -> Answer {
+        let ids: Vec<_> = self.leases.iter().map(|whose| whose.lease.lease_id.as_str()).collect();
+        Answer::data(Some(serde_json::json!({ "leases": ids })))
+    }
+}
+
+impl Broker {
+    /// Tells whose a user name, a lease or a token is.
+    pub async fn whois(
+        self: &Arc<Self>,
+        request: &Request,
+        name: &str,
+    ) -> Result<Whois, WhoisError> {
+        self.served(request, Need::Policy, async |_| {
+            if name.is_empty() || name.len() > WHOIS_BYTES_MAX {
+                return Err(WhoisError::BadName);
+            }
+            let found = self.known_by(name).await?;
+            let nobody = found.leases.is_empty() && found.token.is_none();
+            if nobody { Err(WhoisError::Nobody) } else { Ok(found) }
+        })
+        .await
+    }
+
+    async fn known_by(&self, name: &str) -> Result<Whois, StoreError> {
+        let mut whois = Whois::default();
+        for id in self.ids_in(name).await? {
+            whois.leases.extend(self.whose(id).await?);
+        }
+        if let Ok(accessor) = name.parse::<TokenAccessor>()
+            && let Some(found) = self.records.token_by_accessor(accessor).await?
+        {
+            let token = found.record;
+            let limit = LEASES_MAX.saturating_add(1);
+            let mut ids = self.records.leases_of_token(&token.key, None, limit).await?;
+            whois.more = ids.len() > LEASES_MAX;
+            ids.truncate(LEASES_MAX);
+            for id in ids {
+                whois.leases.extend(self.whose(id).await?);
+            }
+            whois.token = Some(Holder {
+                accessor,
+                display_name: token.display_name,
+                policies: Some(token.policies),
+            });
+        }
+        Ok(whois)
+    }
+
+    /// Returns the leases whose ids, or bits, are in a text.
+    async fn ids_in(&self, name: &str) -> Result<BTreeSet<LeaseId>, StoreError> {
+        let name = name.to_ascii_lowercase();
+        let mut ids = BTreeSet::new();
+        for id in windows(&name, ID_CHARS).take(LOOKED_AT_MAX) {
+            ids.extend(id.parse::<LeaseId>());
+        }
+        for bits in windows(&name, ID_CHARS / 2).take(LOOKED_AT_MAX) {
+            ids.extend(self.records.lease_of_bits(bits).await?);
+        }
+        Ok(ids)
+    }
+
+    /// Tells of a lease, if it is there or was.
+    async fn whose(&self, id: LeaseId) -> Result<Option<Whose>, StoreError> {
+        let (lease, state) = match self.records.lease(id).await? {
+            Some(found) => match found.record.state() {
+                LeaseState::Held => (found.record, Stage::Held),
+                LeaseState::Revoking(_) => (found.record, Stage::Revoking),
+            },
+            None => match self.records.history(id).await? {
+                Some(found) => (found.record.lease, Stage::Settled(found.record.settled_at)),
+                None => return Ok(None),
+            },
+        };
+        self.told(&lease, state).await.map(Some)
+    }
+
+    async fn told(&self, lease: &Lease, state: Stage) -> Result<Whose, StoreError> {
+        let (place, owner, catalog) = (lease.place(), lease.owner(), self.catalog());
+        let token = self.records.token(&owner.token).await?;
+        let target = catalog.target(place.target, place.generation);
+        Ok(Whose {
+            lease: self.view(lease),
+            state,
+            mount: catalog.mount(place.mount).map(|entry| entry.mount.record.path.clone()),
+            role: place.role.clone(),
+            target: target.map(|target| target.record.name.clone()),
+            handle: lease.handle().0.get().to_owned(),
+            holder: Holder {
+                accessor: owner.accessor,
+                display_name: owner.display_name.clone(),
+                policies: token.map(|token| token.record.policies),
+            },
+            request: owner.request.clone(),
+        })
+    }
+}
+
+/// Returns the pieces of a text that have so many characters of an id's alphabet; an id begins where a word does, or
+/// ends where one ends, but a template may have put it anywhere.
+fn windows(text: &str, chars: usize) -> impl Iterator<Item = &str> {
+    let words = text.split(|char: char| !char.is_ascii_alphanumeric());
+    words.flat_map(move |word| {
+        let last = word.len().checked_sub(chars);
+        last.into_iter().flat_map(move |last| {
+            (0..=last).filter_map(move |from| word.get(from..from.saturating_add(chars)))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_looked_for_wherever_a_template_may_have_put_them() {
+        let found = |text, chars| windows(text, chars).collect::<Vec<_>>();
+        assert_eq!(found("v-abc-de-fgh_ij", 3), ["abc", "fgh"]);
+        assert_eq!(found("vabcd", 3), ["vab", "abc", "bcd"]);
+        assert!(found("é-ab", 3).is_empty() && found("", 3).is_empty());
+    }
+}

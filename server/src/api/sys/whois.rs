@@ -1,0 +1,54 @@
+//! `POST sys/whois`: whose a user name, a lease or a token is.
+
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use leasehold_core::broker::{Holder, Stage, Whose};
+use leasehold_core::time::Timestamp;
+use serde_json::{Value, json};
+
+pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
+    let fields = call.fields();
+    let name = fields.text("name")?.unwrap_or_default();
+
+    let whois = call.broker.whois(&call.request, &name).await?;
+
+    let leases: Vec<_> = whois.leases.iter().map(shown).collect();
+    let token = whois.token.as_ref().map(holder);
+    let data = json!({ "leases": leases, "token": token, "more": whois.more });
+    Ok(Envelope::to(call.id()).data(data).warnings(fields.ignored()).reply())
+}
+
+fn shown(whose: &Whose) -> Value {
+    let lease = &whose.lease;
+    let (state, settled_at) = match whose.state {
+        Stage::Held => ("held", None),
+        Stage::Revoking => ("revoking", None),
+        Stage::Settled(at) => ("settled", Some(at)),
+    };
+    let handle: Value = serde_json::from_str(&whose.handle).unwrap_or_default();
+    json!({
+        "lease_id": lease.lease_id,
+        "state": state,
+        "mount": whose.mount,
+        "role": whose.role,
+        "target": whose.target,
+        // Every engine calls it so.
+        "username": handle.get("name"),
+        "issue_time": lease.issued_at.rfc3339(),
+        "last_renewal": lease.renewed_at.map(Timestamp::rfc3339),
+        "expire_time": lease.lapses_at.rfc3339(),
+        "settle_time": settled_at.map(Timestamp::rfc3339),
+        "revoke_error": lease.revoke_error,
+        "holder": holder(&whose.holder),
+        "request_id": whose.request,
+    })
+}
+
+fn holder(holder: &Holder) -> Value {
+    json!({
+        "display_name": holder.display_name,
+        "accessor": holder.accessor.to_string(),
+        "policies": holder.policies,
+    })
+}
