@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "api/audit.rs"]
+mod audit;
+#[path = "api/canaries.rs"]
+mod canaries;
 #[path = "api/clock.rs"]
 mod clock;
 #[path = "api/exposition.rs"]

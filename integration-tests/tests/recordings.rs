@@ -22,8 +22,9 @@ mod snapshots;
 use differences::Differences;
 use std::path::PathBuf;
 
-/// What is replayed: all that touches leases, tokens, mounts and databases.
-const SCENARIOS: [&str; 7] = [
+/// What is replayed: all that touches leases, tokens, mounts, databases and the audit.
+const SCENARIOS: [&str; 8] = [
+    "audit",
     "sys-status",
     "http-errors",
     "mounts",
