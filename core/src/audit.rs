@@ -238,10 +238,7 @@ impl Trail {
         &self,
         line: impl Fn(Veil<'_>) -> Result<String, serde_json::Error>,
     ) -> Result<(), AuditError> {
-        if self.devices.is_empty() {
-            return Ok(());
-        }
-        let mut waiting = Vec::with_capacity(self.devices.len());
+        let mut waiting = Vec::new();
         // Every device has the line before any is waited for.
         for (at, (device, key)) in self.devices.iter().zip(&*self.keys).enumerate() {
             let line = line(Veil { key, at }).map_err(|error| AuditError {
@@ -250,10 +247,16 @@ impl Trail {
             })?;
             let recording = device.record(line);
             if device.acknowledges() {
+                if self.devices.len() == 1 {
+                    return recording.await.inspect_err(|_| self.failures.one());
+                }
                 let failures = &self.failures;
                 let told = async move { recording.await.inspect_err(|_| failures.one()) };
                 waiting.push(Box::pin(told));
             }
+        }
+        if self.devices.is_empty() {
+            return Ok(());
         }
         if waiting.is_empty() {
             let reason =

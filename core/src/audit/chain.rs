@@ -198,12 +198,14 @@ impl Chain {
         Self { device, installation, key, head, arrived, signed: arrived }
     }
 
-    /// Adds a line to the chain: what is about the chain is written at its end.
-    pub fn link(&mut self, line: &mut String) {
-        line.pop();
-        self.close(line);
-        line.push('}');
-        self.head.hash = Hash::of(line);
+    /// Appends a line to `text`, with what is about the chain at its end, and returns its number.
+    pub fn link(&mut self, line: &str, text: &mut String) -> u64 {
+        let from = text.len();
+        text.push_str(line.strip_suffix('}').unwrap_or(line));
+        self.close(text);
+        text.push('}');
+        self.head.hash = Hash::of(text.get(from..).unwrap_or_default());
+        self.head.number
     }
 
     /// Returns a signed line, which is part of the chain.
@@ -227,7 +229,6 @@ impl Chain {
     fn close(&mut self, line: &mut String) {
         self.head.number = self.head.number.saturating_add(1);
         let (key, number) = (self.key.version, self.head.number);
-        line.reserve(160);
         // Writing to a text cannot fail.
         let _ = write!(line, r#","chain":{{"key":{key},"number":{number},"previous":""#);
         hex::push(line, &self.head.hash.0);

@@ -3,7 +3,7 @@
 //! One thread writes. It takes all lines that wait, adds them to the chain, hands them over at once, and then
 //! acknowledges them: callers share a write (and an `fdatasync`, where it is wanted), and none waits for others.
 
-use super::queue::{Answer, Counts, Errand, Place, Queue, Work};
+use super::queue::{Answer, Counts, Errand, Queue, Work};
 use super::{Broken, OpenError, Sink};
 use crate::tasks::Joined;
 use leasehold_core::audit::chain::{Chain, Found, Head, Note, Seen, look};
@@ -168,18 +168,25 @@ struct Writer<S> {
 /// Lines that are handed over together.
 #[derive(Default)]
 struct Group {
-    text: Vec<u8>,
+    text: String,
     /// Where each line ends, and its number.
     lines: Vec<(usize, u64)>,
-    answers: Vec<(Answer<()>, Place)>,
+    answers: Vec<Answer<()>>,
+    /// What its lines took of the queue's room.
+    took: u32,
     /// How many missed lines it tells of, if it tells of a gap.
     tells: Option<u64>,
 }
 
 impl Group {
+    /// Adds a line that is part of the chain already.
     fn push(&mut self, line: &str, number: u64) {
-        self.text.extend_from_slice(line.as_bytes());
-        self.text.push(b'\n');
+        self.text.push_str(line);
+        self.end(number);
+    }
+
+    fn end(&mut self, number: u64) {
+        self.text.push('\n');
         self.lines.push((self.text.len(), number));
     }
 }
@@ -194,10 +201,10 @@ impl<S: Sink> Writer<S> {
             let mut next = Some(first);
             while let Some(work) = next {
                 match work {
-                    Work::Record { mut line, place, answer } => {
-                        let number = self.link(&mut line);
-                        group.push(&line, number);
-                        group.answers.push((answer, place));
+                    Work::Record { line, takes, answer } => {
+                        self.link(&line, &mut group);
+                        group.took = group.took.saturating_add(takes);
+                        group.answers.push(answer);
                     }
                     Work::Errand(errand) => then = Some(errand),
                 }
@@ -228,10 +235,14 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    fn link(&mut self, line: &mut String) -> u64 {
-        let Some((chain, _)) = &mut self.chain else { return 0 };
-        chain.link(line);
-        chain.head().number
+    fn link(&mut self, line: &str, group: &mut Group) {
+        match &mut self.chain {
+            None => group.push(line, 0),
+            Some((chain, _)) => {
+                let number = chain.link(line, &mut group.text);
+                group.end(number);
+            }
+        }
     }
 
     /// Returns a group that begins with what must be told before anything else.
@@ -253,7 +264,7 @@ impl<S: Sink> Writer<S> {
 
     /// Hands a group over, and answers for each of its lines.
     fn write(&mut self, group: Group) -> Result<(), String> {
-        let outcome = self.sink.take(&group.text);
+        let outcome = self.sink.take(group.text.as_bytes());
         let arrived = outcome.as_ref().map_or_else(|broken| broken.arrived, |()| group.text.len());
         let whole = group.lines.iter().take_while(|(end, _)| *end <= arrived);
         let (end, number) = whole.last().copied().unwrap_or_default();
@@ -272,7 +283,8 @@ impl<S: Sink> Writer<S> {
         self.torn_bytes = self.torn_bytes.saturating_add(u64::try_from(torn).unwrap_or(0));
         let outcome = outcome.map_err(|Broken { reason, .. }| reason);
         self.tell(&outcome);
-        for (answer, _place) in group.answers {
+        self.counts.left(group.answers.len(), group.took);
+        for answer in group.answers {
             if outcome.is_err() {
                 self.counts.failed.one();
             }

@@ -6,7 +6,7 @@ use leasehold_core::metrics::Counter;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 
 /// Lines that wait before further ones find no room.
 const WAITING_MAX: u32 = 1024;
@@ -21,8 +21,8 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, String>>;
 /// What a writer is asked.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// To write a line.
-    Record { line: String, place: Place, answer: Answer<()> },
+    /// To write a line, which takes so much of the room.
+    Record { line: String, takes: u32, answer: Answer<()> },
     /// To do something else, once all lines before it are written.
     Errand(Errand),
 }
@@ -42,13 +42,14 @@ pub(super) enum Errand {
 #[derive(Debug)]
 pub(super) struct Queue {
     work: mpsc::UnboundedSender<Work>,
-    room: Arc<Semaphore>,
     pub(super) counts: Arc<Counts>,
 }
 
 /// What is counted of a device.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counts {
+    /// What is left of the room, in KiB.
+    room: Semaphore,
     pub(super) waiting: AtomicU64,
     pub(super) missed: Counter,
     pub(super) failed: Counter,
@@ -56,16 +57,11 @@ pub(super) struct Counts {
     pub(super) untold: AtomicU64,
 }
 
-/// A place in the queue.
-#[derive(Debug)]
-pub(super) struct Place {
-    _room: OwnedSemaphorePermit,
-    counts: Arc<Counts>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+impl Counts {
+    /// Lines have left the queue, which took so much of the room.
+    pub(super) fn left(&self, lines: usize, took: u32) {
+        self.waiting.fetch_sub(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.room.add_permits(usize::try_from(took).unwrap_or_default());
     }
 }
 
@@ -83,8 +79,14 @@ impl Queue {
     /// Makes a queue; its other end is the writer's.
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Work>) {
         let (work, waiting) = mpsc::unbounded_channel();
-        let room = Semaphore::new(usize::try_from(WAITING_KIB).unwrap_or(usize::MAX));
-        (Self { work, room: Arc::new(room), counts: Arc::default() }, waiting)
+        let counts = Counts {
+            room: Semaphore::new(usize::try_from(WAITING_KIB).unwrap_or(usize::MAX)),
+            waiting: AtomicU64::default(),
+            missed: Counter::default(),
+            failed: Counter::default(),
+            untold: AtomicU64::default(),
+        };
+        (Self { work, counts: Arc::new(counts) }, waiting)
     }
 
     /// Puts a line in, at once if there is room.
@@ -94,33 +96,35 @@ impl Queue {
     ) -> impl Future<Output = Result<(), String>> + Send + '_ {
         let kib = line.len().div_ceil(1024);
         let takes = u32::try_from(kib).unwrap_or(u32::MAX).clamp(LINE_KIB, WAITING_KIB);
-        let placed = match Arc::clone(&self.room).try_acquire_many_owned(takes) {
-            Ok(room) => Ok(self.put(line, room)),
+        let placed = match self.counts.room.try_acquire_many(takes) {
+            Ok(room) => Ok(self.put(line, takes, room)),
             Err(_) => Err((line, Unplaced(&self.counts))),
         };
         async move {
             let answered = match placed {
                 Ok(answered) => answered,
                 Err((line, unplaced)) => {
-                    let room = Arc::clone(&self.room).acquire_many_owned(takes).await;
+                    let room = self.counts.room.acquire_many(takes).await;
                     std::mem::forget(unplaced);
-                    self.put(line, room.map_err(|_| ended())?)
+                    self.put(line, takes, room.map_err(|_| ended())?)
                 }
             };
             answered.await.unwrap_or_else(|_| Err(ended()))
         }
     }
 
+    /// The room is given back once the line has left the queue.
     fn put(
         &self,
         line: String,
-        room: OwnedSemaphorePermit,
+        takes: u32,
+        room: SemaphorePermit<'_>,
     ) -> oneshot::Receiver<Result<(), String>> {
+        room.forget();
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Place { _room: room, counts: Arc::clone(&self.counts) };
         let (answer, answered) = oneshot::channel();
         // Without a writer the answer is dropped, which says so.
-        let _ = self.work.send(Work::Record { line, place, answer });
+        let _ = self.work.send(Work::Record { line, takes, answer });
         answered
     }
 

@@ -14,14 +14,19 @@ fn chain(seed: u64, head: Head) -> Chain {
     Chain::new("main".into(), InstallationId::from_bytes([1; 16]), key(seed), head, false)
 }
 
+fn linked(chain: &mut Chain, line: &str) -> String {
+    let mut text = "before\n".to_owned();
+    chain.link(line, &mut text);
+    text.split_off("before\n".len())
+}
+
 /// A record of notes and lines; `n` stands for a note.
 fn record(chain: &mut Chain, lines: &str) -> Vec<String> {
     let line = |what| match what {
         'n' => chain.note(Note::Checkpoint, Timestamp(1)),
         what => {
-            let mut line = format!(r#"{{"type":"request","request":{{"id":"{what}"}}}}"#);
-            chain.link(&mut line);
-            line
+            let line = format!(r#"{{"type":"request","request":{{"id":"{what}"}}}}"#);
+            linked(chain, &line)
         }
     };
     lines.chars().map(line).collect()
@@ -39,15 +44,13 @@ fn head(lines: &[String], number: usize) -> Head {
 #[test]
 fn what_is_about_the_chain_stands_at_the_end_of_a_line() {
     let mut chain = chain(0, Head::default());
-    let mut line = r#"{"type":"request","a":1}"#.to_owned();
-    chain.link(&mut line);
+    let line = linked(&mut chain, r#"{"type":"request","a":1}"#);
     let zeros = "0".repeat(64);
     let expected = format!(
         r#"{{"type":"request","a":1,"chain":{{"key":1,"number":1,"previous":"{zeros}"}}}}"#
     );
     assert_eq!(line, expected);
-    let mut second = "{\"b\":2}".to_owned();
-    chain.link(&mut second);
+    let second = linked(&mut chain, "{\"b\":2}");
     assert!(second.contains(&format!(r#""number":2,"previous":"{}""#, Hash::of(&line).text())));
 }
 

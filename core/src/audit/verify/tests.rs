@@ -16,8 +16,8 @@ fn chain(head: Head, unseen: bool) -> Chain {
 }
 
 fn linked(chain: &mut Chain, id: usize) -> String {
-    let mut line = format!(r#"{{"type":"request","request":{{"id":"{id}"}}}}"#);
-    chain.link(&mut line);
+    let mut line = String::new();
+    chain.link(&format!(r#"{{"type":"request","request":{{"id":"{id}"}}}}"#), &mut line);
     chain.arrived(chain.head().number);
     line
 }
@@ -179,8 +179,8 @@ fn lines_that_did_not_arrive_are_told_from_lines_that_were_removed() {
     let mut lines = vec![noted(&mut chain, began(Found::Nothing))];
     lines.extend((0..3).map(|id| linked(&mut chain, id)));
     let mut lost = || {
-        let mut line = "{\"type\":\"request\"}".to_owned();
-        chain.link(&mut line);
+        let mut line = String::new();
+        chain.link("{\"type\":\"request\"}", &mut line);
         line
     };
     let lost = [lost(), lost(), lost()];
