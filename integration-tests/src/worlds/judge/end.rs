@@ -114,6 +114,7 @@ impl Judge {
             }
             b"token-due/" | b"token-uses/" | b"child/" => (false, "no token is there to end"),
             b"hold/" => (false, "every target was compared"),
+            b"audit-device/" => (rest == b"journal", "there is no such audit device"),
             b"quarantine/" => (false, "nothing was unreadable"),
             _ => (false, "nobody knows what it is"),
         };
