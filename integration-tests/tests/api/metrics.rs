@@ -117,7 +117,8 @@ fn documented() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn vaults_json_and_the_text_of_prometheus_tell_the_same() {
-    let lending = Lending::start().await;
+    let place = Place::new();
+    let lending = Lending::on(place.found().await).await;
     lending.lend().await;
     let server = &lending.server;
     until_counted(server, 1, 0).await;

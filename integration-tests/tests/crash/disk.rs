@@ -1,6 +1,7 @@
 //! A disk that is full, or cannot be written to: what cannot be kept is refused before the target hears of it, what
 //! was promised is kept, and once there is room again everything goes on.
 
+use leasehold_core::audit::verify::{Kind, Verifier};
 use leasehold_integration_tests::crash::Role;
 use leasehold_integration_tests::crash::callers::{Scene, borrow, give_back};
 use leasehold_integration_tests::crash::door::Door;
@@ -223,7 +224,19 @@ async fn a_disk_that_fills_up_refuses_issues_first_and_loses_nothing_when_it_is_
     give_back(&scene, &lent[1], true).await.unwrap();
     assert_eq!(borrow(&scene, LONG, None).await.unwrap().len(), 1, "there is room again");
     settles_to(&site, &scene, 4).await;
-    drop(server);
+    // What the record missed is told in it, and nothing looks as if somebody had taken it away.
+    let devices = scene.door.ask(&scene.root, "GET", "sys/audit", Value::Null).await.unwrap();
+    let key = devices.body["data"]["first/"]["public_key"].as_str().unwrap().to_owned();
+    assert!(server.end().success());
+    let record = site.place.path("record");
+    disk.run(&format!("cp '{folder}/audit' '{}'", record.display()));
+    let mut verifier = Verifier::new([key.as_str()]).unwrap();
+    for line in fs::read_to_string(record).unwrap().lines() {
+        verifier.line(line.as_bytes());
+    }
+    let report = verifier.finish(false);
+    assert!(report.is_sound(), "{report:?}");
+    assert!(report.findings.iter().any(|finding| finding.kind == Kind::Gap), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
