@@ -23,6 +23,7 @@
 //! [`store`], [`engine`], [`audit`], [`time`], [`chance`] and [`tasks`].
 
 pub mod access;
+pub mod address;
 pub mod audit;
 pub mod backup;
 pub mod broker;

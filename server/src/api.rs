@@ -18,6 +18,7 @@ mod routes;
 mod sys;
 mod token;
 
+use crate::listener::Rules;
 use crate::time::Stopwatch;
 use crate::wiring::{Count, Node, Server};
 use actix_web::http::{Method, StatusCode, header};
@@ -31,6 +32,7 @@ use futures_util::StreamExt;
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
 use routes::Open;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,8 +51,8 @@ pub(crate) struct Front {
     /// What bodies that are arriving may take together.
     bodies: Budget,
     ending: Arc<AtomicBool>,
-    /// The listeners that show the metrics to whoever asks.
-    open_metrics: Arc<[SocketAddr]>,
+    /// How each listener treats those who come in.
+    rules: Arc<HashMap<SocketAddr, Rules>>,
 }
 
 impl Front {
@@ -58,7 +60,7 @@ impl Front {
     pub(crate) fn new(
         server: Arc<Server>,
         runtime: Handle,
-        open_metrics: Arc<[SocketAddr]>,
+        rules: HashMap<SocketAddr, Rules>,
     ) -> Self {
         Self {
             server,
@@ -66,8 +68,13 @@ impl Front {
             serving: Count::new(),
             bodies: Budget::default(),
             ending: Arc::default(),
-            open_metrics,
+            rules: Arc::new(rules),
         }
+    }
+
+    /// Returns how the listener that a request came by treats it.
+    fn rules(&self, request: &HttpRequest) -> Option<&Rules> {
+        self.rules.get(&request.app_config().local_addr())
     }
 
     /// From now on every answer closes its connection: idle ones would hold up the end.
@@ -144,11 +151,13 @@ async fn answer(
     known: &mut bool,
 ) -> Result<Reply, Refusal> {
     let path = path::decoded(request.uri().path())?;
+    let rules = front.rules(request);
+    let from = caller::sender(request, rules)?;
     let query = query::parse(request.query_string())?;
     let operation = caller::operation(request, &query)?;
     let body = body::read(request, payload, operation, &front.bodies).await?;
     let server = &front.server;
-    let shows_metrics = || front.open_metrics.contains(&request.app_config().local_addr());
+    let shows_metrics = || rules.is_some_and(|rules| rules.open_metrics);
     let open = routes::open(&path, caller::has_token(request))
         .or_else(|| routes::open_metrics(&path).filter(|_| shows_metrics()));
     if let Some(open) = open {
@@ -171,7 +180,7 @@ async fn answer(
     if found.endpoint.is_ok() {
         told_path(&found.path);
     }
-    let call = caller::call(request, front, id, broker, found, query, body)?;
+    let call = caller::call(request, front, (id, from), broker, found, query, body)?;
     // Reads are short, and asking another thread for each would cost as much again.
     let reads = operation == Operation::Read;
     let runtime = if reads { &Handle::current() } else { &front.runtime };

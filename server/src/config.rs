@@ -5,10 +5,12 @@
 
 mod audit;
 mod fields;
+mod listener;
 mod oneline;
 mod read;
 mod tree;
 
+use crate::forwarded::Forwarded;
 pub(crate) use audit::{AuditDevice, SocketKind, Way};
 use leasehold_core::limits::Limits;
 use read::Reader;
@@ -46,6 +48,8 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<Tls>,
     /// Whether it shows the metrics to whoever asks.
     pub(crate) open_metrics: bool,
+    /// Which proxies are believed, if any are.
+    pub(crate) forwarded: Option<Forwarded>,
 }
 
 /// With what a listener proves itself.
@@ -172,7 +176,8 @@ impl Config {
             return Err(problem.to_owned().into());
         }
         let address = address.to_owned();
-        self.listeners.insert(0, Listener { address, tls: None, open_metrics: false });
+        let listener = Listener { address, tls: None, open_metrics: false, forwarded: None };
+        self.listeners.insert(0, listener);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ pub mod chance;
 mod check;
 mod config;
 mod dev;
+mod forwarded;
 mod keeper;
 #[cfg(feature = "kill-points")]
 pub mod kill_points;

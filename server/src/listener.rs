@@ -1,6 +1,7 @@
 //! Binds where callers come in, with TLS unless it is switched off.
 
 use crate::config::{Listener, Tls};
+use crate::forwarded::Forwarded;
 use crate::wiring::StartError;
 use parking_lot::RwLock;
 use rustls::crypto::aws_lc_rs;
@@ -19,10 +20,18 @@ pub(crate) struct Bound {
     pub(crate) socket: TcpListener,
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<ServerConfig>,
-    /// Whether it shows the metrics to whoever asks.
-    pub(crate) open_metrics: bool,
+    pub(crate) rules: Rules,
     /// What it proves itself with, if it does.
     pub(crate) certificate: Option<Arc<Certificate>>,
+}
+
+/// How a listener treats those who come in.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// Whether it shows the metrics to whoever asks.
+    pub(crate) open_metrics: bool,
+    /// Which proxies are believed, if any are.
+    pub(crate) forwarded: Option<Forwarded>,
 }
 
 /// A certificate with its key, as callers are shown it: each new connection the one that is there then.
@@ -72,7 +81,9 @@ pub(crate) fn bind(listener: &Listener) -> Result<Bound, StartError> {
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "callers that are not on this machine send their tokens in clear: `tls_disable` is set");
     }
-    Ok(Bound { socket, address, tls, open_metrics: listener.open_metrics, certificate })
+    let rules =
+        Rules { open_metrics: listener.open_metrics, forwarded: listener.forwarded.clone() };
+    Ok(Bound { socket, address, tls, rules, certificate })
 }
 
 /// Makes what a listener needs for TLS of its files.

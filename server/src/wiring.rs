@@ -165,8 +165,8 @@ fn serve(
         }
         dev::announce(&bound, storage).map_err(system)?;
         drop(root);
-        let open = bound.iter().filter(|bound| bound.open_metrics).map(|bound| bound.address);
-        let front = Front::new(Arc::clone(&server), runtime.handle().clone(), open.collect());
+        let rules = bound.iter().map(|bound| (bound.address, bound.rules.clone())).collect();
+        let front = Front::new(Arc::clone(&server), runtime.handle().clone(), rules);
         let http = listen(bound, front.clone(), workers)?;
         let handle = http.handle();
         let serving = runtime.spawn(http);

@@ -5,6 +5,7 @@ mod line;
 pub(super) use line::{answered, asked};
 
 use crate::access::token::Token;
+use crate::address::ClientAddress;
 use crate::secret::{Field, Secret, SecretText};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
@@ -26,10 +27,8 @@ pub struct Asked {
     pub mount: Option<AskedMount>,
     /// The body, parsed.
     pub data: Option<Value>,
-    /// From where it came.
-    pub remote_address: String,
-    /// And which port.
-    pub remote_port: u16,
+    /// From where it came; from nowhere if it is the server's own.
+    pub from: Option<ClientAddress>,
 }
 
 /// The mount that a request goes to.

@@ -4,10 +4,12 @@ use super::error::Refusal;
 use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
 use super::{Broker, Front};
+use crate::listener::Rules;
 use crate::wiring::Server;
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
 use leasehold_core::access::policy::Need;
+use leasehold_core::address::ClientAddress;
 use leasehold_core::audit::{Asked, AskedMount, Operation};
 use leasehold_core::broker::{BadIdempotencyKey, IdempotencyKey, Request};
 use leasehold_core::secret::SecretText;
@@ -75,7 +77,7 @@ pub(super) fn operation(
 pub(super) fn call(
     request: &HttpRequest,
     front: &Front,
-    id: String,
+    (id, from): (String, ClientAddress),
     broker: Arc<Broker>,
     found: Found,
     mut query: Map<String, Value>,
@@ -92,15 +94,13 @@ pub(super) fn call(
     };
     query.remove("list");
     query.extend(body);
-    let peer = request.peer_addr();
     let asked = Asked {
         id,
         operation,
         mount: asked_mount(&broker, &path, &mount),
         path,
         data: (!query.is_empty()).then_some(Value::Object(query)),
-        remote_address: peer.map(|peer| peer.ip().to_string()).unwrap_or_default(),
-        remote_port: peer.map(|peer| peer.port()).unwrap_or_default(),
+        from: Some(from),
     };
     Ok(Call {
         broker,
@@ -112,6 +112,20 @@ pub(super) fn call(
         need,
         endpoint,
     })
+}
+
+/// Says who sent a request.
+pub(super) fn sender(
+    request: &HttpRequest,
+    rules: Option<&Rules>,
+) -> Result<ClientAddress, Refusal> {
+    let bad = |message: String| Refusal::told(StatusCode::BAD_REQUEST, message);
+    let peer = request.peer_addr().ok_or_else(|| bad("the connection has no address".into()))?;
+    let peer = ClientAddress::new(peer);
+    let Some(forwarded) = rules.and_then(|rules| rules.forwarded.as_ref()) else { return Ok(peer) };
+    let lines: Vec<_> = request.headers().get_all("X-Forwarded-For").collect();
+    let lines = lines.iter().map(|line| line.as_bytes());
+    forwarded.sender(peer, lines).map_err(|error| bad(error.to_string()))
 }
 
 /// Returns the kinds of answer that a client says it takes, however many headers it says so in.

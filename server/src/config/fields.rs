@@ -4,6 +4,8 @@ use super::tree::{Entry, Held};
 use leasehold_core::duration;
 use serde_json::Value;
 use std::cell::RefCell;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What was found while reading: problems, which are told together, and warnings.
@@ -205,6 +207,40 @@ impl<'a> Fields<'a> {
             let span = duration::parse_seconds(value)
                 .map_err(|error| format!("must be a span of time: {error}"))?;
             if span.is_zero() { Err("cannot be zero".to_owned()) } else { Ok(span) }
+        })
+    }
+
+    /// Reads a whole number up to `most`.
+    pub(super) fn number(&mut self, name: &'static str, most: usize) -> Option<Found<usize>> {
+        let must_be = format!("a whole number of at most {most}");
+        self.read(name, &must_be, "1", |value| {
+            let written = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let number = written.parse().ok().filter(|number| *number <= most);
+            number.ok_or_else(|| format!("must be {must_be}, not `{written}`"))
+        })
+    }
+
+    /// Reads a list that is not empty, or a text with commas.
+    pub(super) fn list<T: FromStr>(
+        &mut self,
+        name: &'static str,
+        example: &str,
+    ) -> Option<Found<Vec<T>>>
+    where
+        T::Err: fmt::Display,
+    {
+        self.read(name, "a list", example, |value| {
+            let items: Option<Vec<_>> = match value {
+                Value::String(text) => Some(text.split(',').map(str::trim).collect()),
+                Value::Array(items) => {
+                    items.iter().map(|item| item.as_str().map(str::trim)).collect()
+                }
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+            };
+            let items = items.filter(|items| !items.is_empty());
+            let items = items.ok_or("must be a list of texts that is not empty")?;
+            let read = |item: &str| item.parse().map_err(|error| format!("{error}, not `{item}`"));
+            items.into_iter().map(read).collect()
         })
     }
 

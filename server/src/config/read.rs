@@ -3,6 +3,7 @@
 //! Every field is read whatever is wrong with the others, so that all problems are told at once.
 
 use super::fields::{Fields, Findings, Found};
+use super::listener::read_forwarded;
 use super::tree::{Entry, Held};
 use super::{Config, Listener, LogFormat, Storage, Tls};
 use crate::logging;
@@ -227,9 +228,10 @@ impl Reader {
             telemetry.finish();
             open.is_some_and(|open| open.value)
         });
+        let forwarded = read_forwarded(&mut fields);
         fields.ignore(&VAULTS_OWN_OF_LISTENERS);
         fields.finish();
-        self.config.listeners.push(Listener { address, tls, open_metrics });
+        self.config.listeners.push(Listener { address, tls, open_metrics, forwarded });
     }
 }
 

@@ -1,5 +1,8 @@
 //! Tests of what configurations mean.
 
+#[path = "tests/listeners.rs"]
+mod listeners;
+
 use super::*;
 use std::time::Duration;
 

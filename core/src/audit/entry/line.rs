@@ -3,6 +3,7 @@
 //! Two lines are written for every request, so nothing is copied on the way into them.
 
 use super::{Answer, Asked, Holder, Veil, Who};
+use crate::address::ClientAddress;
 use crate::audit::hex;
 use crate::limits::{AUDITED_STRANGER_BYTES, AUDITED_VALUE_BYTES};
 use crate::time::Timestamp;
@@ -76,7 +77,8 @@ struct RequestLine<'a> {
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Body<'a>>,
-    remote_address: &'a str,
+    /// Empty for the server's own.
+    remote_address: String,
     remote_port: u16,
 }
 
@@ -339,8 +341,8 @@ fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> Reques
         namespace: Namespace { id: "root" },
         path: &asked.path,
         data: asked.data.as_ref().map(|value| Body { value, veil, sent: true, whole_max }),
-        remote_address: &asked.remote_address,
-        remote_port: asked.remote_port,
+        remote_address: asked.from.map(|from| from.ip().to_string()).unwrap_or_default(),
+        remote_port: asked.from.map(ClientAddress::port).unwrap_or_default(),
     }
 }
 

@@ -34,8 +34,7 @@ fn asked_for() -> Asked {
         data: Some(
             json!({ "password": "canary-1", "list": ["canary-2", { "deep": "canary-3" }], "n": 7 }),
         ),
-        remote_address: "::1".into(),
-        remote_port: 5,
+        from: Some(ClientAddress::new("[::1]:5".parse().unwrap())),
     }
 }
 
