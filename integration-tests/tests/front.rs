@@ -5,6 +5,8 @@
 
 #[path = "front/forwarded.rs"]
 mod forwarded;
+#[path = "front/headers.rs"]
+mod headers;
 
 use leasehold_integration_tests::server::Place;
 

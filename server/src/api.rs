@@ -120,11 +120,15 @@ pub(crate) async fn serve(
     if !known || front.ending.load(Ordering::Relaxed) {
         response.force_close();
     }
-    match reply.stream {
+    let mut response = match reply.stream {
         _ if headless => response.finish(),
         Some(Parts(parts)) => response.streaming(parts.map(|part| part.map(Bytes::from))),
         None => response.body(reply.body),
+    };
+    if let Some(rules) = front.rules(&request) {
+        rules.headers.put(reply.status, response.headers_mut());
     }
+    response
 }
 
 /// Returns the methods that a path answers to. It is asked only for answers that say already that the path is there,

@@ -11,6 +11,7 @@ mod read;
 mod tree;
 
 use crate::forwarded::Forwarded;
+use crate::response_headers::ResponseHeaders;
 pub(crate) use audit::{AuditDevice, SocketKind, Way};
 use leasehold_core::limits::Limits;
 use read::Reader;
@@ -50,6 +51,8 @@ pub(crate) struct Listener {
     pub(crate) open_metrics: bool,
     /// Which proxies are believed, if any are.
     pub(crate) forwarded: Option<Forwarded>,
+    /// What its answers carry besides what they say.
+    pub(crate) headers: ResponseHeaders,
 }
 
 /// With what a listener proves itself.
@@ -176,7 +179,9 @@ impl Config {
             return Err(problem.to_owned().into());
         }
         let address = address.to_owned();
-        let listener = Listener { address, tls: None, open_metrics: false, forwarded: None };
+        let headers = ResponseHeaders::usual(false);
+        let listener =
+            Listener { address, tls: None, open_metrics: false, forwarded: None, headers };
         self.listeners.insert(0, listener);
         Ok(())
     }

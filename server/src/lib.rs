@@ -26,6 +26,7 @@ mod logging;
 mod meters;
 mod process;
 mod reload;
+mod response_headers;
 pub mod restore;
 mod seal_file;
 pub mod store;

@@ -2,6 +2,7 @@
 
 use crate::config::{Listener, Tls};
 use crate::forwarded::Forwarded;
+use crate::response_headers::ResponseHeaders;
 use crate::wiring::StartError;
 use parking_lot::RwLock;
 use rustls::crypto::aws_lc_rs;
@@ -32,6 +33,8 @@ pub(crate) struct Rules {
     pub(crate) open_metrics: bool,
     /// Which proxies are believed, if any are.
     pub(crate) forwarded: Option<Forwarded>,
+    /// What its answers carry besides what they say.
+    pub(crate) headers: ResponseHeaders,
 }
 
 /// A certificate with its key, as callers are shown it: each new connection the one that is there then.
@@ -81,8 +84,11 @@ pub(crate) fn bind(listener: &Listener) -> Result<Bound, StartError> {
     if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "callers that are not on this machine send their tokens in clear: `tls_disable` is set");
     }
-    let rules =
-        Rules { open_metrics: listener.open_metrics, forwarded: listener.forwarded.clone() };
+    let rules = Rules {
+        open_metrics: listener.open_metrics,
+        forwarded: listener.forwarded.clone(),
+        headers: listener.headers.clone(),
+    };
     Ok(Bound { socket, address, tls, rules, certificate })
 }
 

@@ -253,6 +253,11 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// Takes all that nobody has read yet: its names are for the reader to make sense of.
+    pub(super) fn take_all(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.left)
+    }
+
     /// Reads fields within a field.
     pub(super) fn nested(&mut self, name: &'static str, example: &str) -> Option<Fields<'a>> {
         let entry = self.take(name)?;

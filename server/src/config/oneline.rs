@@ -1,12 +1,16 @@
-//! Lets blocks be written on one line inside each other, as Vault reads them and HCL's second version does not.
+//! Lets blocks be written on one line inside each other, and some that are objects as blocks, as Vault reads them and
+//! HCL's second version does not.
 
-/// Where a line break is put in, and where that is in what was written.
+/// What is an object, whose names may be any text, and is written as a block in Vault's files.
+const OBJECTS: [&str; 1] = ["custom_response_headers"];
+
+/// Where line breaks and equals signs are put in, and where that is in what was written.
 #[derive(Debug)]
 pub(super) struct Spread {
     /// The same text, every block over several lines.
     pub(super) text: String,
-    /// Where line breaks were put in: bytes of what was written.
-    breaks: Vec<usize>,
+    /// What was put in, and where: bytes of what was written.
+    put_in: Vec<(usize, char)>,
 }
 
 /// What an open bracket belongs to.
@@ -18,10 +22,10 @@ enum Inside {
     Value,
 }
 
-/// Puts a line break behind the `{` of every block, and around its `}`. Texts, comments and values stay as they are.
+/// Puts a line break behind the `{` of every block, and around its `}`, and a `=` before that of an object. Texts, comments and values stay as they are.
 pub(super) fn spread(written: &str) -> Spread {
     let bytes = written.as_bytes();
-    let mut breaks = Vec::new();
+    let mut put_in = Vec::new();
     let mut inside = Vec::new();
     // Behind `name =` a `{` begins an object, behind `name "label"` a block.
     let mut in_field = false;
@@ -38,15 +42,19 @@ pub(super) fn spread(written: &str) -> Spread {
             b'<' if bytes.get(next) == Some(&b'<') => end = past_heredoc(bytes, at),
             b'=' if in_block => in_field = true,
             b'\n' if in_block => in_field = false,
+            b'{' if in_block && !in_field && is_object(written, at) => {
+                inside.push(Inside::Value);
+                put_in.push((at, '='));
+            }
             b'{' if in_block && !in_field => {
                 inside.push(Inside::Block);
-                breaks.push(next);
+                put_in.push((next, '\n'));
             }
             b'{' | b'[' | b'(' => inside.push(Inside::Value),
             b'}' if in_block && !inside.is_empty() => {
                 inside.pop();
                 in_field = false;
-                breaks.extend([at, next]);
+                put_in.extend([(at, '\n'), (next, '\n')]);
             }
             b'}' | b']' | b')' => {
                 inside.pop();
@@ -55,14 +63,14 @@ pub(super) fn spread(written: &str) -> Spread {
         }
         at = end;
     }
-    Spread { text: with_breaks(written, &breaks), breaks }
+    Spread { text: with(written, &put_in), put_in }
 }
 
 impl Spread {
     /// Returns which line and column of what was written this byte of the text stands in.
     pub(super) fn place(&self, written: &str, offset: usize) -> (usize, usize) {
-        let before = self.breaks.iter().enumerate().filter(|(count, at)| {
-            // The n-th break stands n bytes further on than it would alone.
+        let before = self.put_in.iter().enumerate().filter(|(count, (at, _))| {
+            // The n-th of them stands n bytes further on than it would alone.
             at.saturating_add(*count) < offset
         });
         let offset = offset.saturating_sub(before.count()).min(written.len());
@@ -73,14 +81,21 @@ impl Spread {
     }
 }
 
-fn with_breaks(written: &str, breaks: &[usize]) -> String {
-    let mut text = String::with_capacity(written.len().saturating_add(breaks.len()));
+/// Whether the `{` at `at` begins an object.
+fn is_object(written: &str, at: usize) -> bool {
+    let before = written.get(..at).unwrap_or_default().trim_end_matches([' ', '\t']);
+    let name = before.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next();
+    name.is_some_and(|name| OBJECTS.contains(&name))
+}
+
+fn with(written: &str, put_in: &[(usize, char)]) -> String {
+    let mut text = String::with_capacity(written.len().saturating_add(put_in.len()));
     let mut rest = written;
     let mut done = 0_usize;
-    for at in breaks {
+    for (at, put) in put_in {
         let Some((before, after)) = rest.split_at_checked(at.saturating_sub(done)) else { break };
         text.push_str(before);
-        text.push('\n');
+        text.push(*put);
         (rest, done) = (after, *at);
     }
     text.push_str(rest);
@@ -166,6 +181,12 @@ mod tests {
             ("a = <<X\n b { c { } }\nX\nd {}", "a = <<X\n b { c { } }\nX\nd {\n\n}\n"),
             ("a = <<-X\n b {\n  X\n", "a = <<-X\n b {\n  X\n"),
             ("} a {", "} a {\n"),
+            (
+                "a { custom_response_headers { \"b\" = { c = 1 }, \"d\" = {} } }",
+                "a {\n custom_response_headers ={ \"b\" = { c = 1 }, \"d\" = {} } \n}\n",
+            ),
+            ("custom_response_headers = {}", "custom_response_headers = {}"),
+            ("my-custom_response_headers_too {}", "my-custom_response_headers_too {\n\n}\n"),
             ("\u{e9} { \u{e9} { \"", "\u{e9} {\n \u{e9} {\n \""),
         ] {
             assert_eq!(spread(written).text, text, "{written}");

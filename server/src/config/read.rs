@@ -3,7 +3,7 @@
 //! Every field is read whatever is wrong with the others, so that all problems are told at once.
 
 use super::fields::{Fields, Findings, Found};
-use super::listener::read_forwarded;
+use super::listener::{read_forwarded, read_headers};
 use super::tree::{Entry, Held};
 use super::{Config, Listener, LogFormat, Storage, Tls};
 use crate::logging;
@@ -229,9 +229,10 @@ impl Reader {
             open.is_some_and(|open| open.value)
         });
         let forwarded = read_forwarded(&mut fields);
+        let headers = read_headers(&mut fields, !disabled);
         fields.ignore(&VAULTS_OWN_OF_LISTENERS);
         fields.finish();
-        self.config.listeners.push(Listener { address, tls, open_metrics, forwarded });
+        self.config.listeners.push(Listener { address, tls, open_metrics, forwarded, headers });
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::{problems, read};
 use crate::forwarded::Forwarded;
+use crate::response_headers::{Answers, ResponseHeaders};
+use actix_web::http::header::{HeaderName, HeaderValue};
 
 #[test]
 fn a_listener_believes_the_proxies_that_it_is_told_of() {
@@ -44,6 +46,61 @@ fn a_listener_believes_the_proxies_that_it_is_told_of() {
         assert!(
             told.contains("`x_forwarded_for_hop_skips` must be a whole number of at most 32"),
             "{told}"
+        );
+    }
+}
+
+#[test]
+fn headers_of_answers_are_read_as_vaults_files_have_them() {
+    let as_in_vault = r#"listener "tcp" {
+        tls_disable = true
+        custom_response_headers {
+          "default" = {
+            "Content-Security-Policy" = ["connect-src https://a/"],
+            "X-Two" = ["one", "two"]
+          },
+          "4xx" = { "X-Two" = "three" }
+          "404" = {
+            "X-Four" = []
+          }
+        }
+      }"#;
+    let in_json = r#"{ "listener": { "tcp": { "tls_disable": true, "custom_response_headers": {
+        "default": { "Content-Security-Policy": ["connect-src https://a/"], "X-Two": ["one", "two"] },
+        "4xx": { "X-Two": "three" }, "404": { "X-Four": [] } } } } }"#;
+    let mut expected = ResponseHeaders::usual(false);
+    let one = |text: &'static str| vec![HeaderValue::from_static(text)];
+    let two = HeaderName::from_static("x-two");
+    let policy = HeaderName::from_static("content-security-policy");
+    expected.set(Answers::All, policy, one("connect-src https://a/"));
+    expected.set(Answers::All, two.clone(), [one("one"), one("two")].concat());
+    expected.set(Answers::Class(4), two, one("three"));
+    expected.set(Answers::Status(404), HeaderName::from_static("x-four"), Vec::new());
+    for written in [as_in_vault, in_json] {
+        assert_eq!(read(written).unwrap().config.listeners[0].headers, expected, "{written}");
+    }
+
+    for (inside, told) in [
+        ("\"7xx\" = {}", "`7xx` must be `default`, a class like `4xx`"),
+        ("\"default\" = 5", "`default` must hold headers"),
+        (
+            "\"default\" = { \"Cache-Control\" = \"public\" }",
+            "`Cache-Control` is set by the server itself",
+        ),
+        ("\"200\" = { \"X-Vault-A\" = \"b\" }", "`X-Vault-A` is set by the server itself"),
+        ("\"200\" = { \"a b\" = \"c\" }", "`a b` is no name of a header"),
+        ("\"200\" = { \"X-A\" = \"b\\nc\" }", "`X-A` must be visible ASCII"),
+        ("\"200\" = { \"X-A\" = [5] }", "`X-A` must be a text or a list of texts"),
+        ("\"200\" = { \"X-A\" = {} }", "`X-A` must be a text or a list of texts"),
+    ] {
+        let written = format!(
+            "listener \"tcp\" {{\n tls_disable = true\n custom_response_headers {{\n {inside}\n }}\n}}"
+        );
+        let told_all = problems(&written);
+        assert!(told_all.len() == 1 && told_all[0].contains(told), "{inside}: {told_all:?}");
+        assert!(
+            told_all[0].starts_with("a.hcl:4: listener tcp custom_response_headers: "),
+            "{told_all:?}"
         );
     }
 }
