@@ -15,6 +15,7 @@ mod lanes;
 mod lookup;
 mod mount;
 mod open_targets;
+mod quota;
 mod reconcile;
 mod recording;
 mod renew;
@@ -36,6 +37,7 @@ pub use issue::{IssueError, Issued};
 pub use lanes::InHand;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
 pub use mount::{MountError, MountTune, MountWrite};
+pub use quota::{QuotaConfigWrite, QuotaError, QuotaWrite, TooOften};
 pub use reconcile::{ReconcileError, Report};
 pub use recording::DeviceError;
 pub use renew::{RenewError, RenewedLease};
@@ -128,6 +130,7 @@ pub struct Broker {
     leases_due: Mutex<Queue>,
     tokens_due: Mutex<Queue>,
     lanes: lanes::Lanes,
+    counted: quota::Counted,
     /// Targets that are being compared with a store that was restored.
     comparisons: restored::Comparisons,
     metrics: Metrics,
@@ -187,6 +190,7 @@ impl Broker {
             leases_due: Mutex::default(),
             tokens_due: Mutex::default(),
             lanes: lanes::Lanes::default(),
+            counted: quota::Counted::default(),
             comparisons: restored::Comparisons::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),

@@ -36,6 +36,7 @@ pub mod limits;
 pub mod metrics;
 pub mod mount;
 pub mod pace;
+pub mod quota;
 pub mod restore;
 pub mod seal;
 pub mod secret;

@@ -109,6 +109,12 @@ pub const BODY_ALWAYS: usize = 16 << 10;
 /// known before the body is there, so this is what strangers can make the server hold.
 pub const BODIES_MAX: usize = 128 << 20;
 
+/// Senders whose requests are counted at a time, under all rate limits together: at about 200 bytes each some 20 MB,
+/// however many addresses strangers come from.
+pub const RATE_WINDOWS_MAX: usize = 100_000;
+/// Quotas there may be: all are kept in memory, and a request looks through those of its mount.
+pub const QUOTAS_MAX: usize = 1000;
+
 /// Tries of a commit that loses against other writers, before the caller is told.
 pub const CONFLICT_TRIES: usize = 8;
 

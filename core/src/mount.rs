@@ -3,6 +3,7 @@
 use crate::ids::{MountId, TargetId};
 use crate::lease::{Generation, Place};
 use crate::limits::Limits;
+use crate::quota::Quotas;
 use crate::store::holds::{Hold, HoldCause, all_holds, held_target};
 use crate::store::mounts::{Mount, Role, Target, role_at, target_at};
 use crate::store::records::{Found, Records};
@@ -20,6 +21,7 @@ pub struct Catalog {
     by_path: BTreeMap<String, Arc<MountEntry>>,
     targets: BTreeMap<(TargetId, Generation), Arc<Found<Target>>>,
     holds: BTreeMap<(TargetId, Generation), Found<Hold>>,
+    quotas: Quotas,
 }
 
 /// A mount, with its targets and roles.
@@ -72,6 +74,7 @@ impl Catalog {
                 catalog.holds.insert(target, hold);
             }
         }
+        catalog.quotas = records.quotas().await?;
         Ok(catalog)
     }
 
@@ -79,6 +82,12 @@ impl Catalog {
     #[must_use]
     pub fn read_at(&self) -> Timestamp {
         self.read_at
+    }
+
+    /// Returns the quotas.
+    #[must_use]
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// Returns the mount whose path a request's path begins with, and what is left of the path.

@@ -7,6 +7,8 @@
 mod forwarded;
 #[path = "front/headers.rs"]
 mod headers;
+#[path = "front/quotas.rs"]
+mod quotas;
 
 use leasehold_integration_tests::server::Place;
 

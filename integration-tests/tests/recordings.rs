@@ -22,8 +22,8 @@ mod snapshots;
 use differences::Differences;
 use std::path::PathBuf;
 
-/// What is replayed: all that touches leases, tokens, mounts, databases and the audit.
-const SCENARIOS: [&str; 8] = [
+/// What is replayed: all that touches leases, tokens, mounts, databases, quotas and the audit.
+const SCENARIOS: [&str; 9] = [
     "audit",
     "sys-status",
     "http-errors",
@@ -32,6 +32,7 @@ const SCENARIOS: [&str; 8] = [
     "token-life",
     "database-config",
     "database-creds",
+    "quotas",
 ];
 /// How many of the counted steps must match, in percent.
 const MATCHING_MIN: usize = 95;

@@ -12,6 +12,7 @@ mod envelope;
 mod error;
 mod fields;
 mod help;
+mod limits;
 mod path;
 mod query;
 mod routes;
@@ -31,11 +32,13 @@ use error::Refusal;
 use futures_util::StreamExt;
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
+use leasehold_core::quota::windows::Allowance;
 use routes::Open;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
@@ -83,6 +86,17 @@ impl Front {
     }
 }
 
+/// What is known of a request besides its answer.
+#[derive(Default)]
+struct Met {
+    /// Whether its caller has a good token.
+    known: bool,
+    /// How long its sender is refused, if they asked too often.
+    refused_for: Option<Duration>,
+    /// How often its sender may still ask, if callers are told.
+    allowance: Option<Allowance>,
+}
+
 /// Serves one request.
 pub(crate) async fn serve(
     request: HttpRequest,
@@ -95,8 +109,8 @@ pub(crate) async fn serve(
     let id = request_id(front.server.chance());
     // Of the level of errors, so that whatever is logged of a request carries its id.
     let span = tracing::error_span!("request", request_id = id, path = tracing::field::Empty);
-    let mut known = false;
-    let answering = answer(&request, payload, &front, id, &mut known);
+    let mut met = Met::default();
+    let answering = answer(&request, payload, &front, id, &mut met);
     let outcome = answering.instrument(span.clone()).await;
     let reply = outcome.unwrap_or_else(Refusal::into_reply);
     let took = watch.took();
@@ -112,12 +126,10 @@ pub(crate) async fn serve(
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         response.insert_header((header::ALLOW, allowed(&request, &front.server)));
     }
-    if reply.status == StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header((header::RETRY_AFTER, "1"));
-    }
+    limits::tell(&met, reply.status, &mut response);
     // Only whoever showed a good token may keep a connection and what it costs: else strangers could hold as many as
     // there may be, and begin requests that never end on them.
-    if !known || front.ending.load(Ordering::Relaxed) {
+    if !met.known || front.ending.load(Ordering::Relaxed) {
         response.force_close();
     }
     let mut response = match reply.stream {
@@ -146,19 +158,20 @@ fn allowed(request: &HttpRequest, server: &Server) -> String {
     methods.unwrap_or_else(|| ANY.to_vec()).join(", ")
 }
 
-/// Answers a request; tells as well whether its caller is known to have a good token.
+/// Answers a request; tells as well what is known of it.
 async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     front: &Front,
     id: String,
-    known: &mut bool,
+    met: &mut Met,
 ) -> Result<Reply, Refusal> {
     let path = path::decoded(request.uri().path())?;
     let rules = front.rules(request);
     let from = caller::sender(request, rules)?;
     let query = query::parse(request.query_string())?;
     let operation = caller::operation(request, &query)?;
+    limits::check(request, front, &path, (&id, from), operation, met).await?;
     let body = body::read(request, payload, operation, &front.bodies).await?;
     let server = &front.server;
     let shows_metrics = || rules.is_some_and(|rules| rules.open_metrics);
@@ -189,7 +202,7 @@ async fn answer(
     let reads = operation == Operation::Read;
     let runtime = if reads { &Handle::current() } else { &front.runtime };
     let outcome = run(runtime, async move { call.served().await }).await;
-    *known = !matches!(outcome, Err(Refusal::Told { status: StatusCode::FORBIDDEN, .. }));
+    met.known = !matches!(outcome, Err(Refusal::Told { status: StatusCode::FORBIDDEN, .. }));
     outcome
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// How much a TTL may differ, in seconds: as long as a step takes on a loaded machine.
-const TTL_SLACK: u64 = 2;
+pub(crate) const TTL_SLACK: u64 = 2;
 
 /// What is compared less strictly than by value.
 #[derive(Debug, Default)]

@@ -159,7 +159,8 @@ fn shown(point: &str, kind: &str, name: &str, id: &[u8; 16]) -> AskedMount {
     AskedMount { point: point.to_owned(), kind: kind.to_owned(), accessor }
 }
 
-fn token(request: &HttpRequest) -> Option<SecretText> {
+/// Returns the token that a request came with.
+pub(super) fn token(request: &HttpRequest) -> Option<SecretText> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let bearer = || header(header::AUTHORIZATION.as_str())?.strip_prefix("Bearer ").map(str::trim);
     let text = header("X-Vault-Token").filter(|text| !text.is_empty()).or_else(bearer)?;

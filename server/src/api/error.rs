@@ -8,7 +8,7 @@
 //! | 405 | use another method |
 //! | 408 | send the body within its time |
 //! | 413 | send less |
-//! | 429 | try again later: what they ask for is done one at a time |
+//! | 429 | try again later: they ask more often than a quota lets them, or for what is done one at a time |
 //! | 500 | the operator looks at the log |
 //! | 502 | try again later: the target did not answer, or was busy |
 //! | 503 | wait: until the store is initialized, an operator has seen to the clock, or others' bodies are done with |
@@ -18,7 +18,8 @@ use crate::wiring::FoundError;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
     AdmitError, BackupError, ClockError, DeviceError, IssueError, LookupError, MountError,
-    RenewError, RevokeError, RoleError, TakeOverError, TargetError, TokenError, WhoisError,
+    QuotaError, RenewError, RevokeError, RoleError, TakeOverError, TargetError, TokenError,
+    TooOften, WhoisError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -129,6 +130,23 @@ impl From<BackupError> for Refusal {
             BackupError::Admit(error) => error.into(),
             BackupError::Running => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
         }
+    }
+}
+
+impl From<QuotaError> for Refusal {
+    fn from(error: QuotaError) -> Self {
+        match error {
+            QuotaError::Admit(error) => error.into(),
+            QuotaError::Store(error) => error.into(),
+            QuotaError::Empty => Self::nothing_here(),
+            QuotaError::Bad(_) => bad(error),
+        }
+    }
+}
+
+impl From<&TooOften> for Refusal {
+    fn from(error: &TooOften) -> Self {
+        Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string())
     }
 }
 

@@ -70,6 +70,17 @@ impl<'a> Fields<'a> {
         number.map(Some).ok_or_else(|| wrong(name, "expected a whole number"))
     }
 
+    /// Reads a number with or without a fraction.
+    pub(super) fn decimal(&self, name: &'static str) -> Result<Option<f64>, Refusal> {
+        let Some(value) = self.look(name) else { return Ok(None) };
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.parse().ok(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        number.map(Some).ok_or_else(|| wrong(name, "expected a number"))
+    }
+
     /// Reads a span of time, and leaves what is wrong with it to be told.
     pub(super) fn span(&self, name: &'static str) -> Result<Option<Duration>, DurationError> {
         self.look(name).map(parse_seconds).transpose()

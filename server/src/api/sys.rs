@@ -17,6 +17,7 @@ pub(super) mod leases_revoke_prefix;
 pub(super) mod leases_tidy;
 pub(super) mod metrics;
 pub(super) mod mounts;
+pub(super) mod quotas;
 pub(super) mod seal_status;
 pub(super) mod storage_backup;
 pub(super) mod storage_restored;

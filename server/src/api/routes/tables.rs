@@ -2,6 +2,7 @@
 
 use super::{OpenRoute, Route, Tail, at};
 use crate::api::{database, sys, token};
+use leasehold_core::store::quotas::QuotaKind;
 use std::future::ready;
 
 /// **Invariant:** what is in this list, and nothing else, is answered without a token; [`METRICS`] only where a
@@ -47,7 +48,7 @@ pub(super) const METRICS: OpenRoute = OpenRoute {
     update: None,
 };
 
-pub(super) const SYS: [Route; 33] = [
+pub(super) const SYS: [Route; 36] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -180,6 +181,27 @@ pub(super) const SYS: [Route; 33] = [
         "Shows what the server counts; `format=prometheus` for Prometheus.",
     )
     .read(|call| Box::pin(sys::metrics::read(call))),
+    at(
+        "sys/quotas/config",
+        Tail::End,
+        "Shows or changes what holds for all quotas.",
+    )
+    .read(|call| Box::pin(sys::quotas::read_config(call)))
+    .update(|call| Box::pin(sys::quotas::write_config(call))),
+    at(
+        "sys/quotas/rate-limit",
+        Tail::End,
+        "Lists the rate limits.",
+    )
+    .list(|call| Box::pin(sys::quotas::list(call, QuotaKind::RateLimit))),
+    at(
+        "sys/quotas/rate-limit/",
+        Tail::Name,
+        "Writes, shows or deletes a rate limit: how often one sender may ask.",
+    )
+    .read(|call| Box::pin(sys::quotas::read(call, QuotaKind::RateLimit)))
+    .update(|call| Box::pin(sys::quotas::write_rate_limit(call)))
+    .delete(|call| Box::pin(sys::quotas::delete(call, QuotaKind::RateLimit))),
     at(
         "sys/renew",
         Tail::End,
