@@ -19,6 +19,7 @@ mod quota;
 mod reconcile;
 mod recording;
 mod renew;
+mod reserve;
 mod restored;
 mod revoke;
 mod role;
@@ -41,6 +42,7 @@ pub use quota::{QuotaConfigWrite, QuotaError, QuotaWrite, TooOften};
 pub use reconcile::{ReconcileError, Report};
 pub use recording::DeviceError;
 pub use renew::{RenewError, RenewedLease};
+pub use reserve::TooManyLeases;
 pub use restored::{HeldTarget, TakeOverError};
 pub use revoke::{RevokeError, Revoked, StillTried, Until};
 pub use role::{RoleError, RoleView, RoleWrite};
@@ -64,6 +66,7 @@ use crate::lease::{Lease, LeaseState};
 use crate::limits::{AUDIT_WITHIN, Limits};
 use crate::metrics::Metrics;
 use crate::mount::Catalog;
+use crate::quota::tallies::Tallies;
 use crate::seal::Unsealed;
 use crate::secret::SecretText;
 use crate::store::records::{Found, Records};
@@ -131,6 +134,8 @@ pub struct Broker {
     tokens_due: Mutex<Queue>,
     lanes: lanes::Lanes,
     counted: quota::Counted,
+    /// The leases of each role, where a quota bounds them.
+    tallies: Mutex<Tallies>,
     /// Targets that are being compared with a store that was restored.
     comparisons: restored::Comparisons,
     metrics: Metrics,
@@ -191,6 +196,7 @@ impl Broker {
             tokens_due: Mutex::default(),
             lanes: lanes::Lanes::default(),
             counted: quota::Counted::default(),
+            tallies: Mutex::default(),
             comparisons: restored::Comparisons::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),
@@ -199,7 +205,10 @@ impl Broker {
             chance: ports.chance,
             tasks: ports.tasks,
         };
-        Ok((Arc::new(broker), woken))
+        let broker = Arc::new(broker);
+        // Before anything comes or goes.
+        broker.count_if_needed().await?;
+        Ok((broker, woken))
     }
 
     /// Returns which installation this is.

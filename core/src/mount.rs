@@ -21,7 +21,7 @@ pub struct Catalog {
     by_path: BTreeMap<String, Arc<MountEntry>>,
     targets: BTreeMap<(TargetId, Generation), Arc<Found<Target>>>,
     holds: BTreeMap<(TargetId, Generation), Found<Hold>>,
-    quotas: Quotas,
+    quotas: Arc<Quotas>,
 }
 
 /// A mount, with its targets and roles.
@@ -74,7 +74,7 @@ impl Catalog {
                 catalog.holds.insert(target, hold);
             }
         }
-        catalog.quotas = records.quotas().await?;
+        catalog.quotas = Arc::new(records.quotas().await?);
         Ok(catalog)
     }
 
@@ -86,7 +86,7 @@ impl Catalog {
 
     /// Returns the quotas.
     #[must_use]
-    pub fn quotas(&self) -> &Quotas {
+    pub fn quotas(&self) -> &Arc<Quotas> {
         &self.quotas
     }
 
@@ -190,9 +190,14 @@ impl Catalog {
     /// Returns a lease's name on the wire: `<mount>creds/<role>/<id>`.
     #[must_use]
     pub fn wire_id(&self, place: &Place, id: crate::ids::LeaseId) -> String {
-        let mount =
-            self.mounts.get(&place.mount).map_or("unknown/", |entry| &entry.mount.record.path);
-        format!("{mount}creds/{}/{id}", place.role)
+        format!("{}/{id}", self.creds_path(place.mount, &place.role))
+    }
+
+    /// Returns the path that a role's credentials are asked from: `<mount>creds/<role>`.
+    #[must_use]
+    pub fn creds_path(&self, mount: MountId, role: &str) -> String {
+        let mount = self.mounts.get(&mount).map_or("unknown/", |entry| &entry.mount.record.path);
+        format!("{mount}creds/{role}")
     }
 }
 

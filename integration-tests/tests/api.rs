@@ -20,6 +20,8 @@ mod leases;
 mod lending;
 #[path = "api/metrics.rs"]
 mod metrics;
+#[path = "api/quotas.rs"]
+mod quotas;
 #[path = "api/refusals.rs"]
 mod refusals;
 #[path = "api/shapes.rs"]

@@ -45,6 +45,7 @@ impl Broker {
             self.reload().await?;
         }
         self.forget_history().await?;
+        self.settle_doubts().await?;
         self.count().await
     }
 

@@ -2,6 +2,7 @@
 
 use super::authenticate::{AdmitError, Caller};
 use super::flights::Flight;
+use super::reserve::TooManyLeases;
 use super::{Broker, Request};
 use crate::access::policy::Need;
 use crate::audit::Answer;
@@ -84,6 +85,9 @@ pub enum IssueError {
     /// The target did not issue.
     #[error("{0}")]
     Target(EngineError),
+    /// A quota leaves no room for another lease.
+    #[error(transparent)]
+    TooMany(#[from] TooManyLeases),
     /// The time that would say how long it lives is in doubt.
     #[error(transparent)]
     Clock(#[from] Doubt),
@@ -291,10 +295,12 @@ impl Broker {
         }
         let batch = self.records.put_new_lease(batch, &lease)?;
 
+        let room = self.reserve(id, (mount.record.id, &role.record.name), false)?;
         // Ids are not reused, so nobody else can be in this flight.
         let flight = self.issuing.begin(id).ok_or(StoreError::Conflict)?;
         let derived = self.derive(drafted);
         let committed = self.records.commit(batch).await;
+        room.ended(&committed, self.clock.now());
         if matches!(committed, Ok(_) | Err(StoreError::Uncertain(_))) {
             self.due(id, lease.due_at());
         }

@@ -157,6 +157,10 @@ impl Broker {
                     "there may be {QUOTAS_MAX} quotas of a kind; delete one first"
                 )));
             }
+            if quota.kind() == QuotaKind::LeaseCount {
+                // Once it is written it holds, so the leases are counted before.
+                self.count_for_quotas().await?;
+            }
             let outcome =
                 self.records.replace(quota_at(quota.kind(), &quota.name), was, &quota).await;
             // Also after a conflict, so that whoever tries again sees what came between.
@@ -172,7 +176,7 @@ impl Broker {
         if path.len() > TEXT_MAX || role.len() > TEXT_MAX {
             return bad(&format!("`path` and `role` may be of {TEXT_MAX} bytes at most"));
         }
-        let scope = self.scope_of(&path, role)?;
+        let scope = self.scope_of(&path, role, matches!(limit, Limit::Leases { .. }))?;
         let is_for_all = scope.mount.is_empty();
         if inheritable == Some(true) && !is_for_all {
             return bad("only a quota without `path` can be `inheritable`");
@@ -199,7 +203,7 @@ impl Broker {
     }
 
     /// Reads what a quota is for.
-    fn scope_of(&self, path: &str, role: String) -> Result<Scope, QuotaError> {
+    fn scope_of(&self, path: &str, role: String, is_for_leases: bool) -> Result<Scope, QuotaError> {
         let path = path.trim_matches('/');
         if path.is_empty() {
             return match role.as_str() {
@@ -223,6 +227,9 @@ impl Broker {
                  concept of roles"
                     .into(),
             ));
+        }
+        if is_for_leases && !lends {
+            return Err(QuotaError::Bad(format!("the mount {mount:?} has no leases to count")));
         }
         if !role.is_empty() && !lends {
             return Err(QuotaError::Bad(format!(

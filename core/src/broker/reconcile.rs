@@ -137,7 +137,13 @@ impl Broker {
         let term = Term::until(lapses_at);
         let lease = Lease::new(listed.lease, place, owner, listed.handle.clone(), issue, term, now);
         let batch = Batch { spends_reserve: true, ..Batch::default() };
-        match self.records.commit(self.records.put_new_lease(batch, &lease)?).await {
+        let batch = self.records.put_new_lease(batch, &lease)?;
+        let room = self.reserve(lease.id(), (target.mount, &lease.place().role), true);
+        let adopted = self.records.commit(batch).await;
+        if let Ok(room) = room {
+            room.ended(&adopted, now);
+        }
+        match adopted {
             Ok(_) => {
                 tracing::warn!(lease = %lease.id(), "a credential without a lease was adopted");
                 self.due(lease.id(), lease.due_at());

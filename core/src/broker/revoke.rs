@@ -434,7 +434,10 @@ impl Broker {
         let record = self.trail.answered(&asked, None, &answer, now);
         self.recorded(record).await.map_err(AdmitError::Audit)?;
         for _ in 0..CONFLICT_TRIES {
-            match self.records.settle_lease(&claimed, now).await {
+            let leaving = self.leaves(&claimed.record);
+            let removed = self.records.settle_lease(&claimed, now).await;
+            leaving.ended(&removed, now);
+            match removed {
                 Ok(_) => {
                     self.unanswered.lock().remove(&id);
                     self.metrics.settled.one();

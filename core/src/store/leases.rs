@@ -16,6 +16,7 @@ use super::tokens::TokenKey;
 use super::{Batch, Key, Revision, StoreError, Value};
 use crate::ids::{LeaseId, MountId, TargetId};
 use crate::lease::{Generation, Lease, LeaseState, Place};
+use crate::quota::tallies::RoleOf;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -93,7 +94,9 @@ fn of_role(mount: MountId, role: Option<&str>) -> Key {
     }
 }
 
-fn of_role_lease(place: &Place, id: LeaseId) -> Key {
+/// Where a lease's mount and role lead to it.
+#[must_use]
+pub fn of_role_lease(place: &Place, id: LeaseId) -> Key {
     joined(&[&of_role(place.mount, Some(&place.role)).0, id.bytes()])
 }
 
@@ -263,6 +266,18 @@ impl Records {
             .collect())
     }
 
+    /// Returns up to `limit` leases of all roles, after the key `after`, with the roles that they are of.
+    pub async fn leases_by_role(
+        &self,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, RoleOf, LeaseId)>, StoreError> {
+        let prefix = joined(&[b"of-role/"]);
+        let from = after.map_or_else(|| prefix.clone(), Key::next);
+        let found = self.index(&from, &prefix.after_prefix(), limit).await?;
+        Ok(found.into_iter().filter_map(|(key, _)| read_of_role(key)).collect())
+    }
+
     /// Returns the roles of a mount that have leases, whether or not the role is still there.
     pub async fn roles_with_leases(&self, mount: MountId) -> Result<Vec<String>, StoreError> {
         let prefix = of_role(mount, None);
@@ -388,6 +403,15 @@ pub fn due_from(at: Timestamp) -> Key {
 fn read_due(key: &Key) -> Option<(Timestamp, LeaseId, Key)> {
     let at = key.0.get(4..12)?.try_into().ok().map(u64::from_be_bytes)?;
     Some((Timestamp(at), LeaseId::from_bytes(tail(key)?), key.clone()))
+}
+
+fn read_of_role(key: Key) -> Option<(Key, RoleOf, LeaseId)> {
+    let (mount, rest) = key.0.strip_prefix(b"of-role/")?.split_first_chunk::<16>()?;
+    let (role, id) = rest.split_last_chunk::<16>()?;
+    let role = String::from_utf8_lossy(role.strip_suffix(&[0])?).into_owned();
+    let role = (MountId::from_bytes(*mount), role);
+    let id = LeaseId::from_bytes(*id);
+    Some((key, role, id))
 }
 
 fn read_placed(key: &Key, value: &Value) -> Option<Placed> {

@@ -8,7 +8,7 @@
 //! | 405 | use another method |
 //! | 408 | send the body within its time |
 //! | 413 | send less |
-//! | 429 | try again later: they ask more often than a quota lets them, or for what is done one at a time |
+//! | 429 | try again later: they ask for more than a quota lets them have, or for what is done one at a time |
 //! | 500 | the operator looks at the log |
 //! | 502 | try again later: the target did not answer, or was busy |
 //! | 503 | wait: until the store is initialized, an operator has seen to the clock, or others' bodies are done with |
@@ -203,6 +203,7 @@ impl From<IssueError> for Refusal {
             IssueError::Admit(error) => error.into(),
             IssueError::Store(error) => error.into(),
             IssueError::Clock(doubt) => doubt.into(),
+            IssueError::TooMany(_) => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
             IssueError::Target(ref target) => of_target(target, error.to_string()),
             IssueError::UnknownRole(_)
             | IssueError::UnknownTarget { .. }

@@ -48,7 +48,7 @@ pub(super) const METRICS: OpenRoute = OpenRoute {
     update: None,
 };
 
-pub(super) const SYS: [Route; 36] = [
+pub(super) const SYS: [Route; 38] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -188,6 +188,20 @@ pub(super) const SYS: [Route; 36] = [
     )
     .read(|call| Box::pin(sys::quotas::read_config(call)))
     .update(|call| Box::pin(sys::quotas::write_config(call))),
+    at(
+        "sys/quotas/lease-count",
+        Tail::End,
+        "Lists the quotas on how many leases there may be.",
+    )
+    .list(|call| Box::pin(sys::quotas::list(call, QuotaKind::LeaseCount))),
+    at(
+        "sys/quotas/lease-count/",
+        Tail::Name,
+        "Writes, shows or deletes a quota on how many leases there may be.",
+    )
+    .read(|call| Box::pin(sys::quotas::read(call, QuotaKind::LeaseCount)))
+    .update(|call| Box::pin(sys::quotas::write_lease_count(call)))
+    .delete(|call| Box::pin(sys::quotas::delete(call, QuotaKind::LeaseCount))),
     at(
         "sys/quotas/rate-limit",
         Tail::End,

@@ -71,6 +71,17 @@ pub(in crate::api) async fn write_rate_limit(call: &Call) -> Result<Reply, Refus
     Ok(Reply::done())
 }
 
+pub(in crate::api) async fn write_lease_count(call: &Call) -> Result<Reply, Refusal> {
+    let fields = call.fields();
+    let max_leases = fields.number("max_leases")?.unwrap_or_default();
+    let max_leases = u64::try_from(max_leases).unwrap_or_default();
+    let wanted = wanted(call, &fields, Limit::Leases { max_leases })?;
+
+    call.broker.write_quota(&call.request, wanted).await?;
+
+    Ok(Reply::done())
+}
+
 /// Reads what quotas of all kinds have.
 fn wanted(call: &Call, fields: &Fields<'_>, limit: Limit) -> Result<QuotaWrite, Refusal> {
     let wanted = QuotaWrite {
