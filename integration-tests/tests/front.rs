@@ -9,6 +9,8 @@ mod forwarded;
 mod headers;
 #[path = "front/quotas.rs"]
 mod quotas;
+#[path = "front/tls.rs"]
+mod tls;
 
 use leasehold_integration_tests::server::Place;
 

@@ -174,7 +174,9 @@ impl Tallies {
     pub fn start(&mut self) {
         let under_way: Vec<_> =
             self.issuing.values().chain(self.leaving.values()).cloned().collect();
-        under_way.iter().for_each(|role| self.add(role));
+        for role in &under_way {
+            self.add(role);
+        }
         let by_hand = self.issuing.keys().chain(self.leaving.keys()).copied().collect();
         self.state = State::Counting { passed: None, by_hand };
     }
