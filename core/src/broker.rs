@@ -66,6 +66,7 @@ use crate::lease::{Lease, LeaseState};
 use crate::limits::{AUDIT_WITHIN, Limits};
 use crate::metrics::Metrics;
 use crate::mount::Catalog;
+use crate::quota::estimates::Estimates;
 use crate::quota::tallies::Tallies;
 use crate::seal::Unsealed;
 use crate::secret::SecretText;
@@ -136,6 +137,8 @@ pub struct Broker {
     counted: quota::Counted,
     /// The leases of each role, where a quota bounds them.
     tallies: Mutex<Tallies>,
+    /// About how many leases each token and role has.
+    estimates: Mutex<Estimates>,
     /// Targets that are being compared with a store that was restored.
     comparisons: restored::Comparisons,
     metrics: Metrics,
@@ -197,6 +200,7 @@ impl Broker {
             lanes: lanes::Lanes::default(),
             counted: quota::Counted::default(),
             tallies: Mutex::default(),
+            estimates: Mutex::default(),
             comparisons: restored::Comparisons::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),

@@ -115,6 +115,17 @@ pub const RATE_WINDOWS_MAX: usize = 100_000;
 /// Quotas there may be: all are kept in memory, and a request looks through those of its mount.
 pub const QUOTAS_MAX: usize = 1000;
 
+/// Leases that one token may hold: with a term of an hour, 27 new ones a second. A token ends only once all of them
+/// have, and a caller who never revokes and borrows in a loop must not fill a target. Root tokens may hold more.
+pub const LEASES_PER_TOKEN_MAX: u64 = 100_000;
+/// Leases that one role may have: more logins than any one server of a database bears.
+pub const LEASES_PER_ROLE_MAX: u64 = 1_000_000;
+/// Tokens and roles of which it is known about how many leases they have, at about 150 bytes each. Beyond it the leases
+/// of one are counted again when it borrows.
+pub const LEASE_HOLDERS_MAX: usize = 10_000;
+/// How often the leases of a token or role that has too many are counted again: that takes up to a second.
+pub const LEASES_RECOUNTED: Duration = Duration::from_secs(10);
+
 /// Tries of a commit that loses against other writers, before the caller is told.
 pub const CONFLICT_TRIES: usize = 8;
 

@@ -2,6 +2,7 @@
 //!
 //! Of the quotas of a kind one counts for each request: the most specific. All here is pure; time comes as an argument.
 
+pub mod estimates;
 pub mod tallies;
 pub mod windows;
 

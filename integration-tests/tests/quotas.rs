@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use leasehold_core::broker::{IssueError, Issued, QuotaWrite, Until};
-use leasehold_core::store::StoreError;
+use leasehold_core::limits::{LEASES_PER_ROLE_MAX, LEASES_PER_TOKEN_MAX, LEASES_RECOUNTED};
 use leasehold_core::store::quotas::{Limit, QuotaKind};
+use leasehold_core::store::{Batch, Key, Store, StoreError};
 use leasehold_integration_tests::world::target::Mood;
 use leasehold_integration_tests::world::{ROOT, World, request};
 use std::sync::Arc;
@@ -208,4 +209,45 @@ async fn what_is_adopted_counts_whatever_a_quota_says() {
     world.issue("app").await.unwrap();
     world.issue("app").await.unwrap();
     assert!(is_full(&world.issue("app").await));
+}
+
+/// Keeps keys that lead to so many leases: of the one whose key is the first that begins with `prefix`.
+async fn pretend(world: &World, prefix: &str, leases: u64) -> Vec<Key> {
+    let prefix = Key(prefix.as_bytes().to_vec());
+    let found = world.store.range(&prefix, &prefix.after_prefix(), 1).await.unwrap();
+    let (key, value, _) = found.into_iter().next().unwrap();
+    let (of, _) = key.0.split_last_chunk::<16>().unwrap();
+    let mut batch = Batch::default();
+    for number in 0..leases {
+        let key = [of, &[0; 8], &number.to_be_bytes()].concat();
+        batch = batch.put(Key(key), value.clone());
+    }
+    let keys = batch.puts.iter().map(|(key, _)| key.clone()).collect();
+    world.store.commit(batch).await.unwrap();
+    keys
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_has_a_bounded_number_of_leases_and_root_tokens_hold_any_number() {
+    let world = World::new().await;
+    world.target("app", "10h", "24h").await;
+    world.issue("app").await.unwrap();
+    // All that a count looks at are the keys of an index.
+    pretend(&world, "of-token/", LEASES_PER_TOKEN_MAX + 1).await;
+    let mut there = pretend(&world, "of-role/", LEASES_PER_ROLE_MAX - 2).await;
+    world.restart().await;
+    world.issue("app").await.unwrap();
+    let commits = world.store.commits();
+    let full = world.issue("app").await.unwrap_err();
+    assert!(
+        full.to_string().starts_with("the role has 1000000 leases, which is the most"),
+        "{full}"
+    );
+    assert_eq!(world.store.commits(), commits);
+    // What has ended is seen when the leases are counted again.
+    let batch = Batch { deletes: there.split_off(10), ..Batch::default() };
+    world.store.commit(batch).await.unwrap();
+    assert!(is_full(&world.issue("app").await));
+    world.pass(LEASES_RECOUNTED).await;
+    world.issue("app").await.unwrap();
 }

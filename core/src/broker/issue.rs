@@ -212,6 +212,9 @@ impl Broker {
         repeat: Option<RepeatKey>,
     ) -> Result<Committed, IssueError> {
         let mut token = Arc::clone(&caller.token);
+        let plan = self.plan(mount, role)?;
+        let of = (plan.entry.mount.record.id, plan.role.record.name.as_str());
+        self.bound_leases(&token.record, of).await?;
         for _ in 0..CONFLICT_TRIES {
             let plan = self.plan(mount, role)?;
             match self.try_commit(request, &token, &plan, repeat).await {

@@ -4,9 +4,12 @@
 //! is room for, and is given back when the commit has failed, or the lease's record is gone.
 
 use super::Broker;
+use super::issue::IssueError;
+use crate::access::token::Token;
 use crate::ids::{LeaseId, MountId};
 use crate::lease::Lease;
-use crate::limits::READ_CHUNK;
+use crate::limits::{LEASES_PER_ROLE_MAX, LEASES_PER_TOKEN_MAX, READ_CHUNK};
+use crate::quota::estimates::{Holder, Verdict};
 use crate::quota::tallies::{Full, Outcome, Tallies};
 use crate::store::StoreError;
 use crate::store::leases::of_role_lease;
@@ -19,16 +22,32 @@ use std::time::Duration;
 /// How long a write that was not answered may take to be seen: the store has given it up by then.
 const DOUBT: Duration = Duration::from_mins(2);
 
-/// There are as many leases as a quota allows. The first words are Vault's.
+/// There are as many leases as there may be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "request path {path:?}: lease count quota exceeded; the quota {quota:?} allows {max_leases} leases, those that are \
-     being revoked included"
-)]
-pub struct TooManyLeases {
-    path: String,
-    quota: String,
-    max_leases: u64,
+pub enum TooManyLeases {
+    /// A quota says so. The first words are Vault's.
+    #[error(
+        "request path {path:?}: lease count quota exceeded; the quota {quota:?} allows {max_leases} leases, those that \
+         are being revoked included"
+    )]
+    Quota {
+        /// What was asked for.
+        path: String,
+        /// Which quota.
+        quota: String,
+        /// How many it allows.
+        max_leases: u64,
+    },
+    /// The token holds too many.
+    #[error(
+        "the token holds {LEASES_PER_TOKEN_MAX} leases, which is the most there may be; revoke those that are not needed"
+    )]
+    Token,
+    /// The role has too many.
+    #[error(
+        "the role has {LEASES_PER_ROLE_MAX} leases, which is the most there may be; revoke those that are not needed"
+    )]
+    Role,
 }
 
 /// A commit that adds a lease or removes one, while it is under way. Dropped, it has had no effect.
@@ -79,8 +98,55 @@ impl Broker {
         tallies.sort(catalog.quotas(), |(mount, role)| catalog.creds_path(*mount, role));
         match tallies.begin_issue(id, (mount, role.to_owned()), &path, is_there) {
             Ok(()) => Ok(self.under_way(id, Change::Issue)),
-            Err(Full { quota, max_leases }) => Err(TooManyLeases { path, quota, max_leases }),
+            Err(Full { quota, max_leases }) => {
+                Err(TooManyLeases::Quota { path, quota, max_leases })
+            }
         }
+    }
+
+    /// Refuses a lease to a token or a role that has too many. Of callers who ask at once some may still get through:
+    /// this keeps a loop from filling a target, and quotas are exact.
+    pub(super) async fn bound_leases(
+        &self,
+        token: &Token,
+        (mount, role): (MountId, &str),
+    ) -> Result<(), IssueError> {
+        let role = Holder::Role((mount, role.to_owned()));
+        if !self.has_room(role, LEASES_PER_ROLE_MAX).await? {
+            return Err(TooManyLeases::Role.into());
+        }
+        let is_bounded = !token.is_root();
+        if is_bounded && !self.has_room(Holder::Token(token.key), LEASES_PER_TOKEN_MAX).await? {
+            return Err(TooManyLeases::Token.into());
+        }
+        Ok(())
+    }
+
+    async fn has_room(&self, holder: Holder, most: u64) -> Result<bool, StoreError> {
+        let began = self.clock.now();
+        let verdict = self.estimates.lock().one_more(&holder, most, began);
+        if let Verdict::Unknown = verdict {
+            let leases = self.leases_of(&holder, most).await?;
+            let mut estimates = self.estimates.lock();
+            estimates.counted(&holder, leases, began);
+            return Ok(estimates.one_more(&holder, most, began) == Verdict::Room);
+        }
+        Ok(verdict == Verdict::Room)
+    }
+
+    /// Counts the leases of a token or a role, up to `most` or a few more.
+    async fn leases_of(&self, holder: &Holder, most: u64) -> Result<u64, StoreError> {
+        let mut after = None;
+        let mut leases = 0_u64;
+        while leases < most {
+            let read = self.records.held_by(holder, after.as_ref(), READ_CHUNK).await?;
+            leases = leases.saturating_add(u64::try_from(read.len()).unwrap_or(u64::MAX));
+            if read.len() < READ_CHUNK {
+                break;
+            }
+            after = read.into_iter().next_back();
+        }
+        Ok(leases)
     }
 
     /// Says that a lease is about to be removed: its credential is gone.

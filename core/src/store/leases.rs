@@ -16,6 +16,7 @@ use super::tokens::TokenKey;
 use super::{Batch, Key, Revision, StoreError, Value};
 use crate::ids::{LeaseId, MountId, TargetId};
 use crate::lease::{Generation, Lease, LeaseState, Place};
+use crate::quota::estimates::Holder;
 use crate::quota::tallies::RoleOf;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -276,6 +277,22 @@ impl Records {
         let from = after.map_or_else(|| prefix.clone(), Key::next);
         let found = self.index(&from, &prefix.after_prefix(), limit).await?;
         Ok(found.into_iter().filter_map(|(key, _)| read_of_role(key)).collect())
+    }
+
+    /// Returns up to `limit` keys that lead to the leases of a token or a role, after the key `after`.
+    pub async fn held_by(
+        &self,
+        holder: &Holder,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        let prefix = match holder {
+            Holder::Token(token) => joined(&[b"of-token/", &token.0]),
+            Holder::Role((mount, role)) => of_role(*mount, Some(role)),
+        };
+        let from = after.map_or_else(|| prefix.clone(), Key::next);
+        let found = self.index(&from, &prefix.after_prefix(), limit).await?;
+        Ok(found.into_iter().map(|(key, _)| key).collect())
     }
 
     /// Returns the roles of a mount that have leases, whether or not the role is still there.
