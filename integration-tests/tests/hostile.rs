@@ -98,6 +98,7 @@ async fn bytes_that_are_no_request_are_refused_and_change_nothing() {
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
+/// CVE-2025-6203, CVE-2025-12044: a JSON body that is small to send and costly to read.
 #[tokio::test]
 async fn whatever_the_method_or_the_shape_of_a_body_the_answer_is_vaults() {
     let server = Server::dev();
@@ -131,6 +132,7 @@ async fn whatever_the_method_or_the_shape_of_a_body_the_answer_is_vaults() {
     is_as_it_was(&server).await;
 }
 
+/// CVE-2023-6337: a body without a token that fills the memory.
 #[tokio::test]
 async fn bodies_past_the_bound_are_refused_and_memory_stays_flat() {
     let server = Server::dev();
@@ -155,6 +157,7 @@ async fn bodies_past_the_bound_are_refused_and_memory_stays_flat() {
     assert!(most < 150 * MIB, "{} MiB more than before", most / MIB);
 }
 
+/// CVE-2024-8185: requests without a token that together fill the memory.
 #[tokio::test]
 async fn strangers_bodies_together_take_a_bounded_part_of_memory() {
     let server = Server::dev();

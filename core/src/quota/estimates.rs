@@ -43,13 +43,12 @@ impl Estimates {
     /// Says whether a holder may have one lease more, of `most`.
     pub fn one_more(&mut self, holder: &Holder, most: u64, now: Timestamp) -> Verdict {
         match self.0.get_mut(holder) {
-            None => Verdict::Unknown,
             Some(known) if known.at_most < most => {
                 known.at_most = known.at_most.saturating_add(1);
                 Verdict::Room
             }
             Some(known) if now < known.counted_at.plus(LEASES_RECOUNTED) => Verdict::Full,
-            Some(_) => Verdict::Unknown,
+            Some(_) | None => Verdict::Unknown,
         }
     }
 

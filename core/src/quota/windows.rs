@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn at(seconds: u64) -> Timestamp {
-        Timestamp(seconds * 1000)
+        Timestamp(seconds.saturating_mul(1000))
     }
 
     #[test]
@@ -149,12 +149,12 @@ mod tests {
     #[test]
     fn whoever_is_over_is_refused_for_as_long_as_the_quota_says() {
         let mut windows = Windows::default();
-        let rate = Rate { block: Duration::from_secs(60), ..RATE };
+        let rate = Rate { block: Duration::from_mins(1), ..RATE };
         let mut take = |seconds| {
             windows.take(QUOTA, rate, sender(1), at(seconds)).map_err(|over| over.retry_after)
         };
         assert!(take(0).is_ok() && take(0).is_ok());
-        assert_eq!(take(5), Err(Duration::from_secs(60)));
+        assert_eq!(take(5), Err(Duration::from_mins(1)));
         // Asking on does not make it longer.
         assert_eq!(take(64), Err(Duration::from_secs(1)));
         assert!(take(65).is_ok());

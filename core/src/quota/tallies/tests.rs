@@ -137,7 +137,7 @@ fn step(
 ) {
     match dice(4) {
         0 if *next < 250 => {
-            *next += 1;
+            *next = next.saturating_add(1);
             issue(tallies, *next, role_of(*next)).unwrap();
             model.issuing.push(*next);
         }
