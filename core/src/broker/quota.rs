@@ -125,7 +125,7 @@ impl Broker {
         if !self.catalog().quotas().config().audits_refusals {
             return Ok(());
         }
-        let who = Who::stranger(request.token.as_ref(), &self.audit_key);
+        let who = Who::stranger(request.token.as_ref(), self.trail.keys());
         let now = self.clock.now();
         let record = self.trail.refused(&request.asked, &who, refused.to_string(), now);
         Ok(self.recorded(record).await?)
