@@ -1,7 +1,11 @@
 //! How the real binary treats those who come in: from where they come, over what, how often, and with what they are
 //! answered.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must fail"
+)]
 
 #[path = "front/forwarded.rs"]
 mod forwarded;

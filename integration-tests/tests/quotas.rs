@@ -38,7 +38,10 @@ async fn crowd(world: &Arc<World>, role: &str, size: usize) -> usize {
     let outcomes = futures_util::future::join_all(asking).await;
     let outcomes: Vec<_> = outcomes.into_iter().map(Result::unwrap).collect();
     let lent = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    assert_eq!(outcomes.iter().filter(|outcome| is_full(outcome)).count(), size.saturating_sub(lent));
+    assert_eq!(
+        outcomes.iter().filter(|outcome| is_full(outcome)).count(),
+        size.saturating_sub(lent)
+    );
     lent
 }
 
