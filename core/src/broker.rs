@@ -11,6 +11,7 @@ mod flights;
 mod housekeep;
 mod idempotency;
 mod issue;
+mod key_ring;
 mod lanes;
 mod lookup;
 mod mount;
@@ -35,6 +36,7 @@ pub use clock::{ClockAccepted, ClockError, ClockState, ClockView};
 pub use count::Readings;
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use issue::{IssueError, Issued};
+pub use key_ring::{KeyRingError, RotationWrite};
 pub use lanes::InHand;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
 pub use mount::{MountError, MountTune, MountWrite};
@@ -68,7 +70,7 @@ use crate::metrics::Metrics;
 use crate::mount::Catalog;
 use crate::quota::estimates::Estimates;
 use crate::quota::tallies::Tallies;
-use crate::seal::Unsealed;
+use crate::seal::{Unsealed, ring};
 use crate::secret::SecretText;
 use crate::store::records::{Found, Records};
 use crate::store::{Revision, Store, StoreError};
@@ -168,6 +170,7 @@ impl Broker {
         kinds: Vec<Arc<dyn Kind>>,
         limits: Limits,
     ) -> Result<(Arc<Self>, mpsc::Receiver<()>), StoreError> {
+        ring::begin_count(&*ports.store, &unsealed.barrier).await?;
         let records = Records::new(ports.store, unsealed.barrier, Arc::clone(&ports.chance));
         let clock_watch = clock::ClockWatch::begin(&records, &*ports.clock).await?;
         let catalog = Catalog::load(&records, ports.clock.now()).await?;

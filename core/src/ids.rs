@@ -40,6 +40,14 @@ macro_rules! ids {
                 &self.0
             }
 
+            /// Returns when it was made, in milliseconds since the epoch.
+            #[must_use]
+            pub fn made_at(&self) -> Timestamp {
+                let mut time = [0; 8];
+                time.iter_mut().skip(2).zip(self.0).for_each(|(to, from)| *to = from);
+                Timestamp(u64::from_be_bytes(time))
+            }
+
             /// Returns the id with these bytes.
             #[must_use]
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -104,14 +112,6 @@ impl LeaseId {
     #[must_use]
     pub fn bits(&self) -> String {
         self.to_string().split_off(ID_CHARS / 2)
-    }
-
-    /// Returns when the lease was made, in milliseconds since the epoch.
-    #[must_use]
-    pub fn made_at(&self) -> Timestamp {
-        let mut time = [0; 8];
-        time.iter_mut().skip(2).zip(self.0).for_each(|(to, from)| *to = from);
-        Timestamp(u64::from_be_bytes(time))
     }
 }
 

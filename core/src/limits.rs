@@ -129,6 +129,19 @@ pub const LEASES_RECOUNTED: Duration = Duration::from_secs(10);
 /// Tries of a commit that loses against other writers, before the caller is told.
 pub const CONFLICT_TRIES: usize = 8;
 
+/// Values that one key may seal. NIST SP 800-38D section 8.3 allows 2^32 with random nonces; a tenth is kept for what
+/// a process that dies has not counted. Vault's number.
+pub const SEALS_MAX: u64 = 3_865_470_566;
+/// The fewest that an operator may set in its place: below, keys would be added every few minutes. Vault's number.
+pub const SEALS_MIN: u64 = 1_000_000;
+/// By how much the count of what was sealed is ahead in the store. It is looked at every minute, in which a busy server
+/// seals two million values; and a start costs as much of a key's life, which is enough for nine hundred starts.
+pub const SEALS_BLOCK: u64 = 4 << 20;
+/// The shortest interval at which a new key may be due. Vault's.
+pub const ROTATE_EVERY_MIN: Duration = Duration::from_hours(24);
+/// Keys of a ring: a new one every day for 27 years. All of them are read at a start, at 200 bytes each.
+pub const RING_KEYS_MAX: usize = 10_000;
+
 /// What an operator sets for the whole installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

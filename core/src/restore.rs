@@ -89,8 +89,11 @@ pub fn goes_into_a_copy(key: &Key) -> bool {
 impl FromBackup {
     /// Prepares the store to take up where the backup left off.
     pub async fn prepare(&self, root: &RootKey, limits: &Limits) -> Result<Prepared, SealError> {
-        let records = self.records(&seal::unseal(&*self.store, root).await?);
+        let unsealed = seal::unseal(&*self.store, root).await?;
+        let records = self.records(&unsealed);
         let now = self.time_of(&records).await?;
+        // Nobody knows what the key of then has sealed since.
+        seal::rotate(&*self.store, &unsealed, now, &*self.chance).await?;
         let targets = self.hold_targets(&records, HoldCause::Restored, now).await?;
         let tokens = self.prolong_tokens(&records, limits, now).await?;
         Ok(Prepared { targets, tokens })

@@ -4,18 +4,21 @@
 //! type: without an [`Unsealed`] there is no [`crate::broker::Broker`].
 
 pub mod barrier;
+pub(crate) mod ring;
+
+pub use ring::{KeyStatus, Rotation};
 
 use crate::backup::BackupKey;
 use crate::chance::Chance;
 use crate::ids::InstallationId;
-use crate::store::{Batch, Key, Revision, Store, StoreError, Value};
+use crate::store::{Batch, Store, StoreError, Value};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
-use barrier::{Barrier, SealingKey, Unreadable};
-use serde::{Deserialize, Serialize};
+use barrier::Barrier;
+use ring::{KeyRing, Opened, ring_at};
 use std::fmt;
 use std::sync::Arc;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The key that opens the key ring. Kept outside the store.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -50,6 +53,9 @@ pub enum SealError {
         "the root key does not open this store; it belongs to another one, or the key ring is damaged"
     )]
     WrongKey,
+    /// There are as many keys as there may be.
+    #[error("the key ring has {} keys, and takes no more", crate::limits::RING_KEYS_MAX)]
+    RingFull,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -82,21 +88,6 @@ impl fmt::Debug for RootKey {
     }
 }
 
-/// The key ring as it is stored, sealed under the root key.
-#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
-struct KeyRing {
-    #[zeroize(skip)]
-    installation: InstallationId,
-    /// The data keys; the last one seals, all of them open.
-    keys: Vec<[u8; 32]>,
-    token_key: [u8; 32],
-    audit_key: [u8; 32],
-}
-
-fn ring_at() -> Key {
-    Key(b"seal/keyring".to_vec())
-}
-
 /// Tells whether there is a key ring.
 pub async fn is_initialized(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(store.get(&ring_at()).await?.is_some())
@@ -111,16 +102,9 @@ pub async fn initialize(
     chance: &dyn Chance,
     first: impl FnOnce(&Unsealed, Batch) -> Result<Batch, StoreError>,
 ) -> Result<Unsealed, SealError> {
-    let draw = || {
-        let mut bytes = [0; 32];
-        chance.fill(&mut bytes);
-        bytes
-    };
-    let installation = InstallationId::new(now, chance);
-    let ring = KeyRing { installation, keys: vec![draw()], token_key: draw(), audit_key: draw() };
-    let sealed = ring.seal(root, chance)?;
-    let unsealed = ring.open(root);
-    let batch = Batch::default().expect(ring_at(), None).put(ring_at(), sealed);
+    let ring = KeyRing::draw(InstallationId::new(now, chance), now, chance);
+    let unsealed = ring.unsealed(root);
+    let batch = ring.put_with_new_key(None, root, chance)?;
     store.commit(first(&unsealed, batch)?).await.map_err(|error| match error {
         StoreError::Conflict => SealError::AlreadyInitialized,
         StoreError::Refused(_) | StoreError::Uncertain(_) => SealError::Store(error),
@@ -130,6 +114,7 @@ pub async fn initialize(
 
 /// Makes another installation of a store that was copied, and in the same batch whatever `first` makes. Records open
 /// as before; no token of the original has a name here, and nothing at a target bears the mark of this installation.
+/// It seals under a key of its own, since nobody counts what both seal together.
 pub async fn found_copy(
     store: &dyn Store,
     root: &RootKey,
@@ -137,46 +122,30 @@ pub async fn found_copy(
     chance: &dyn Chance,
     first: impl FnOnce(&Unsealed, Batch) -> Result<Batch, StoreError>,
 ) -> Result<Unsealed, SealError> {
-    let (mut ring, revision) = open_ring(store, root).await?;
-    ring.installation = InstallationId::new(now, chance);
-    chance.fill(&mut ring.token_key);
-    chance.fill(&mut ring.audit_key);
-    let sealed = ring.seal(root, chance)?;
-    let unsealed = ring.open(root);
-    let batch = Batch::default().expect(ring_at(), Some(revision)).put(ring_at(), sealed);
+    let Opened { mut ring, revision } = ring::open(store, root).await?;
+    ring.become_a_copy(InstallationId::new(now, chance), now, chance);
+    let unsealed = ring.unsealed(root);
+    let batch = ring.put_with_new_key(Some(revision), root, chance)?;
     store.commit(first(&unsealed, batch)?).await?;
     Ok(unsealed)
 }
 
 /// Opens the key ring of an installation.
 pub async fn unseal(store: &dyn Store, root: &RootKey) -> Result<Unsealed, SealError> {
-    let (ring, _) = open_ring(store, root).await?;
-    Ok(ring.open(root))
+    Ok(ring::open(store, root).await?.ring.unsealed(root))
 }
 
-async fn open_ring(store: &dyn Store, root: &RootKey) -> Result<(KeyRing, Revision), SealError> {
-    let (sealed, revision) = store.get(&ring_at()).await?.ok_or(SealError::NotInitialized)?;
-    let plain = SealingKey::new(0, root.expose())
-        .open(&ring_at(), &sealed)
-        .map_err(|Unreadable| SealError::WrongKey)?;
-    let ring = serde_json::from_slice(&plain).map_err(|_| SealError::WrongKey)?;
-    Ok((ring, revision))
+/// Opens a key ring as it is stored.
+pub fn read(root: &RootKey, sealed: &Value) -> Result<Unsealed, SealError> {
+    Ok(KeyRing::read(root, sealed)?.unsealed(root))
 }
 
-impl KeyRing {
-    fn seal(&self, root: &RootKey, chance: &dyn Chance) -> Result<Value, SealError> {
-        let plain = Zeroizing::new(serde_json::to_vec(self).map_err(|_| SealError::WrongKey)?);
-        Ok(SealingKey::new(0, root.expose()).seal(&ring_at(), &plain, chance))
-    }
-
-    fn open(&self, root: &RootKey) -> Unsealed {
-        let keys = (1_u32..).zip(&self.keys).map(|(id, key)| SealingKey::new(id, key)).collect();
-        Unsealed {
-            barrier: Arc::new(Barrier::new(keys)),
-            installation: self.installation,
-            token_key: hmac::Key::new(hmac::HMAC_SHA256, &self.token_key),
-            audit_key: hmac::Key::new(hmac::HMAC_SHA256, &self.audit_key),
-            backup_key: BackupKey::of(root),
-        }
-    }
+/// Adds a key to the ring, which seals from now on.
+pub async fn rotate(
+    store: &dyn Store,
+    unsealed: &Unsealed,
+    now: Timestamp,
+    chance: &dyn Chance,
+) -> Result<(), SealError> {
+    ring::rotate(store, &unsealed.barrier, now, chance).await
 }

@@ -241,7 +241,10 @@ impl Work<'_> {
             Ok(unsealed) => unsealed,
             Err(SealError::WrongKey) => return Err(RestoreError::Unopened),
             Err(
-                SealError::AlreadyInitialized | SealError::NotInitialized | SealError::Store(_),
+                SealError::AlreadyInitialized
+                | SealError::NotInitialized
+                | SealError::RingFull
+                | SealError::Store(_),
             ) => {
                 return Ok(());
             }

@@ -3,6 +3,7 @@
 mod backup;
 mod clock;
 mod held;
+mod key_ring;
 mod restore;
 
 use super::{Format, FormatFlags, Session};
@@ -24,6 +25,8 @@ pub(super) enum Operator {
     Restore(restore::Restore),
     RestoreStatus(held::RestoreStatus),
     TakeOver(held::TakeOver),
+    Rotate(key_ring::Rotate),
+    KeyStatus(key_ring::KeyStatus),
 }
 
 impl Operator {
@@ -36,6 +39,8 @@ impl Operator {
             Self::Restore(restore) => restore.run(session),
             Self::RestoreStatus(status) => status.run(session),
             Self::TakeOver(take_over) => take_over.run(session),
+            Self::Rotate(rotate) => rotate.run(session),
+            Self::KeyStatus(status) => status.run(session),
         }
     }
 }

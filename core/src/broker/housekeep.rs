@@ -35,6 +35,7 @@ impl Broker {
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
         self.measure_skews();
         self.keep_time().await?;
+        self.keep_key_ring().await?;
         self.requeue_overdue().await?;
         // What another process has written, or a commit that was given up for lost and landed later, is known by now.
         self.reload().await?;

@@ -2,12 +2,17 @@
 //!
 //! A sealed value is `version (1 byte) | key id (4, big endian) | nonce (12) | ciphertext | tag (16)`.
 //! The store's key is associated data, so that a value moved under another key does not open.
-//! NIST SP 800-38D section 8.3 allows 2^32 random nonces under one key; the key id leaves room for rotation.
+//! NIST SP 800-38D section 8.3 allows 2^32 random nonces under one key, so what is sealed is counted, and a new key
+//! begins before then.
 
+use super::RootKey;
 use crate::chance::Chance;
 use crate::store::{Key, Value};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use parking_lot::RwLock;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
 const VERSION: u8 = 1;
@@ -27,14 +32,28 @@ pub struct SealingKey {
 /// All keys of an installation.
 #[derive(Debug)]
 pub struct Barrier {
-    keys: Vec<SealingKey>,
+    /// What opens the ring that the keys are from.
+    root: RootKey,
+    keys: RwLock<Keys>,
+}
+
+#[derive(Debug)]
+struct Keys {
+    /// In the order of their ids, which begin with 1.
+    all: Vec<Arc<SealingKey>>,
+    /// What the last one has sealed. Raised under the lock for reading, so that no seal counts for another key.
+    seals: AtomicU64,
+    /// Up to how many seals of which key the store knows of.
+    reserved: (u32, u64),
 }
 
 impl Barrier {
     /// Seals with the last key, opens with any.
     #[must_use]
-    pub fn new(keys: Vec<SealingKey>) -> Self {
-        Self { keys }
+    pub fn new(root: RootKey, keys: Vec<SealingKey>) -> Self {
+        let all = keys.into_iter().map(Arc::new).collect();
+        let keys = Keys { all, seals: AtomicU64::new(0), reserved: (0, 0) };
+        Self { root, keys: RwLock::new(keys) }
     }
 
     /// Seals a value.
@@ -42,14 +61,65 @@ impl Barrier {
     /// # Errors
     /// The ring is empty.
     pub fn seal(&self, at: &Key, plain: &[u8], chance: &dyn Chance) -> Result<Value, Unreadable> {
-        Ok(self.keys.last().ok_or(Unreadable)?.seal(at, plain, chance))
+        let key = {
+            let keys = self.keys.read();
+            keys.seals.fetch_add(1, Ordering::Relaxed);
+            Arc::clone(keys.all.last().ok_or(Unreadable)?)
+        };
+        Ok(key.seal(at, plain, chance))
     }
 
     /// Opens a value.
     pub fn open(&self, at: &Key, sealed: &Value) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
-        let id = sealed.0.get(1..HEAD).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes);
-        let key = self.keys.iter().find(|key| Some(key.id) == id).ok_or(Unreadable)?;
-        key.open(at, sealed)
+        self.key_of(sealed).ok_or(Unreadable)?.open(at, sealed)
+    }
+
+    /// Tells whether a value may be under a key that is not known here: another node may have added it.
+    pub(crate) fn lacks_key_of(&self, sealed: &Value) -> bool {
+        sealed.0.first() == Some(&VERSION) && self.key_of(sealed).is_none()
+    }
+
+    fn key_of(&self, sealed: &Value) -> Option<Arc<SealingKey>> {
+        let id = sealed.0.get(1..HEAD).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes)?;
+        let place = usize::try_from(id.checked_sub(1)?).ok()?;
+        self.keys.read().all.get(place).map(Arc::clone)
+    }
+
+    pub(super) fn root(&self) -> &RootKey {
+        &self.root
+    }
+
+    /// Takes up a ring with more keys. One with fewer was read before another that is known already.
+    pub(super) fn take(&self, ring: Vec<SealingKey>) {
+        let mut keys = self.keys.write();
+        if ring.len() > keys.all.len() {
+            keys.all = ring.into_iter().map(Arc::new).collect();
+            keys.seals = AtomicU64::new(0);
+        }
+    }
+
+    /// Returns the id of the key that seals, and how many values it has sealed at most.
+    pub(super) fn seals(&self) -> (u32, u64) {
+        let keys = self.keys.read();
+        (keys.all.last().map_or(0, |key| key.id), keys.seals.load(Ordering::Relaxed))
+    }
+
+    /// Counts on from what others may have sealed with a key.
+    pub(super) fn count_from(&self, key: u32, seals: u64) {
+        let keys = self.keys.read();
+        if keys.all.last().is_some_and(|last| last.id == key) {
+            keys.seals.fetch_add(seals, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns up to how many seals of which key the store knows of.
+    pub(super) fn reserved(&self) -> (u32, u64) {
+        self.keys.read().reserved
+    }
+
+    /// The store knows now of so many seals of a key.
+    pub(super) fn reserve(&self, key: u32, seals: u64) {
+        self.keys.write().reserved = (key, seals);
     }
 }
 
@@ -125,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_sealed_value_opens_only_where_it_was_kept_and_unaltered() {
-        let barrier = Barrier::new(vec![SealingKey::new(1, &[7; 32])]);
+        let barrier = Barrier::new(RootKey::new([1; 32]), vec![SealingKey::new(1, &[7; 32])]);
         let sealed = barrier.seal(&key("a"), b"open sesame", &Counting::default()).unwrap();
         assert_eq!(&**barrier.open(&key("a"), &sealed).unwrap(), b"open sesame");
         assert_eq!(barrier.open(&key("b"), &sealed).unwrap_err(), Unreadable);

@@ -3,6 +3,7 @@
 use super::{Batch, Key, Revision, Snapshot, Store, StoreError, Value};
 use crate::chance::Chance;
 use crate::seal::barrier::Barrier;
+use crate::seal::ring;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -35,6 +36,11 @@ impl Records {
     /// Draws for whoever makes a record that needs chance.
     pub(super) fn chance(&self) -> &dyn Chance {
         &*self.chance
+    }
+
+    /// Returns what the records are kept in, and what keeps them secret.
+    pub(crate) fn ring(&self) -> (&dyn Store, &Barrier) {
+        (&*self.store, &self.barrier)
     }
 
     /// Seals a record for `at`.
@@ -124,6 +130,9 @@ impl Records {
         value: Value,
         revision: Revision,
     ) -> Result<Option<Found<T>>, StoreError> {
+        if self.barrier.lacks_key_of(&value) {
+            ring::refresh(&*self.store, &self.barrier).await?;
+        }
         let Ok(plain) = self.barrier.open(at, &value) else {
             self.quarantine(at, value, revision).await;
             return Ok(None);

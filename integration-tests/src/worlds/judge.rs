@@ -25,7 +25,7 @@ use leasehold_core::time::Timestamp;
 use parking_lot::Mutex;
 pub use secrets::CANARY;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 pub use unwanted::{Asking, Whole};
 
@@ -44,7 +44,7 @@ pub const LIFE_MAX: Duration = Duration::from_hours(4);
 pub struct Judge {
     setting: Arc<Setting>,
     journal: Arc<Journal>,
-    barrier: OnceLock<Arc<Barrier>>,
+    barrier: Mutex<Option<Arc<Barrier>>>,
     servers: Mutex<Vec<Arc<Server>>>,
     known: Mutex<Known>,
 }
@@ -58,7 +58,7 @@ impl Judge {
         Self {
             setting,
             journal,
-            barrier: OnceLock::new(),
+            barrier: Mutex::default(),
             servers: Mutex::default(),
             known: Mutex::default(),
         }
@@ -66,7 +66,7 @@ impl Judge {
 
     /// Reads what is sealed: the tokens that are there, and whatever is written from now on.
     pub fn read_with(&self, barrier: Arc<Barrier>, disk: &Disk) {
-        let _ = self.barrier.set(barrier);
+        *self.barrier.lock() = Some(barrier);
         for (key, _) in disk.under("token/") {
             if let Some(token) = self.opened::<Token>(disk, &key, b"token/") {
                 self.token_put(token, Reading::right(&self.setting));
@@ -119,7 +119,7 @@ impl Judge {
     /// The store is about to become that of a backup. What it says from now on is what it said then.
     pub fn forget(&self, records: &Records) {
         let opened = |key: &Key, (value, _): &(Value, Revision)| {
-            self.barrier.get()?.open(key, value).ok().map(|plain| plain.to_vec())
+            self.barrier.lock().as_ref()?.open(key, value).ok().map(|plain| plain.to_vec())
         };
         let mut known = self.known.lock();
         let (mut leases, mut tokens) = (BTreeMap::new(), HashMap::new());

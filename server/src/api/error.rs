@@ -17,9 +17,9 @@ use super::envelope::Reply;
 use crate::wiring::FoundError;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
-    AdmitError, BackupError, ClockError, DeviceError, IssueError, LookupError, MountError,
-    QuotaError, RenewError, RevokeError, RoleError, TakeOverError, TargetError, TokenError,
-    TooOften, WhoisError,
+    AdmitError, BackupError, ClockError, DeviceError, IssueError, KeyRingError, LookupError,
+    MountError, QuotaError, RenewError, RevokeError, RoleError, TakeOverError, TargetError,
+    TokenError, TooOften, WhoisError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -197,6 +197,19 @@ impl From<ClockError> for Refusal {
     }
 }
 
+impl From<KeyRingError> for Refusal {
+    fn from(error: KeyRingError) -> Self {
+        match error {
+            KeyRingError::Admit(error) => error.into(),
+            KeyRingError::Bad(_) | KeyRingError::Seal(SealError::RingFull) => bad(error),
+            KeyRingError::Seal(SealError::Store(error)) => error.into(),
+            KeyRingError::Seal(
+                SealError::AlreadyInitialized | SealError::NotInitialized | SealError::WrongKey,
+            ) => internal(error),
+        }
+    }
+}
+
 impl From<IssueError> for Refusal {
     fn from(error: IssueError) -> Self {
         match error {
@@ -320,7 +333,10 @@ impl From<FoundError> for Refusal {
         match error {
             FoundError::Seal(SealError::AlreadyInitialized) => bad("Vault is already initialized"),
             FoundError::Seal(
-                SealError::NotInitialized | SealError::WrongKey | SealError::Store(_),
+                SealError::NotInitialized
+                | SealError::WrongKey
+                | SealError::RingFull
+                | SealError::Store(_),
             )
             | FoundError::SealFile(_)
             | FoundError::Store(_) => internal(error),

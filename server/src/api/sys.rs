@@ -6,6 +6,7 @@ pub(super) mod clock;
 pub(super) mod health;
 pub(super) mod init;
 pub(super) mod internal_ui;
+pub(super) mod key_ring;
 pub(super) mod leader;
 pub(super) mod leases_failed;
 pub(super) mod leases_list;

@@ -4,10 +4,12 @@ use super::known::{Known, Stored};
 use super::{GONE_MAX, Judge, LATE_MAX, LIFE_MAX, ahead, told};
 use crate::worlds::clock::Reading;
 use crate::worlds::disk::Disk;
+use crate::worlds::node::root_key;
 use leasehold_core::access::token::Token;
 use leasehold_core::ids::LeaseId;
 use leasehold_core::lease::term::Term;
 use leasehold_core::lease::{Cause, Lease, LeaseState};
+use leasehold_core::seal;
 use leasehold_core::store::leases::of_token_lease;
 use leasehold_core::store::mounts::Target;
 use leasehold_core::store::tokens::TokenKey;
@@ -19,12 +21,15 @@ use std::time::Duration;
 impl Judge {
     /// A batch was applied that was decided by this time.
     pub fn committed(&self, disk: &Disk, batch: &Batch, by: Reading) {
-        if self.barrier.get().is_none() {
+        if self.barrier.lock().is_none() {
             return;
         }
-        self.check_puts(batch);
-        for (key, _) in &batch.puts {
-            if let Some(after) = self.opened::<Lease>(disk, key, b"lease/") {
+        for (key, value) in &batch.puts {
+            if key.0 == b"seal/keyring" {
+                // There is a new key, which seals what is written from now on.
+                let unsealed = seal::read(&root_key(), value);
+                *self.barrier.lock() = Some(unsealed.expect("the root key stays").barrier);
+            } else if let Some(after) = self.opened::<Lease>(disk, key, b"lease/") {
                 self.lease_put(disk, after, by);
             } else if let Some(after) = self.opened::<Token>(disk, key, b"token/") {
                 self.token_put(after, by);
@@ -32,6 +37,7 @@ impl Judge {
                 self.known.lock().target_names.insert(target.id, target.name);
             }
         }
+        self.check_puts(batch);
         for key in &batch.deletes {
             if let Some(id) = key.0.strip_prefix(b"lease/").and_then(|id| id.try_into().ok()) {
                 self.lease_deleted(LeaseId::from_bytes(id));
@@ -52,7 +58,7 @@ impl Judge {
             return None;
         }
         let (value, _) = disk.at(key)?;
-        let plain = self.barrier.get()?.open(key, &value).ok()?;
+        let plain = self.barrier.lock().as_ref()?.open(key, &value).ok()?;
         serde_json::from_slice(&plain).ok()
     }
 

@@ -83,7 +83,10 @@ impl Judge {
         let of_mount = || rest.first_chunk().is_some_and(|id| left.mounts.contains(id));
         let of_lease = || rest.last_chunk().map(|id| LeaseId::from_bytes(*id));
         let (is_right, why) = match prefix {
-            b"seal/" => (rest == b"keyring", "nothing but the key ring is kept there"),
+            b"seal/" => (
+                rest == b"keyring" || rest == b"count",
+                "nothing but the key ring and its count is kept there",
+            ),
             b"clock/" => (rest == b"seen", "nothing but the time is kept there"),
             b"token/" => {
                 let token = self.opened::<Token>(disk, key, prefix);

@@ -38,7 +38,8 @@ impl Judge {
     }
 
     fn plain_has(&self, key: &Key, value: &Value, is_secret: impl Fn(&str) -> bool) -> bool {
-        let opened = self.barrier.get().and_then(|barrier| barrier.open(key, value).ok());
+        let barrier = self.barrier.lock().clone();
+        let opened = barrier.and_then(|barrier| barrier.open(key, value).ok());
         let plain = opened.as_ref().map_or(value.0.as_slice(), |plain| plain.as_ref());
         is_secret(&String::from_utf8_lossy(plain)) || is_secret(&String::from_utf8_lossy(&key.0))
     }

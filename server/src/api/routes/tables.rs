@@ -48,7 +48,7 @@ pub(super) const METRICS: OpenRoute = OpenRoute {
     update: None,
 };
 
-pub(super) const SYS: [Route; 38] = [
+pub(super) const SYS: [Route; 41] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -107,6 +107,25 @@ pub(super) const SYS: [Route; 38] = [
         "Takes the system's clock for right: the time becomes what it says, or stays ahead of it, but never goes back.",
     )
     .update(|call| Box::pin(sys::clock::accept(call))),
+    at(
+        "sys/key-status",
+        Tail::End,
+        "Shows the key that seals what is stored: which one it is, since when, and how much it has sealed at most.",
+    )
+    .read(|call| Box::pin(sys::key_ring::read_status(call))),
+    at(
+        "sys/rotate",
+        Tail::End,
+        "Adds a key to the key ring, which seals from now on.",
+    )
+    .update(|call| Box::pin(sys::key_ring::rotate(call))),
+    at(
+        "sys/rotate/config",
+        Tail::End,
+        "Shows or says when a new key is added by itself.",
+    )
+    .read(|call| Box::pin(sys::key_ring::read_rotation(call)))
+    .update(|call| Box::pin(sys::key_ring::set_rotation(call))),
     at(
         "sys/leases",
         Tail::End,
