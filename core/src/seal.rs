@@ -5,6 +5,8 @@
 
 pub mod barrier;
 pub(crate) mod ring;
+pub mod shares;
+pub mod splits;
 
 pub use ring::{KeyStatus, Rotation};
 
@@ -53,6 +55,9 @@ pub enum SealError {
         "the root key does not open this store; it belongs to another one, or the key ring is damaged"
     )]
     WrongKey,
+    /// A record beside the key ring cannot be read.
+    #[error("the record `{0}` was altered or damaged; restore the store from a backup")]
+    Altered(String),
     /// There are as many keys as there may be.
     #[error("the key ring has {} keys, and takes no more", crate::limits::RING_KEYS_MAX)]
     RingFull,

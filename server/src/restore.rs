@@ -243,6 +243,7 @@ impl Work<'_> {
             Err(
                 SealError::AlreadyInitialized
                 | SealError::NotInitialized
+                | SealError::Altered(_)
                 | SealError::RingFull
                 | SealError::Store(_),
             ) => {

@@ -204,7 +204,10 @@ impl From<KeyRingError> for Refusal {
             KeyRingError::Bad(_) | KeyRingError::Seal(SealError::RingFull) => bad(error),
             KeyRingError::Seal(SealError::Store(error)) => error.into(),
             KeyRingError::Seal(
-                SealError::AlreadyInitialized | SealError::NotInitialized | SealError::WrongKey,
+                SealError::AlreadyInitialized
+                | SealError::NotInitialized
+                | SealError::WrongKey
+                | SealError::Altered(_),
             ) => internal(error),
         }
     }
@@ -335,6 +338,7 @@ impl From<FoundError> for Refusal {
             FoundError::Seal(
                 SealError::NotInitialized
                 | SealError::WrongKey
+                | SealError::Altered(_)
                 | SealError::RingFull
                 | SealError::Store(_),
             )
