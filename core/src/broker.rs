@@ -54,6 +54,7 @@ pub use target::{TargetError, TargetView, TargetWrite};
 pub(crate) use token::root_token;
 pub use token::{
     Children, TokenError, TokenKind, TokenMade, TokenRequest, TokenView, WhichToken, found,
+    found_with_holders,
 };
 pub use whois::{Holder, Stage, Whois, WhoisError, Whose};
 

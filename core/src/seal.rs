@@ -4,6 +4,7 @@
 //! type: without an [`Unsealed`] there is no [`crate::broker::Broker`].
 
 pub mod barrier;
+pub mod keeper;
 pub(crate) mod ring;
 pub mod shares;
 pub mod splits;
@@ -18,6 +19,7 @@ use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use barrier::Barrier;
 use ring::{KeyRing, Opened, ring_at};
+use splits::{Joined, Purpose, Splits, Stored};
 use std::fmt;
 use std::sync::Arc;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -138,6 +140,32 @@ pub async fn found_copy(
 /// Opens the key ring of an installation.
 pub async fn unseal(store: &dyn Store, root: &RootKey) -> Result<Unsealed, SealError> {
     Ok(ring::open(store, root).await?.ring.unsealed(root))
+}
+
+/// Moves a store from a keeper to those who have the shares of its recovery key, or from those who have the shares of
+/// its unseal key to a keeper: their shares become the other kind. The root key becomes another one, since whoever had
+/// the old one still has it. All of that is one batch, so that a store is never between the two.
+pub async fn change_seal(
+    store: &dyn Store,
+    from: (Purpose, &Stored, &Joined),
+    (old, new): (&RootKey, &RootKey),
+    chance: &dyn Chance,
+) -> Result<Unsealed, SealError> {
+    let (purpose, stored, joined) = from;
+    let other = purpose.other();
+    let there = Stored::read(store, other, Some(old)).await?;
+    let Opened { ring, revision } = ring::open(store, old).await?;
+    let batch = ring.put(Some(revision), new, chance)?;
+    let batch = stored.replaced(batch, purpose, &Splits::default(), new, chance)?;
+    let splits = Splits::of_same_holders(joined, &stored.splits, other, new, chance);
+    let batch = there.replaced(batch, other, &splits, new, chance)?;
+    match store.commit(batch).await {
+        // Whether it was kept is seen by looking: nothing else was ever sealed under the new key.
+        Err(StoreError::Uncertain(why)) => {
+            unseal(store, new).await.map_err(|_| SealError::Store(StoreError::Uncertain(why)))
+        }
+        outcome => outcome.map(|_| ring.unsealed(new)).map_err(SealError::from),
+    }
 }
 
 /// Opens a key ring as it is stored.

@@ -24,6 +24,8 @@ mod metrics;
 mod quotas;
 #[path = "api/refusals.rs"]
 mod refusals;
+#[path = "api/seal.rs"]
+mod seal;
 #[path = "api/shapes.rs"]
 mod shapes;
 #[path = "api/targets.rs"]

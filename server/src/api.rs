@@ -151,7 +151,7 @@ fn allowed(request: &HttpRequest, server: &Server) -> String {
     let path = path::decoded(request.uri().path()).ok().filter(|_| known);
     let methods = path.and_then(|path| {
         routes::open_methods(&path).or_else(|| match server.node() {
-            Node::Uninitialized => None,
+            Node::Uninitialized | Node::Sealed => None,
             Node::Unsealed(broker) => routes::described(&broker, &path).map(|(_, methods)| methods),
         })
     });
@@ -185,7 +185,7 @@ async fn answer(
         return run(&front.runtime, async move { endpoint(&open).await }).await;
     }
     let broker = match server.node() {
-        Node::Uninitialized => return Err(Refusal::sealed()),
+        Node::Uninitialized | Node::Sealed => return Err(Refusal::sealed()),
         Node::Unsealed(broker) => broker,
     };
     let found = if operation == Operation::Read && query.contains_key("help") {

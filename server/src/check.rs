@@ -2,8 +2,10 @@
 //! runs from the same configuration is not disturbed.
 
 use crate::audit::file;
-use crate::config::{self, AuditDevice, Config, Listener, Storage, Way};
-use crate::{listener, logging, seal_file};
+use crate::config::{self, AuditDevice, Config, Listener, Seal, Storage, Way};
+use crate::seal_file::{KeyFile, SealFileError};
+use crate::{listener, logging};
+use leasehold_core::seal::keeper::Keeper;
 use nix::unistd::{AccessFlags, access};
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -75,10 +77,12 @@ fn parts(config: &Config) -> Vec<Checked> {
         Storage::Memory => None,
         Storage::Embedded(folder) => Some(Checked::of("storage embedded", storage(folder))),
     };
-    let seal = config
-        .seal
-        .as_deref()
-        .map(|path| Checked { what: "seal file".to_owned(), found: seal(path) });
+    let seal = match &config.seal {
+        Seal::Shares => None,
+        Seal::Kept { key, .. } => {
+            Some(Checked { what: format!("seal {}", key.kind()), found: seal(key) })
+        }
+    };
     let listeners = config.listeners.iter().map(|listener| {
         Checked::of(format!("listener tcp {}", listener.address), listens(listener))
     });
@@ -109,10 +113,11 @@ fn storage(folder: &Path) -> Result<String, String> {
     Ok(format!("`{}` can be written to", folder.display()))
 }
 
-fn seal(path: &Path) -> Finding {
-    match seal_file::read(path) {
+fn seal(key: &KeyFile) -> Finding {
+    let path = &key.path;
+    match key.read() {
         Ok(_key) => Finding::Good(format!("`{}` holds a root key", path.display())),
-        Err(seal_file::SealFileError::Missing(_)) => match could_be_made(path) {
+        Err(SealFileError::Missing(_)) => match could_be_made(path) {
             Ok(()) => Finding::Odd(format!(
                 "`{}` is not there; `leasehold operator init` makes it for a new store, and an old store cannot be \
                  opened without it",

@@ -12,6 +12,7 @@ mod tree;
 
 use crate::forwarded::Forwarded;
 use crate::response_headers::ResponseHeaders;
+use crate::seal_file::KeyFile;
 pub(crate) use audit::{AuditDevice, SocketKind, Way};
 use leasehold_core::limits::Limits;
 use read::Reader;
@@ -23,8 +24,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Config {
     pub(crate) storage: Storage,
     pub(crate) listeners: Vec<Listener>,
-    /// Where the root key is; none for a server to try things with.
-    pub(crate) seal: Option<PathBuf>,
+    pub(crate) seal: Seal,
     pub(crate) audits: Vec<AuditDevice>,
     pub(crate) limits: Limits,
     pub(crate) log_level: Option<String>,
@@ -40,6 +40,21 @@ pub(crate) enum Storage {
     Memory,
     /// In this folder.
     Embedded(PathBuf),
+}
+
+/// Where the root key is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Seal {
+    /// With people, each of whom has a share.
+    #[default]
+    Shares,
+    /// Where the server finds it by itself.
+    Kept {
+        /// Where that is.
+        key: KeyFile,
+        /// Whether people are to have it from now on.
+        is_left: bool,
+    },
 }
 
 /// Where callers come in.
@@ -174,7 +189,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
 impl Config {
     /// Makes this a server to try things with.
     pub(crate) fn for_dev(&mut self, address: &str) -> Result<(), ConfigError> {
-        if self.storage != Storage::Memory || self.seal.is_some() {
+        if self.storage != Storage::Memory || self.seal != Seal::Shares {
             let problem = "a server started with -dev keeps everything in memory: leave `storage` and `seal` out";
             return Err(problem.to_owned().into());
         }
@@ -206,7 +221,6 @@ impl Config {
     pub(crate) fn checked_for_use(&self) -> Result<(), ConfigError> {
         let needed = [
             ("storage", self.storage == Storage::Memory, read::STORAGE),
-            ("seal", self.seal.is_none(), read::SEAL),
             ("listener", self.listeners.is_empty(), read::LISTENER),
         ];
         let missing = needed.into_iter().filter(|(_, is_missing, _)| *is_missing);

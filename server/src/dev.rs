@@ -2,7 +2,7 @@
 //! things with, how to come in.
 
 use crate::listener::Bound;
-use leasehold_core::secret::SecretText;
+use crate::wiring::Founded;
 use std::io::{self, Write};
 
 /// Tells where the server listens.
@@ -24,8 +24,9 @@ pub(crate) fn announce(bound: &[Bound], storage: &str) -> io::Result<()> {
 }
 
 /// Tells how to come into a server to try things with. Its root token is no secret worth the name.
-pub(crate) fn welcome(bound: &[Bound], root: &SecretText) -> io::Result<()> {
+pub(crate) fn welcome(bound: &[Bound], founded: &Founded) -> io::Result<()> {
     let Some(address) = bound.first().map(|listener| listener.address) else { return Ok(()) };
+    let root = &founded.token;
     let mut out = io::stdout().lock();
     writeln!(out, "WARNING! dev mode is enabled! In this mode, Leasehold runs entirely in memory")?;
     writeln!(out, "and starts unsealed. Everything is forgotten when it ends; the credentials it")?;
@@ -33,6 +34,9 @@ pub(crate) fn welcome(bound: &[Bound], root: &SecretText) -> io::Result<()> {
     writeln!(out, "You may need to set the following environment variables:\n")?;
     writeln!(out, "    $ export VAULT_ADDR='http://{address}'")?;
     writeln!(out, "    $ export VAULT_TOKEN='{}'\n", root.reveal())?;
+    for share in &founded.shares {
+        writeln!(out, "Unseal Key: {}", *share.base64())?;
+    }
     writeln!(out, "Root Token: {}\n", root.reveal())?;
     writeln!(out, "Development mode should NOT be used in production installations!\n")?;
     out.flush()

@@ -4,8 +4,8 @@
 //! moment leaves the one or the other.
 
 use crate::chance::SystemChance;
-use crate::config::{self, Config, ConfigError, Storage};
-use crate::seal_file::{self, SealFileError};
+use crate::config::{self, Config, ConfigError, Seal, Storage};
+use crate::seal_file::SealFileError;
 use crate::store::embedded::{Embedded, OpenError, Restoring};
 use crate::time::SystemClock;
 use leasehold_core::backup::{BackupFileError, BackupKey, Decoder, Header};
@@ -141,10 +141,11 @@ pub fn restore(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restored, RestoreError> {
     let config = config::load(&options.config)?.config;
-    let (Storage::Embedded(folder), Some(seal)) = (&config.storage, &config.seal) else {
+    let (Storage::Embedded(folder), Seal::Kept { key, .. }) = (&config.storage, &config.seal)
+    else {
         return Err(RestoreError::NoStorage);
     };
-    let root = seal_file::read(seal)?;
+    let root = key.read()?;
     let clock = SystemClock::start().map_err(system)?;
     let restoring = Restoring::take(folder)?;
     if let Some(present) = restoring.present()?.filter(|_| !options.force) {

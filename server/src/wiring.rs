@@ -1,9 +1,11 @@
 //! Where ports meet adapters, and nowhere else: makes a server of a configuration, and runs it.
 
 mod node;
+mod sealing;
 mod tracked;
 
-pub(crate) use node::{FoundError, Node, Server};
+pub(crate) use node::{FoundError, Founded, Node, Server};
+pub(crate) use sealing::UnsealError;
 
 use crate::api::{self, Front};
 use crate::audit::{self, device::Device};
@@ -12,7 +14,6 @@ use crate::config::{Config, ConfigError, Storage};
 use crate::listener::{self, Bound};
 use crate::meters::Meters;
 use crate::reload::Reload;
-use crate::seal_file::SealFileError;
 use crate::store::embedded::Embedded;
 use crate::tasks::TokioTasks;
 use crate::time::SystemClock;
@@ -22,6 +23,7 @@ use actix_web::{App, HttpServer, web};
 use leasehold_core::audit::Audit;
 use leasehold_core::broker::Ports;
 use leasehold_core::seal::SealError;
+use leasehold_core::seal::keeper::KeeperError;
 use leasehold_core::secret::SecretText;
 use leasehold_core::store::{Store, StoreError};
 use leasehold_core::time::Clock;
@@ -31,8 +33,8 @@ use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-pub(crate) use tracked::Count;
 use tracked::Tracked;
+pub(crate) use tracked::{Count, Running};
 
 /// How long a caller may take for the head of a request. Slow senders are cheap to hold off and this is long.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -71,9 +73,15 @@ pub enum StartError {
     /// The store cannot be unsealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// The root key cannot be read.
+    /// The root key is not to be had.
     #[error(transparent)]
-    SealFile(#[from] SealFileError),
+    Keeper(#[from] KeeperError),
+    /// Nobody would have the root key.
+    #[error(
+        "the root key of this store is not split among people: name where it is in the configuration, as in `seal \"file\" {{ \
+         path = … }}`, with `disabled = true` if people are to have it from now on"
+    )]
+    OpensByKey,
     /// An audit device cannot be used.
     #[error(transparent)]
     Audit(#[from] crate::audit::OpenError),
@@ -85,6 +93,16 @@ pub enum StartError {
         /// What the system said.
         reason: String,
     },
+}
+
+impl From<FoundError> for StartError {
+    fn from(error: FoundError) -> Self {
+        match error {
+            FoundError::Seal(error) => error.into(),
+            FoundError::Keeper(error) => error.into(),
+            FoundError::Store(error) => error.into(),
+        }
+    }
 }
 
 fn system(error: impl std::fmt::Display) -> StartError {
@@ -140,7 +158,8 @@ fn serve(
     };
     #[cfg(feature = "kill-points")]
     let ports = crate::kill_points::around(ports);
-    let server = Arc::new(Server::new(ports, config, storage, meters));
+    let running = tasks.running.clone();
+    let server = Arc::new(Server::new(ports, config, storage, meters, running));
 
     runtime.block_on(async {
         let bound = config.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
@@ -153,18 +172,18 @@ fn serve(
             certificates: bound.iter().map(|bound| bound.certificate.clone()).collect(),
             audits,
         };
-        let root = match options.dev {
-            None => server.unseal().await.map(|()| None)?,
+        let founded = match options.dev {
+            None => server.start().await.map(|()| None)?,
             Some(dev) => {
                 let text = dev.root_token_id.map(SecretText::new);
                 Some(server.found_for_dev(text).await?)
             }
         };
-        if let Some(root) = &root {
-            dev::welcome(&bound, root).map_err(system)?;
+        if let Some(founded) = &founded {
+            dev::welcome(&bound, founded).map_err(system)?;
         }
         dev::announce(&bound, storage).map_err(system)?;
-        drop(root);
+        drop(founded);
         let rules = bound.iter().map(|bound| (bound.address, bound.rules.clone())).collect();
         let front = Front::new(Arc::clone(&server), runtime.handle().clone(), rules);
         let http = listen(bound, front.clone(), workers)?;

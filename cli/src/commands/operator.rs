@@ -5,20 +5,24 @@ mod clock;
 mod held;
 mod key_ring;
 mod restore;
+mod seal;
+mod share;
 
 use super::{Format, FormatFlags, Session};
 use crate::answer::{Answer, plain};
-use crate::client::Request;
+use crate::client::{Client, Request};
 use crate::connection::ConnectionFlags;
 use crate::failure::{Doing, Exit, Failure};
 use serde_json::{Map, Value};
 
-/// Initialize, back up and restore a server, see to its clock
+/// Initialize, unseal, back up and restore a server, see to its clock and its keys
 ///
 /// What only the operator of a server does.
 #[derive(clap::Subcommand)]
 pub(super) enum Operator {
     Init(Init),
+    Unseal(seal::Unseal),
+    Seal(seal::Seal),
     Clock(clock::Clock),
     AcceptClock(clock::AcceptClock),
     Backup(backup::Backup),
@@ -33,6 +37,8 @@ impl Operator {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Init(init) => init.run(session),
+            Self::Unseal(unseal) => unseal.run(session),
+            Self::Seal(seal) => seal.run(session),
             Self::Clock(clock) => clock.run(session),
             Self::AcceptClock(accept) => accept.run(session),
             Self::Backup(backup) => backup.run(session),
@@ -59,20 +65,27 @@ Examples:
 /// Initialize a new server and show its root token, once
 ///
 /// Prepares the storage of a server that was started for the first time. The root token that comes
-/// back may do everything; it is shown this once and kept nowhere. A server whose seal is shared
-/// among people shows their unseal keys as well.
+/// back may do everything; it is shown this once and kept nowhere. So are the key shares: of the key
+/// that opens the store, or, where that opens by itself, of a recovery key, whose holders together can
+/// make a root token and move the store to another seal.
 #[derive(clap::Args)]
 #[command(after_help = INIT_EXAMPLES)]
 pub(super) struct Init {
     /// Change nothing; say whether the server is initialized (exit code 0: yes, 2: no)
     #[arg(long)]
     status: bool,
-    /// Into how many unseal keys to split the seal, where it is shared among people
+    /// Into how many unseal keys to split the key of the store, where people unseal it [default: 5]
     #[arg(short = 'n', long, value_name = "NUMBER")]
-    key_shares: Option<u8>,
-    /// How many of those keys unseal the server
+    key_shares: Option<u16>,
+    /// How many of those keys unseal the server [default: 3]
     #[arg(short = 't', long, value_name = "NUMBER")]
-    key_threshold: Option<u8>,
+    key_threshold: Option<u16>,
+    /// Into how many recovery keys to split the recovery key, where the store opens by itself; 0 for none [default: 5]
+    #[arg(long, value_name = "NUMBER")]
+    recovery_shares: Option<u16>,
+    /// How many of those keys are needed [default: 3]
+    #[arg(long, value_name = "NUMBER")]
+    recovery_threshold: Option<u16>,
     #[command(flatten)]
     format: FormatFlags,
     #[command(flatten)]
@@ -82,6 +95,12 @@ pub(super) struct Init {
 impl Init {
     fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         let format = self.format.resolve(session.environment)?;
+        let said = [
+            ("secret_shares", self.key_shares),
+            ("secret_threshold", self.key_threshold),
+            ("recovery_shares", self.recovery_shares),
+            ("recovery_threshold", self.recovery_threshold),
+        ];
         let client = session.client(self.connection)?;
         if self.status {
             let answer = client
@@ -96,14 +115,7 @@ impl Init {
                 }
             };
         }
-        let mut body = Map::new();
-        for (key, number) in
-            [("secret_shares", self.key_shares), ("secret_threshold", self.key_threshold)]
-        {
-            if let Some(number) = number {
-                body.insert(key.to_owned(), Value::from(number));
-            }
-        }
+        let body = split(said, &client)?;
         let answer = client
             .send(Request::put("sys/init", Value::Object(body)))
             .doing(|| "initializing".to_owned())?;
@@ -114,6 +126,24 @@ impl Init {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Says into how many shares to split which key. Where nothing is said it is Vault's five, of which three are needed;
+/// the server knows which key that is about.
+fn split(said: [(&str, Option<u16>); 4], client: &Client) -> Result<Map<String, Value>, Failure> {
+    let said = said.into_iter();
+    let mut body: Map<_, _> =
+        said.filter_map(|(name, number)| Some((name.to_owned(), Value::from(number?)))).collect();
+    let status =
+        client.send(Request::get("sys/seal-status")).doing(|| "initializing".to_owned())?;
+    let kind = status.data().and_then(|data| data.get("type")).map(plain);
+    let key = if kind.as_deref() == Some("shamir") { "secret" } else { "recovery" };
+    let (shares, threshold) = (format!("{key}_shares"), format!("{key}_threshold"));
+    if body.get(&shares).is_none_or(|shares| shares != 0) {
+        body.entry(shares).or_insert(Value::from(5));
+        body.entry(threshold).or_insert(Value::from(3));
+    }
+    Ok(body)
 }
 
 fn show_status(answer: &Answer, format: Format, session: &mut Session<'_>) -> Exit {
@@ -132,13 +162,15 @@ fn show_status(answer: &Answer, format: Format, session: &mut Session<'_>) -> Ex
 fn show_keys(answer: &Answer, session: &mut Session<'_>) {
     answer.warn(session.output);
     let field = |key| answer.data().and_then(|data| data.get(key));
-    let keys = field("keys_base64").and_then(Value::as_array);
-    let keys: Vec<_> = keys.into_iter().flatten().map(plain).collect();
-    for (index, key) in keys.iter().enumerate() {
-        session.output.line(&format!("Unseal Key {}: {key}", index.saturating_add(1)));
-    }
-    if !keys.is_empty() {
-        session.output.line("");
+    let list = |key| field(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (keys, recovery) = (list("keys_base64"), list("recovery_keys_base64"));
+    for (name, keys) in [("Unseal", &keys), ("Recovery", &recovery)] {
+        for (number, key) in (1..).zip(keys) {
+            session.output.line(&format!("{name} Key {number}: {}", plain(key)));
+        }
+        if !keys.is_empty() {
+            session.output.line("");
+        }
     }
     if let Some(token) = field("root_token") {
         session.output.line(&format!("Initial Root Token: {}", plain(token)));
@@ -154,8 +186,14 @@ fn show_keys(answer: &Answer, session: &mut Session<'_>) {
              sealed after every start.",
         );
     }
-    session.output.line(
-        "\nNext:\n    export LEASEHOLD_TOKEN=<the root token>\n    leasehold status\n    \
+    if !recovery.is_empty() {
+        session.output.line(
+            "Give each recovery key to another person: enough of them together can make a root token.",
+        );
+    }
+    let unseal = if keys.is_empty() { "" } else { "    leasehold operator unseal\n" };
+    session.output.line(&format!(
+        "\nNext:\n{unseal}    export LEASEHOLD_TOKEN=<the root token>\n    leasehold status\n    \
          leasehold secrets enable database",
-    );
+    ));
 }

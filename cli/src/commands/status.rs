@@ -67,7 +67,8 @@ fn seal_status(client: &Client) -> Result<(Answer, Map<String, Value>), Failure>
     Ok((answer, status))
 }
 
-fn rows(status: &Map<String, Value>) -> Vec<Vec<String>> {
+/// Returns what is known of a seal, as rows of a table.
+pub(super) fn rows(status: &Map<String, Value>) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut row = |name: &str, key: &str| {
         let value = status.get(key).map(plain).filter(|text| !text.is_empty());
@@ -79,6 +80,9 @@ fn rows(status: &Map<String, Value>) -> Vec<Vec<String>> {
     row("Seal Type", "type");
     row("Initialized", "initialized");
     row("Sealed", "sealed");
+    if status.get("migration").and_then(Value::as_bool).unwrap_or(false) {
+        row("Seal Migration", "migration");
+    }
     if number("n") > 0 {
         row("Total Shares", "n");
         row("Threshold", "t");

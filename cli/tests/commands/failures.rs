@@ -214,7 +214,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 
 #[test]
 fn a_result_that_cannot_be_written_is_a_failure() {
-    let server = Server::with(&[(200, r#"{"root_token":"hvs.root"}"#)]);
+    let server = Server::with(&[(200, "{}"), (200, r#"{"root_token":"hvs.root"}"#)]);
     let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
     let output = Command::new(env!("CARGO_BIN_EXE_leasehold"))
         .args(["operator", "init", "-address", &server.address])

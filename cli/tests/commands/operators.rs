@@ -52,29 +52,47 @@ fn a_status_that_is_not_known_is_exit_code_1() {
 
 #[test]
 fn a_new_server_is_initialized_and_its_token_shown() {
-    let server = Server::with(&[(200, r#"{"keys":[],"keys_base64":[],"root_token":"hvs.root"}"#)]);
-    let outcome = Run::at(&server, &["operator", "init"]).run();
-    assert!(outcome.err.is_empty(), "{outcome:?}");
-    let out = outcome.ok();
-    assert!(out.starts_with("Initial Root Token: hvs.root\n\n"), "{out}");
-    assert_eq!(out.matches("hvs.root").count(), 1);
-    let seen = server.seen();
-    assert_eq!((seen[0].line.as_str(), &seen[0].body), ("PUT /v1/sys/init", &json!({})));
+    let none = r#"{"keys":[],"keys_base64":[],"root_token":"hvs.root"}"#;
+    let keys = r#"{"keys":[],"recovery_keys_base64":["AA=="],"root_token":"hvs.root"}"#;
+    for (flags, made, asked, shown) in [
+        (&["-recovery-shares=0"][..], none, json!({ "recovery_shares": 0 }), ""),
+        (
+            &[],
+            keys,
+            json!({ "recovery_shares": 5, "recovery_threshold": 3 }),
+            "Recovery Key 1: AA==\n\n",
+        ),
+    ] {
+        let server = Server::with(&[(200, &seal_status(true)), (200, made)]);
+        let arguments = [&["operator", "init"][..], flags].concat();
+        let outcome = Run::at(&server, &arguments).run();
+        assert!(outcome.err.is_empty(), "{outcome:?}");
+        let out = outcome.ok();
+        assert!(out.starts_with(&format!("{shown}Initial Root Token: hvs.root\n\n")), "{out}");
+        assert_eq!(out.matches("hvs.root").count(), 1);
+        let seen = server.seen();
+        assert_eq!((seen[1].line.as_str(), &seen[1].body), ("PUT /v1/sys/init", &asked));
+    }
 }
 
 #[test]
 fn a_shared_seal_shows_its_keys() {
     let body = r#"{"keys":["00","01"],"keys_base64":["AA==","AQ=="],"root_token":"hvs.root"}"#;
-    let server = Server::with(&[(200, body)]);
+    let status = r#"{"type":"shamir","sealed":true}"#;
+    let server = Server::with(&[(200, status), (200, body), (200, status), (200, body)]);
     let out = Run::at(&server, &["operator", "init", "-key-shares=2", "-t", "2"]).run().ok();
     let expected = "Unseal Key 1: AA==\nUnseal Key 2: AQ==\n\nInitial Root Token: hvs.root\n";
     assert!(out.starts_with(expected), "{out}");
-    assert_eq!(server.seen()[0].body, json!({"secret_shares": 2, "secret_threshold": 2}));
+    assert!(out.contains("\n    leasehold operator unseal\n"), "{out}");
+    assert_eq!(server.seen()[1].body, json!({"secret_shares": 2, "secret_threshold": 2}));
+    let _ = Run::at(&server, &["operator", "init"]).run().ok();
+    assert_eq!(server.seen()[1].body, json!({"secret_shares": 5, "secret_threshold": 3}));
 }
 
 #[test]
 fn the_json_of_an_initialization_is_bare() {
-    let server = Server::with(&[(200, r#"{"root_token":"hvs.root"}"#)]);
+    let made = r#"{"root_token":"hvs.root"}"#;
+    let server = Server::with(&[(200, &seal_status(true)), (200, made)]);
     let out = Run::at(&server, &["operator", "init", "-format=json"]).run().ok();
     assert_eq!(out, "{\n  \"root_token\": \"hvs.root\"\n}\n");
 }
@@ -89,6 +107,50 @@ fn asking_whether_a_server_is_initialized_changes_nothing() {
     }
     let server = Server::with(&[(500, "")]);
     assert_eq!(Run::at(&server, &["operator", "init", "-status"]).run().exit, 1);
+}
+
+#[test]
+fn a_share_is_shown_and_how_far_the_unsealing_is() {
+    let told = json!({
+        "type": "shamir", "initialized": true, "sealed": true, "t": 3, "n": 5, "progress": 1, "nonce": "abc",
+    });
+    let server = Server::with(&[(200, &told.to_string()), (200, &told.to_string())]);
+    let out = Run::at(&server, &["operator", "unseal", "-"]).stdin("c2hhcmU=\n").run().ok();
+    for row in ["Sealed             true", "Total Shares       5", "Unseal Progress    1"] {
+        assert!(out.contains(row), "{out}");
+    }
+    let _ = Run::at(&server, &["operator", "unseal", "-reset", "-migrate", "AA"]).run().ok();
+    let seen = server.seen();
+    assert_eq!(
+        (seen[0].line.as_str(), &seen[0].body),
+        ("PUT /v1/sys/unseal", &json!({ "key": "c2hhcmU=" }))
+    );
+    assert_eq!(seen[1].body, json!({ "key": "AA", "reset": true, "migrate": true }));
+    let outcome = Run::at(&server, &["operator", "unseal", "-"]).run();
+    assert_eq!((outcome.exit, server.seen().len()), (1, 0), "{outcome:?}");
+}
+
+#[test]
+fn a_server_is_sealed_and_its_keys_are_rotated() {
+    let status =
+        envelope(&json!({ "term": 2, "install_time": "2026-11-22T00:00:00Z", "encryptions": 7 }));
+    let server = Server::with(&[(204, ""), (204, ""), (200, &status), (200, &status)]);
+    let out = Run::at(&server, &["operator", "seal"]).run().ok();
+    assert_eq!(out, "Success! The server is sealed.\n");
+    let out = Run::at(&server, &["operator", "rotate"]).run().ok();
+    assert!(
+        out.starts_with("Success! Rotated key\n\n") && out.contains("Key Term            2\n"),
+        "{out}"
+    );
+    let out = Run::at(&server, &["operator", "key-status"]).run().ok();
+    assert!(out.contains("Encryption Count    7\n"), "{out}");
+    let lines = [
+        "PUT /v1/sys/seal",
+        "PUT /v1/sys/rotate",
+        "GET /v1/sys/key-status",
+        "GET /v1/sys/key-status",
+    ];
+    assert_eq!(server.lines(), lines);
 }
 
 fn mounts() -> String {

@@ -15,6 +15,7 @@ use crate::chance::Chance;
 use crate::lease::LeaseError;
 use crate::lease::term::Term;
 use crate::limits::TTL_MAX;
+use crate::seal::splits::{Purpose, Splits, Stored};
 use crate::seal::{self, RootKey, SealError, Unsealed};
 use crate::secret::SecretText;
 use crate::store::records::Records;
@@ -129,6 +130,17 @@ pub async fn found(
     text: Option<SecretText>,
     display_name: &str,
 ) -> Result<(Unsealed, SecretText), SealError> {
+    found_with_holders(ports, root, None, text, display_name).await
+}
+
+/// The same, where people hold shares of a key: who they are is of the same batch as well.
+pub async fn found_with_holders(
+    ports: &Ports,
+    root: &RootKey,
+    holders: Option<(Purpose, &Splits)>,
+    text: Option<SecretText>,
+    display_name: &str,
+) -> Result<(Unsealed, SecretText), SealError> {
     let (now, chance) = (ports.clock.now(), &*ports.chance);
     // Vault's words: a text that is given is given by its maker.
     let path = if text.is_some() { "auth/token/create" } else { "auth/token/root" };
@@ -138,7 +150,13 @@ pub async fn found(
             Token { path: path.into(), ..root_token(unsealed, &text, display_name, now, chance) };
         let barrier = Arc::clone(&unsealed.barrier);
         let records = Records::new(Arc::clone(&ports.store), barrier, Arc::clone(&ports.chance));
-        records.put_new_token(batch, &token)
+        let batch = records.put_new_token(batch, &token)?;
+        match holders {
+            None => Ok(batch),
+            Some((purpose, splits)) => {
+                Stored::default().replaced(batch, purpose, splits, root, chance)
+            }
+        }
     };
     let unsealed = match seal::initialize(&*ports.store, root, now, chance, first).await {
         // Whether it was kept is seen by looking: nobody else has this root key.

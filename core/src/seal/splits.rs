@@ -87,6 +87,15 @@ pub enum WrongShare {
 }
 
 impl Purpose {
+    /// The other one.
+    #[must_use]
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Unseal => Self::Recovery,
+            Self::Recovery => Self::Unseal,
+        }
+    }
+
     fn at(self) -> Key {
         Key(match self {
             Self::Unseal => b"seal/shares".to_vec(),

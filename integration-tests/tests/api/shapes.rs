@@ -89,7 +89,7 @@ async fn a_server_says_how_it_is_without_a_token() {
 
     let status = server.ask("", "GET", "sys/seal-status", Value::Null).await.expect(200);
     let unsealed = json!({
-        "type": "dev", "initialized": true, "sealed": false, "t": 0, "n": 0, "progress": 0, "nonce": "",
+        "type": "shamir", "initialized": true, "sealed": false, "t": 1, "n": 1, "progress": 0, "nonce": "",
         "recovery_seal": false, "version": "varies", "build_date": "", "commit_date": "", "migration": false,
         "cluster_name": "varies", "cluster_id": "varies", "storage_type": "inmem",
     });

@@ -5,7 +5,7 @@ use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
 use super::{Broker, Front};
 use crate::listener::Rules;
-use crate::wiring::Server;
+use crate::wiring::{Running, Server};
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
 use leasehold_core::access::policy::Need;
@@ -29,6 +29,8 @@ pub(super) struct Call {
     pub(super) accept: String,
     pub(super) need: Need,
     pub(super) endpoint: Result<Endpoint, Nowhere>,
+    /// Counts it among those that the broker serves.
+    _running: Running,
 }
 
 impl Call {
@@ -111,6 +113,7 @@ pub(super) fn call(
         accept: accept(request),
         need,
         endpoint,
+        _running: front.server.calls.begin(),
     })
 }
 

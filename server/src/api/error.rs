@@ -14,7 +14,7 @@
 //! | 503 | wait: until the store is initialized, an operator has seen to the clock, or others' bodies are done with |
 
 use super::envelope::Reply;
-use crate::wiring::FoundError;
+use crate::wiring::{FoundError, UnsealError};
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
     AdmitError, BackupError, ClockError, DeviceError, IssueError, KeyRingError, LookupError,
@@ -23,6 +23,7 @@ use leasehold_core::broker::{
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
+use leasehold_core::seal::splits::WrongShare;
 use leasehold_core::store::StoreError;
 use leasehold_core::time::watch::Doubt;
 use serde_json::json;
@@ -331,6 +332,29 @@ impl From<TokenError> for Refusal {
     }
 }
 
+impl From<SealError> for Refusal {
+    fn from(error: SealError) -> Self {
+        internal(error)
+    }
+}
+
+impl From<UnsealError> for Refusal {
+    fn from(error: UnsealError) -> Self {
+        match error {
+            UnsealError::NotInitialized
+            | UnsealError::IsMoving
+            | UnsealError::IsNotMoving
+            | UnsealError::OpensByItself(_)
+            | UnsealError::NoRecoveryKey
+            | UnsealError::Wrong(WrongShare::Unknown) => bad(error),
+            UnsealError::ResetByStranger => Self::told(StatusCode::FORBIDDEN, error.to_string()),
+            UnsealError::Wrong(WrongShare::Altered)
+            | UnsealError::Seal(_)
+            | UnsealError::Keeper(_) => internal(error),
+        }
+    }
+}
+
 impl From<FoundError> for Refusal {
     fn from(error: FoundError) -> Self {
         match error {
@@ -342,7 +366,7 @@ impl From<FoundError> for Refusal {
                 | SealError::RingFull
                 | SealError::Store(_),
             )
-            | FoundError::SealFile(_)
+            | FoundError::Keeper(_)
             | FoundError::Store(_) => internal(error),
         }
     }

@@ -19,9 +19,11 @@ pub(super) mod leases_tidy;
 pub(super) mod metrics;
 pub(super) mod mounts;
 pub(super) mod quotas;
+pub(super) mod seal;
 pub(super) mod seal_status;
 pub(super) mod storage_backup;
 pub(super) mod storage_restored;
+pub(super) mod unseal;
 pub(super) mod whois;
 
 use super::caller::Call;

@@ -5,8 +5,9 @@
 use super::fields::{Fields, Findings, Found};
 use super::listener::{read_forwarded, read_headers};
 use super::tree::{Entry, Held};
-use super::{Config, Listener, LogFormat, Storage, Tls};
+use super::{Config, Listener, LogFormat, Seal, Storage, Tls};
 use crate::logging;
+use crate::seal_file::KeyFile;
 use leasehold_core::limits::Limits;
 use std::path::PathBuf;
 
@@ -191,12 +192,26 @@ impl Reader {
 
     fn read_seal(&mut self, block: Entry, file: &str) {
         let findings = &self.findings;
-        let Some((_, mut fields)) = of_kind(block, file, "file", SEAL, findings) else { return };
-        let path = fields.needed("path", "\"/etc/leasehold/root.key\"");
+        let kinds = ["shamir", "credential", "file"];
+        let kind = kinds.into_iter().find(|kind| block.labels.first().is_some_and(|of| of == kind));
+        let kind = kind.unwrap_or("file");
+        let Some((_, mut fields)) = of_kind(block, file, kind, SEAL, findings) else { return };
+        let key = match kind {
+            "shamir" => None,
+            "credential" => fields.needed("name", "\"leasehold.key\"").map(|name| KeyFile {
+                path: credentials_folder().join(name.value),
+                is_credential: true,
+            }),
+            _ => fields
+                .needed("path", "\"/etc/leasehold/root.key\"")
+                .map(|path| KeyFile { path: path.value.into(), is_credential: false }),
+        };
+        let disabled = fields.flag("disabled");
+        let is_left = disabled.is_some_and(|disabled| disabled.value);
         fields.only_one("seal", &mut self.at.seal);
         fields.finish();
-        if let Some(path) = path {
-            self.config.seal = Some(path.value.into());
+        if let Some(key) = key {
+            self.config.seal = Seal::Kept { key, is_left };
         }
     }
 
@@ -234,6 +249,11 @@ impl Reader {
         fields.finish();
         self.config.listeners.push(Listener { address, tls, open_metrics, forwarded, headers });
     }
+}
+
+/// Where systemd puts the credentials of a service.
+fn credentials_folder() -> PathBuf {
+    std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_else(|| "/run/credentials".into()).into()
 }
 
 /// Returns the fields of a block that is of this kind, and its name, which is its last label.

@@ -76,7 +76,7 @@ fn a_whole_configuration_means_the_same_in_hcl_and_json() {
     for written in [WHOLE, WHOLE_IN_JSON] {
         let Loaded { config, warnings } = read(written).unwrap();
         assert_eq!(config.storage, Storage::Embedded("/var/lib/leasehold".into()));
-        assert_eq!(config.seal, Some("/etc/root.key".into()));
+        assert_eq!(config.seal, kept("/etc/root.key", false));
         assert_eq!(config.limits.default_lease_ttl, Duration::from_hours(1));
         assert_eq!(config.limits.max_lease_ttl, Duration::from_hours(24));
         assert_eq!(config.log_format, LogFormat::Json);
@@ -122,7 +122,7 @@ fn blocks_may_stand_on_one_line_inside_each_other() {
     "#;
     let Loaded { config, .. } = read(written).unwrap();
     assert_eq!(config.storage, Storage::Embedded("/store".into()));
-    assert_eq!(config.seal, Some("/root.key".into()));
+    assert_eq!(config.seal, kept("/root.key", false));
     assert_eq!(config.audits.len(), 1);
     assert_eq!(config.audits[0].way.options()["file_path"], "/var/log/{x} \"y\" # z");
     assert_eq!(config.listeners.len(), 1);
@@ -177,7 +177,7 @@ const WRONG_AT_THE_TOP: [(&str, &str); 19] = [
 ];
 
 /// Blocks that are not what they must be.
-const WRONG_BLOCKS: [(&str, &str); 16] = [
+const WRONG_BLOCKS: [(&str, &str); 17] = [
     ("storage \"raft\" {}", "there is no storage of the kind `raft`; write `storage \"embedded\""),
     ("storage {}", "`storage` takes its kind as a label; write `storage \"embedded\""),
     ("storage = 5", "`storage` must be a block; write `storage \"embedded\""),
@@ -185,7 +185,8 @@ const WRONG_BLOCKS: [(&str, &str); 16] = [
     ("storage \"embedded\" {}", "storage embedded: `path` is needed; for example `path = \"/var/"),
     ("storage \"embedded\" { path = \"\" }", "storage embedded: `path` is needed"),
     ("storage \"embedded\" { path = 5 }", "storage embedded: `path` must be a text, not `5`"),
-    ("seal \"shamir\" {}", "there is no seal of the kind `shamir`; write `seal \"file\""),
+    ("seal \"awskms\" {}", "there is no seal of the kind `awskms`; write `seal \"file\""),
+    ("seal \"shamir\" { path = \"a\" }", "seal shamir: unknown key `path`"),
     ("seal \"file\" {}", "seal file: `path` is needed; for example `path = \"/etc/"),
     ("seal \"file\" { path = [\"a\"] }", "seal file: `path` must be a text, not a list"),
     ("listener \"unix\" {}", "there is no listener of the kind `unix`; write `listener \"tcp\""),
@@ -411,13 +412,28 @@ fn vaults_own_words_are_warned_of_with_their_line() {
     );
 }
 
+fn kept(path: &str, is_left: bool) -> Seal {
+    Seal::Kept { key: KeyFile { path: path.into(), is_credential: false }, is_left }
+}
+
+#[test]
+fn who_has_the_root_key_is_people_unless_something_else_is_said() {
+    let seal = |written: &str| read(written).unwrap().config.seal;
+    assert_eq!(seal(""), Seal::Shares);
+    assert_eq!(seal("seal \"shamir\" {}"), Seal::Shares);
+    let file = |disabled| format!("seal \"file\" {{ path = \"/k\"\n disabled = {disabled}\n }}");
+    assert_eq!(seal(&file("\"true\"")), kept("/k", true));
+    assert_eq!(seal(&file("false")), kept("/k", false));
+    let Seal::Kept { key, .. } = seal("seal \"credential\" { name = \"k\" }") else { panic!() };
+    assert!(key.is_credential && key.path.ends_with("k"));
+}
+
 #[test]
 fn a_server_for_use_says_what_it_lacks() {
     let whole = || read(WHOLE).unwrap().config;
     let lacks = |config: Config| config.checked_for_use().unwrap_err().to_string();
-    assert!(lacks(Config::default()).contains("3 problems"));
+    assert!(lacks(Config::default()).contains("2 problems"));
     assert!(lacks(Config { storage: Storage::Memory, ..whole() }).contains("no `storage`"));
-    assert!(lacks(Config { seal: None, ..whole() }).contains("no `seal`"));
     assert!(lacks(Config { listeners: Vec::new(), ..whole() }).contains("no `listener`"));
 }
 

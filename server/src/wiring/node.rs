@@ -1,20 +1,22 @@
-//! What a request meets: a store that nobody has initialized yet, or a broker.
+//! What a request meets: a store that nobody has initialized yet, one that is sealed, or a broker.
 
-use super::StartError;
-use crate::config::{AuditDevice, Config};
+use super::sealing::Holder;
+use super::{Count, StartError};
+use crate::config::{AuditDevice, Config, Seal};
 use crate::meters::Meters;
-use crate::seal_file::{self, SealFileError};
 use crate::{keeper, sweeper};
-use leasehold_core::broker::{Broker, Ports, found};
+use leasehold_core::broker::{Broker, Ports, found_with_holders};
 use leasehold_core::engine::erased::{Kind, KindOf};
 use leasehold_core::limits::Limits;
+use leasehold_core::seal::keeper::KeeperError;
+use leasehold_core::seal::shares::{Share, Split};
+use leasehold_core::seal::splits::{Gathered, Purpose, Splits};
 use leasehold_core::seal::{self, RootKey, SealError, Unsealed};
 use leasehold_core::secret::SecretText;
 use leasehold_core::store::StoreError;
 use leasehold_core::time::Clock;
 use leasehold_engines::postgres::Postgres;
 use parking_lot::{Mutex, RwLock};
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -23,6 +25,8 @@ use tokio::task::JoinHandle;
 pub(crate) enum Node {
     /// The store is empty; only `init` does anything.
     Uninitialized,
+    /// Nobody has opened the store; only `unseal` does anything.
+    Sealed,
     /// The store is open.
     Unsealed(Arc<Broker>),
 }
@@ -31,10 +35,9 @@ pub(crate) enum Node {
 #[derive(Debug)]
 pub(crate) struct Server {
     node: RwLock<Node>,
-    ports: Ports,
+    pub(super) ports: Ports,
     limits: Limits,
-    /// Where the root key is; none for a server to try things with.
-    seal: Option<PathBuf>,
+    pub(super) holder: Holder,
     /// Vault's word for the kind of store.
     pub(crate) storage: &'static str,
     /// Where callers are told to find the server.
@@ -42,10 +45,24 @@ pub(crate) struct Server {
     pub(crate) meters: Meters,
     /// The audit devices, as they are declared.
     pub(crate) audits: Vec<AuditDevice>,
-    /// Held while the store is being initialized.
-    founding: tokio::sync::Mutex<()>,
-    /// What goes on beside the callers.
-    running: Mutex<Vec<JoinHandle<()>>>,
+    /// Requests that a broker serves.
+    pub(crate) calls: Count,
+    /// Work beside the callers.
+    pub(super) running: Count,
+    /// Held while the store is being initialized, opened or closed: the shares that were shown so far.
+    pub(super) founding: tokio::sync::Mutex<Option<Gathered>>,
+    /// Held while what a broker has begun goes on to its end: no other writes to its audit record meanwhile.
+    pub(super) closing: tokio::sync::Mutex<()>,
+    /// What goes on beside the callers for as long as the store is open.
+    beside: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// A store that was initialized; what is shown here is shown once.
+#[derive(Debug)]
+pub(crate) struct Founded {
+    pub(crate) token: SecretText,
+    /// The shares of the key that opens the store, or, where it opens by itself, of the recovery key.
+    pub(crate) shares: Vec<Share>,
 }
 
 /// The store was not initialized.
@@ -56,7 +73,7 @@ pub(crate) enum FoundError {
     Seal(#[from] SealError),
     /// The root key could not be kept.
     #[error(transparent)]
-    SealFile(#[from] SealFileError),
+    Keeper(#[from] KeeperError),
     /// The store could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -76,29 +93,34 @@ impl Server {
         config: &Config,
         storage: &'static str,
         meters: Meters,
+        running: Count,
     ) -> Self {
+        let holder = match &config.seal {
+            Seal::Shares => Holder::Shares,
+            Seal::Kept { key, is_left } => {
+                Holder::Keeper { keeper: Arc::new(key.clone()), is_left: *is_left }
+            }
+        };
         Self {
             node: RwLock::new(Node::Uninitialized),
             ports,
             limits: config.limits,
-            seal: config.seal.clone(),
+            holder,
             storage,
             api_addr: config.api_addr.clone(),
             meters,
             audits: config.audits.clone(),
+            calls: Count::new(),
+            running,
             founding: tokio::sync::Mutex::default(),
-            running: Mutex::default(),
+            closing: tokio::sync::Mutex::default(),
+            beside: Mutex::default(),
         }
     }
 
     /// Returns how far the installation is.
     pub(crate) fn node(&self) -> Node {
         self.node.read().clone()
-    }
-
-    /// Returns Vault's word for how the root key is kept.
-    pub(crate) fn seal_kind(&self) -> &'static str {
-        if self.seal.is_some() { "file" } else { "dev" }
     }
 
     /// Returns the time.
@@ -111,77 +133,95 @@ impl Server {
         &*self.ports.chance
     }
 
-    /// Opens a store that is initialized; leaves one that is not as it is.
-    pub(super) async fn unseal(&self) -> Result<(), StartError> {
-        if !seal::is_initialized(&*self.ports.store).await? {
-            tracing::info!("the store is not initialized; run `leasehold operator init`");
-            return Ok(());
-        }
-        let Some(path) = &self.seal else { return Ok(()) };
-        let root = seal_file::read(path)?;
-        passing!(StartBeforeUnseal);
-        let unsealed = seal::unseal(&*self.ports.store, &root).await?;
-        self.open(unsealed).await?;
-        passing!(StartAfterUnseal);
-        Ok(())
+    /// Whether a store that is initialized now opens by itself.
+    pub(crate) fn founds_with_keeper(&self) -> bool {
+        matches!(self.holder, Holder::Keeper { is_left: false, .. })
     }
 
-    /// Initializes the store, and returns its first token. From the moment it is kept there is no other way in, so
-    /// it is returned whatever happens afterwards.
-    pub(crate) async fn found(&self) -> Result<SecretText, FoundError> {
+    /// Initializes the store, and returns its first token, and the shares of the key that is split. From the moment they
+    /// are kept there is no other way in, so they are returned whatever happens afterwards.
+    pub(crate) async fn found(&self, split: Option<Split>) -> Result<Founded, FoundError> {
         let _founding = self.founding.lock().await;
-        let store = &*self.ports.store;
-        if seal::is_initialized(store).await? {
+        if seal::is_initialized(&*self.ports.store).await? {
             return Err(SealError::AlreadyInitialized.into());
         }
-        // The key is on the disk before anything is sealed with it.
-        let root = match &self.seal {
-            None => RootKey::draw(self.chance()),
-            Some(path) if path.exists() => seal_file::read(path)?,
-            Some(path) => seal_file::make(path, self.chance())?,
-        };
-        let (unsealed, token) = found(&self.ports, &root, None, "root").await?;
-        if let Err(error) = self.open(unsealed).await {
+        let (founded, unsealed) = self.make(split, None, "root").await?;
+        self.become_sealed();
+        if self.founds_with_keeper()
+            && let Err(error) = self.open(unsealed).await
+        {
             tracing::error!(%error, "the store is initialized, but could not be opened; start the server again");
         }
-        Ok(token)
+        Ok(founded)
     }
 
-    /// Initializes the store of a server to try things with.
+    /// Initializes and opens the store of a server to try things with: one share is all of its key.
     pub(super) async fn found_for_dev(
         &self,
         text: Option<SecretText>,
-    ) -> Result<SecretText, StartError> {
-        let root = RootKey::draw(self.chance());
-        let (unsealed, token) = found(&self.ports, &root, text, "token").await?;
+    ) -> Result<Founded, StartError> {
+        let (founded, unsealed) = self.make(Split::new(1, 1).ok(), text, "token").await?;
         self.open(unsealed).await?;
-        Ok(token)
+        Ok(founded)
     }
 
-    async fn open(&self, unsealed: Unsealed) -> Result<(), StoreError> {
+    async fn make(
+        &self,
+        split: Option<Split>,
+        text: Option<SecretText>,
+        name: &str,
+    ) -> Result<(Founded, Unsealed), FoundError> {
+        // The key is kept before anything is sealed with it.
+        let root: RootKey = self.kept_or_new().await?;
+        let keeps = self.founds_with_keeper();
+        let purpose = if keeps { Purpose::Recovery } else { Purpose::Unseal };
+        let made = split.map(|split| Splits::first(purpose, split, &root, self.chance()));
+        let holders = made.as_ref().map(|(splits, _)| (purpose, splits));
+        let (unsealed, token) = found_with_holders(&self.ports, &root, holders, text, name).await?;
+        let shares = made.map(|(_, shares)| shares).unwrap_or_default();
+        Ok((Founded { token, shares }, unsealed))
+    }
+
+    pub(super) fn become_sealed(&self) {
+        *self.node.write() = Node::Sealed;
+    }
+
+    /// Opens the store for callers.
+    pub(super) async fn open(&self, unsealed: Unsealed) -> Result<(), StoreError> {
+        let _none_is_closing = self.closing.lock().await;
         let (broker, woken) =
             Broker::open(self.ports.clone(), unsealed, kinds(), self.limits).await?;
         let tasks = Arc::clone(&self.ports.tasks);
         let sweeping = tokio::spawn(sweeper::run(Arc::clone(&broker), Arc::clone(&tasks), woken));
         let keeping = tokio::spawn(keeper::run(Arc::clone(&broker), tasks));
-        self.running.lock().extend([sweeping, keeping]);
+        self.beside.lock().extend([sweeping, keeping]);
         *self.node.write() = Node::Unsealed(broker);
         Ok(())
     }
 
     /// Ends what goes on beside the callers, and then the record.
     pub(super) async fn close(&self) {
-        let running = std::mem::take(&mut *self.running.lock());
-        for running in running {
-            running.abort();
+        self.end_beside().await;
+        if let Node::Unsealed(broker) = self.node() {
+            keep_record(&broker, true).await;
+        }
+    }
+
+    /// Ends what goes on beside the callers.
+    pub(super) async fn end_beside(&self) {
+        let beside = std::mem::take(&mut *self.beside.lock());
+        for task in beside {
+            task.abort();
             // It ends at its next wait; the abort is all that it can fail of.
-            let _ = running.await;
+            let _ = task.await;
         }
-        if let Node::Unsealed(broker) = self.node()
-            && let Err(error) = broker.keep_audit(true).await
-        {
-            tracing::warn!(%error, "where the audit record ends could not be kept; the next start reads it");
-        }
+    }
+}
+
+/// Keeps how far the audit record reaches; where it has `ended`, for good.
+pub(super) async fn keep_record(broker: &Broker, ended: bool) {
+    if let Err(error) = broker.keep_audit(ended).await {
+        tracing::warn!(%error, "where the audit record ends could not be kept; the next start reads it");
     }
 }
 

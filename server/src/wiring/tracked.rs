@@ -26,8 +26,13 @@ impl Count {
 
     /// Waits until nothing is being done.
     pub(crate) async fn idle(&self) {
+        self.at_most(0).await;
+    }
+
+    /// Waits until so few are being done.
+    pub(crate) async fn at_most(&self, few: usize) {
         // An error means that the sender is gone, and this holds it.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+        let _ = self.0.subscribe().wait_for(|count| *count <= few).await;
     }
 }
 

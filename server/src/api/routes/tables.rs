@@ -7,7 +7,7 @@ use std::future::ready;
 
 /// **Invariant:** what is in this list, and nothing else, is answered without a token; [`METRICS`] only where a
 /// listener is told so.
-pub(super) const OPEN: [OpenRoute; 5] = [
+pub(super) const OPEN: [OpenRoute; 6] = [
     OpenRoute {
         path: "sys/health",
         only_without_token: false,
@@ -17,8 +17,14 @@ pub(super) const OPEN: [OpenRoute; 5] = [
     OpenRoute {
         path: "sys/seal-status",
         only_without_token: false,
-        read: Some(|open| Box::pin(ready(Ok(sys::seal_status::read(open))))),
+        read: Some(|open| Box::pin(sys::seal_status::read(open))),
         update: None,
+    },
+    OpenRoute {
+        path: "sys/unseal",
+        only_without_token: false,
+        read: None,
+        update: Some(|open| Box::pin(sys::unseal::update(open))),
     },
     OpenRoute {
         path: "sys/leader",
@@ -48,7 +54,7 @@ pub(super) const METRICS: OpenRoute = OpenRoute {
     update: None,
 };
 
-pub(super) const SYS: [Route; 41] = [
+pub(super) const SYS: [Route; 42] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -107,6 +113,12 @@ pub(super) const SYS: [Route; 41] = [
         "Takes the system's clock for right: the time becomes what it says, or stays ahead of it, but never goes back.",
     )
     .update(|call| Box::pin(sys::clock::accept(call))),
+    at(
+        "sys/seal",
+        Tail::End,
+        "Closes the store: nobody is served until it is unsealed.",
+    )
+    .update(|call| Box::pin(sys::seal::update(call))),
     at(
         "sys/key-status",
         Tail::End,

@@ -11,19 +11,19 @@ use serde_json::{Map, Value, json};
 pub(in crate::api) fn read(open: &Open) -> Result<Reply, Refusal> {
     let active = code(open, "activecode", StatusCode::OK)?;
     let uninitialized = code(open, "uninitcode", StatusCode::NOT_IMPLEMENTED)?;
-    // A server that is initialized is never seen sealed, but what is asked for must be a status all the same.
-    code(open, "sealedcode", StatusCode::SERVICE_UNAVAILABLE)?;
+    let sealed = code(open, "sealedcode", StatusCode::SERVICE_UNAVAILABLE)?;
     code(open, "standbycode", StatusCode::TOO_MANY_REQUESTS)?;
 
     let node = open.server.node();
-    let installation = match &node {
-        Node::Uninitialized => None,
-        Node::Unsealed(broker) => Some(broker.installation()),
+    let (status, initialized, installation) = match &node {
+        Node::Uninitialized => (uninitialized, false, None),
+        Node::Sealed => (sealed, true, None),
+        Node::Unsealed(broker) => (active, true, Some(broker.installation())),
     };
     let is_open = installation.is_some();
     let replication = if is_open { "disabled" } else { "unknown" };
     let mut health = Map::from_iter([
-        ("initialized".to_owned(), json!(is_open)),
+        ("initialized".to_owned(), json!(initialized)),
         ("sealed".to_owned(), json!(!is_open)),
         ("standby".to_owned(), json!(!is_open)),
         ("performance_standby".to_owned(), json!(false)),
@@ -36,7 +36,7 @@ pub(in crate::api) fn read(open: &Open) -> Result<Reply, Refusal> {
         health.insert("cluster_name".to_owned(), json!(cluster_name(installation)));
         health.insert("cluster_id".to_owned(), json!(cluster_id(installation)));
     }
-    Ok(Reply::json(if is_open { active } else { uninitialized }, &health))
+    Ok(Reply::json(status, &health))
 }
 
 fn code(open: &Open, name: &str, default: StatusCode) -> Result<StatusCode, Refusal> {

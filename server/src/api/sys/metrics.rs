@@ -45,7 +45,7 @@ pub(in crate::api) fn read_without_token(open: &Open) -> Reply {
     let asked = open.query.get("format").and_then(Value::as_str).unwrap_or_default();
     let Some(format) = Format::asked(asked, &open.accept) else { return unknown(asked) };
     let readings = match open.server.node() {
-        Node::Uninitialized => None,
+        Node::Uninitialized | Node::Sealed => None,
         Node::Unsealed(broker) => Some(broker.readings()),
     };
     written(&format, readings.as_ref(), &open.server)

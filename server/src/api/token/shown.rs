@@ -1,9 +1,11 @@
 //! Tokens as their holders see them. One of the two places where secrets are put into answers.
 
 use crate::api::envelope::Reply;
+use crate::wiring::Founded;
 use actix_web::http::StatusCode;
 use leasehold_core::access::token::Token;
 use leasehold_core::broker::TokenView;
+use leasehold_core::seal::shares::Share;
 use leasehold_core::secret::SecretText;
 use leasehold_core::time::Timestamp;
 use serde_json::{Map, Value, json};
@@ -65,11 +67,28 @@ pub(super) fn looked_up(seen: &TokenView, text: &SecretText, now: Timestamp) -> 
     data
 }
 
-/// What the maker of an installation is told: its first token, and no shares, for the key is in its file.
-pub(in crate::api) fn first_token(root: &SecretText) -> Reply {
-    let none: [&str; 0] = [];
-    let made = json!({ "keys": none, "keys_base64": none, "root_token": root.reveal() });
+/// What the maker of an installation is told: its first token, and the shares of the key that is split, whose names
+/// begin so.
+pub(in crate::api) fn first_token(founded: &Founded, of: &str) -> Reply {
+    let mut made = Map::from_iter([
+        ("keys".to_owned(), json!([])),
+        ("keys_base64".to_owned(), json!([])),
+        ("root_token".to_owned(), json!(founded.token.reveal())),
+    ]);
+    if of.is_empty() || !founded.shares.is_empty() {
+        made.extend(shares(&founded.shares, of));
+    }
     Reply::json(StatusCode::OK, &made)
+}
+
+/// What the holders of a key are told: its shares, in the two forms that they can be shown in.
+pub(in crate::api) fn shares(shares: &[Share], of: &str) -> Map<String, Value> {
+    let hex: Vec<_> = shares.iter().map(|share| json!(*share.hex())).collect();
+    let base64: Vec<_> = shares.iter().map(|share| json!(*share.base64())).collect();
+    Map::from_iter([
+        (format!("{of}keys"), Value::Array(hex)),
+        (format!("{of}keys_base64"), Value::Array(base64)),
+    ])
 }
 
 /// Tells whether a text may be a token that its maker chose.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chance::SystemChance;
+use crate::seal_file::KeyFile;
 use crate::store::embedded::Embedded;
 use crate::tasks::TokioTasks;
 use crate::time::SystemClock;
@@ -52,12 +53,16 @@ async fn the_first_token_is_told_even_if_the_store_does_not_open() {
         tasks: Arc::new(tasks),
         audit: Vec::new(),
     };
-    let config = Config { seal: Some(folder.path().join("root.key")), ..Config::default() };
-    let server = Server::new(ports, &config, "embedded", Meters::default());
+    let key = KeyFile { path: folder.path().join("root.key"), is_credential: false };
+    let config = Config { seal: Seal::Kept { key, is_left: false }, ..Config::default() };
+    let server = Server::new(ports, &config, "embedded", Meters::default(), Count::new());
 
-    let token = server.found().await.unwrap();
+    let founded = server.found(None).await.unwrap();
 
-    assert!(token.reveal().starts_with("hvs."));
-    assert!(matches!(server.node(), Node::Uninitialized));
-    assert!(matches!(server.found().await, Err(FoundError::Seal(SealError::AlreadyInitialized))));
+    assert!(founded.token.reveal().starts_with("hvs."));
+    assert!(matches!(server.node(), Node::Sealed));
+    assert!(matches!(
+        server.found(None).await,
+        Err(FoundError::Seal(SealError::AlreadyInitialized))
+    ));
 }

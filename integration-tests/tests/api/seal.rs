@@ -1,0 +1,322 @@
+//! A store that people open with their shares: unsealed, sealed, and moved from one seal to another.
+
+use crate::lending::{Lending, until};
+use leasehold_integration_tests::server::{Build, Place, Server};
+use serde_json::{Value, json};
+use std::fs;
+use std::process::Command;
+
+const REST: &str = "storage \"embedded\" { path = \"{folder}/store\" }\n\
+    listener \"tcp\" {\n address = \"127.0.0.1:0\"\n tls_disable = true\n}\n\
+    audit \"file\" \"first\" {\n options { file_path = \"{folder}/audit\" }\n}\n";
+const FILE: &str = "seal \"file\" { path = \"{folder}/root.key\" }\n";
+const LEFT: &str = "seal \"file\" {\n path = \"{folder}/root.key\"\n disabled = \"true\"\n}\n";
+
+/// What the makers of an installation were told.
+pub(crate) struct Told {
+    pub(crate) root: String,
+    pub(crate) shares: Vec<String>,
+}
+
+/// A place with this seal.
+pub(crate) fn place(seal: &str) -> Place {
+    let place = Place::new();
+    place.configure(&format!("{REST}{seal}"));
+    place
+}
+
+/// Initializes a store with shares of which two are needed, and leaves it as it is then.
+pub(crate) async fn init(server: &Server, kind: &str, shares: u8) -> Told {
+    let asked = json!({ format!("{kind}_shares"): shares, format!("{kind}_threshold"): 2 });
+    let made = server.ask("", "PUT", "sys/init", asked).await.expect(200);
+    let keys = if kind == "secret" { "keys_base64" } else { "recovery_keys_base64" };
+    let keys = made.body[keys].as_array().unwrap();
+    Told {
+        root: made.at("/root_token").to_owned(),
+        shares: keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect(),
+    }
+}
+
+/// Shows a share; returns the seal as it is then.
+pub(crate) async fn show(server: &Server, share: &str) -> Value {
+    server.ask("", "PUT", "sys/unseal", json!({ "key": share })).await.expect(200).body
+}
+
+async fn status(server: &Server) -> Value {
+    server.ask("", "GET", "sys/seal-status", Value::Null).await.expect(200).body
+}
+
+/// A server that people have unsealed.
+pub(crate) async fn unsealed(place: &Place) -> (Server, Told) {
+    let mut server = place.start();
+    let told = init(&server, "secret", 3).await;
+    for share in &told.shares[..2] {
+        show(&server, share).await;
+    }
+    told.root.clone_into(&mut server.token);
+    (server, told)
+}
+
+#[tokio::test]
+async fn a_sealed_server_serves_nobody_and_a_wrong_share_disturbs_nobody() {
+    let place = place("");
+    let server = place.start();
+    let told = init(&server, "secret", 3).await;
+    let health = server.get("sys/health").await.expect(503);
+    assert_eq!((&health.body["initialized"], &health.body["sealed"]), (&json!(true), &json!(true)));
+    for path in ["sys/mounts", "auth/token/lookup-self", "database/creds/app", "sys/seal", "nope"] {
+        let refused = server.ask(&told.root, "PUT", path, json!({})).await.expect(503);
+        assert_eq!(refused.errors(), "Vault is sealed", "{path}");
+    }
+    let first = show(&server, &told.shares[0]).await;
+    assert_eq!((&first["progress"], &first["t"], &first["n"]), (&json!(1), &json!(2), &json!(3)));
+    let mut wrong = told.shares[1].clone().into_bytes();
+    wrong[5] = if wrong[5] == b'A' { b'B' } else { b'A' };
+    let wrong = String::from_utf8(wrong).unwrap();
+    for (body, error) in [
+        (json!({ "key": wrong }), "the key share is not one of this installation's"),
+        (json!({ "key": "not a share!" }), "'key' must be a valid hex or base64 string"),
+        (json!({ "key": "AAAA" }), "invalid key: key is shorter than minimum 16 bytes"),
+        (json!({ "key": ["a"] }), "Field validation failed"),
+        (json!({}), "'key' must be specified in request body as JSON, or 'reset' set to true"),
+        (json!({ "key": told.shares[1], "migrate": true }), "'migrate' parameter set true"),
+    ] {
+        let refused = server.ask("", "PUT", "sys/unseal", body).await.expect(400);
+        assert!(refused.errors().starts_with(error), "{}", refused.text);
+        assert!(!refused.text.contains(&wrong));
+    }
+    assert_eq!(status(&server).await, first);
+    // In hexadecimal, as well as in base64.
+    let script = "printf %s \"$0\" | base64 -d | od -An -v -tx1 | tr -d ' \\n'";
+    let hex = Command::new("sh").args(["-c", script, &told.shares[2]]).output().unwrap();
+    let open = show(&server, &String::from_utf8(hex.stdout).unwrap()).await;
+    assert_eq!((&open["sealed"], &open["progress"]), (&json!(false), &json!(0)));
+    let _ = server.ask(&told.root, "GET", "sys/mounts", Value::Null).await.expect(200);
+    // Nothing more is needed, and nothing is asked of a share any more.
+    assert_eq!(show(&server, &told.shares[0]).await["sealed"], false);
+    let (audit, log) = (fs::read_to_string(place.path("audit")).unwrap(), server.log());
+    for share in &told.shares {
+        assert!(!audit.contains(share) && !log.contains(share));
+    }
+}
+
+#[tokio::test]
+async fn only_a_holder_undoes_what_other_holders_have_shown() {
+    let place = place("");
+    let server = place.start();
+    let told = init(&server, "secret", 3).await;
+    // Where nothing was shown there is nothing to undo.
+    let _ = server.ask("", "PUT", "sys/unseal", json!({ "reset": true })).await.expect(200);
+    show(&server, &told.shares[0]).await;
+    let stranger = "ab".repeat(33);
+    for body in [json!({ "reset": true }), json!({ "reset": true, "key": stranger })] {
+        let refused = server.ask("", "PUT", "sys/unseal", body).await.expect(403);
+        assert!(refused.errors().contains("only somebody with one"), "{}", refused.text);
+        assert_eq!(status(&server).await["progress"], 1);
+    }
+    let body = json!({ "reset": true, "key": told.shares[1] });
+    let reset = server.ask("", "PUT", "sys/unseal", body).await.expect(200);
+    assert_eq!((&reset.body["progress"], &reset.body["nonce"]), (&json!(0), &json!("")));
+    for share in &told.shares[1..] {
+        show(&server, share).await;
+    }
+    assert_eq!(status(&server).await["sealed"], false);
+}
+
+#[tokio::test]
+async fn leases_wait_while_the_store_is_sealed_and_go_on_after() {
+    let place = place("");
+    let (server, told) = unsealed(&place).await;
+    let lending = Lending::on(server).await;
+    let short = json!({ "default_ttl": "2s" });
+    let _ = lending.server.post("database/roles/app", short).await.expect(204);
+    let lent = lending.lend().await;
+    let stranger = lending.server.ask("", "PUT", "sys/seal", json!({})).await.expect(403);
+    assert_eq!(stranger.errors(), "permission denied");
+
+    let _ = lending.server.post("sys/seal", json!({})).await.expect(204);
+
+    let health = lending.server.get("sys/health").await.expect(503);
+    assert_eq!((&health.body["initialized"], &health.body["sealed"]), (&json!(true), &json!(true)));
+    assert_eq!(lending.server.get("sys/mounts").await.expect(503).errors(), "Vault is sealed");
+    // It lapses meanwhile, and nobody is there to remove it; PostgreSQL itself lets nobody in with it any more.
+    until("the lease has lapsed at the target", async || lending.log_in(&lent).await.is_err())
+        .await;
+    assert_eq!(lending.users().await, [lent.username.clone()]);
+    for share in &told.shares[1..] {
+        show(&lending.server, share).await;
+    }
+    lending.until_no_users().await;
+    // A restart is a seal as well.
+    let Lending { server, target } = lending;
+    assert!(server.end().success());
+    let lending = Lending { server: place.again(&told.root), target };
+    let _ = lending.server.get("sys/health").await.expect(503);
+    for share in &told.shares[..2] {
+        show(&lending.server, share).await;
+    }
+    let _ = lending.lend().await;
+}
+
+#[tokio::test]
+async fn a_request_that_has_begun_ends_well_when_the_store_is_sealed() {
+    let place = place("");
+    let (server, _) = unsealed(&place).await;
+    let lending = Lending::on(server).await;
+    let asks = (0..16).map(|_| lending.server.get("database/creds/app"));
+    let (answers, sealed) = futures_util::future::join(
+        futures_util::future::join_all(asks),
+        lending.server.post("sys/seal", json!({})),
+    )
+    .await;
+    let _ = sealed.expect(204);
+    let lent = answers.iter().filter(|answer| answer.status == 200).count();
+    let refused = answers.iter().filter(|answer| answer.status == 503).count();
+    assert_eq!(lent + refused, 16);
+    assert_eq!(lending.users().await.len(), lent);
+}
+
+#[tokio::test]
+async fn a_store_moves_from_a_key_file_to_people_and_back() {
+    let place = place(FILE);
+    let server = place.start();
+    let told = init(&server, "recovery", 3).await;
+    assert!(server.end().success());
+    let old_key = fs::read(place.path("root.key")).unwrap();
+    let migrate = |share: &str| json!({ "key": share, "migrate": true });
+
+    // Without saying where the key is, there is no way to it.
+    place.configure(REST);
+    assert!(place.try_start().unwrap_err().contains("is not split among people"));
+    place.configure(&format!("{REST}{LEFT}"));
+    let server = place.start();
+    assert_eq!(status(&server).await["migration"], true);
+    let plain = json!({ "key": told.shares[0] });
+    let refused = server.ask("", "PUT", "sys/unseal", plain).await.expect(400);
+    assert!(refused.errors().contains("'migrate' parameter must be set true"), "{}", refused.text);
+    for share in &told.shares[..2] {
+        let _ = server.ask("", "PUT", "sys/unseal", migrate(share)).await.expect(200);
+    }
+    let moved = status(&server).await;
+    let expected = (&json!("shamir"), &json!(false), &json!(2), &json!(false));
+    assert_eq!((&moved["type"], &moved["sealed"], &moved["t"], &moved["migration"]), expected);
+    let _ = server.ask(&told.root, "GET", "sys/mounts", Value::Null).await.expect(200);
+    assert!(server.end().success());
+
+    // The file opens nothing any more, and is not needed.
+    fs::remove_file(place.path("root.key")).unwrap();
+    place.configure(REST);
+    let server = place.start();
+    for share in &told.shares[1..] {
+        show(&server, share).await;
+    }
+    assert_eq!(status(&server).await["sealed"], false);
+    assert!(server.end().success());
+
+    // And back: the shares become those of the recovery key.
+    place.configure(&format!("{REST}{FILE}"));
+    let server = place.start();
+    for share in &told.shares[..2] {
+        let _ = server.ask("", "PUT", "sys/unseal", migrate(share)).await.expect(200);
+    }
+    assert_eq!(status(&server).await["type"], "file");
+    assert!(server.end().success());
+    assert_ne!(fs::read(place.path("root.key")).unwrap(), old_key);
+    let server = place.start();
+    let _ = server.ask(&told.root, "GET", "sys/mounts", Value::Null).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_server_that_dies_while_its_seal_is_moved_is_on_the_one_side_or_the_other() {
+    for (point, is_moved) in [("other.before-commit:1", false), ("other.after-commit:1", true)] {
+        let place = place("");
+        let server = place.start();
+        let told = init(&server, "secret", 3).await;
+        assert!(server.end().success());
+        place.configure(&format!("{REST}{FILE}"));
+        let mut command = Command::new(Build::KillPoints.binary());
+        command.env("LEASEHOLD_KILL_AT", point);
+        let mut server = place.try_start_by(command).unwrap();
+        let body = |share: &str| json!({ "key": share, "migrate": true }).to_string();
+        let _ = server
+            .ask("", "PUT", "sys/unseal", json!({ "key": told.shares[0], "migrate": true }))
+            .await
+            .expect(200);
+        let last = body(&told.shares[1]);
+        let _ = server.raw(&format!(
+            "PUT /v1/sys/unseal HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{last}",
+            last.len()
+        ));
+        until("the server is dead", async || server.ended().is_some()).await;
+
+        let server = place.start();
+        assert_eq!(status(&server).await["migration"], !is_moved, "{point}");
+        if !is_moved {
+            // The key that was written already is taken.
+            for share in &told.shares[..2] {
+                let body = json!({ "key": share, "migrate": true });
+                let _ = server.ask("", "PUT", "sys/unseal", body).await.expect(200);
+            }
+        }
+        let _ = server.ask(&told.root, "GET", "sys/mounts", Value::Null).await.expect(200);
+        assert!(server.end().success());
+        let _ = place.start().ask(&told.root, "GET", "sys/mounts", Value::Null).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_store_opens_by_a_credential_of_systemd() {
+    let place = place("seal \"credential\" { name = \"leasehold.key\" }\n");
+    let folder = place.path("credentials");
+    fs::create_dir(&folder).unwrap();
+    let start = || {
+        let mut command = Command::new(Build::Plain.binary());
+        command.env("CREDENTIALS_DIRECTORY", &folder);
+        place.try_start_by(command)
+    };
+    let server = start().unwrap();
+    let refused = server.ask("", "PUT", "sys/init", json!({})).await.expect(500);
+    assert!(refused.errors().contains("LoadCredential"), "{}", refused.text);
+    fs::write(folder.join("leasehold.key"), [7; 32]).unwrap();
+    Command::new("chmod").arg("0440").arg(folder.join("leasehold.key")).status().unwrap();
+    let told = init(&server, "recovery", 2).await;
+    assert!(server.end().success());
+    let server = start().unwrap();
+    assert_eq!(status(&server).await["type"], "credential");
+    let _ = server.ask(&told.root, "GET", "sys/mounts", Value::Null).await.expect(200);
+    drop(server);
+    fs::remove_file(folder.join("leasehold.key")).unwrap();
+    let failed = start().unwrap_err();
+    assert!(failed.log.contains("LoadCredentialEncrypted"), "{}", failed.log);
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_seal_is_refused_before_anything_is_made() {
+    let place = place("");
+    let server = place.start();
+    for (body, error) in [
+        (json!({}), "invalid seal configuration: shares must be at least one"),
+        (
+            json!({ "secret_shares": 300, "secret_threshold": 3 }),
+            "invalid seal configuration: shares must be less",
+        ),
+        (
+            json!({ "secret_shares": 5, "secret_threshold": 1 }),
+            "invalid seal configuration: threshold must be",
+        ),
+        (
+            json!({ "secret_shares": 5, "secret_threshold": 3, "recovery_shares": 4, "recovery_threshold": 2 }),
+            "parameters recovery_shares,recovery_threshold not applicable to seal type shamir",
+        ),
+        (
+            json!({ "secret_shares": 5, "secret_threshold": 3, "pgp_keys": ["x"] }),
+            "`pgp_keys` is not supported",
+        ),
+    ] {
+        let refused = server.ask("", "PUT", "sys/init", body).await.expect(400);
+        assert!(refused.errors().starts_with(error), "{}", refused.text);
+    }
+    assert_eq!(server.get("sys/init").await.body["initialized"], false);
+    let unsealing = server.ask("", "PUT", "sys/unseal", json!({ "key": "ab".repeat(33) })).await;
+    assert_eq!(unsealing.expect(400).errors(), "Vault is not initialized");
+}
