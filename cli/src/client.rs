@@ -127,6 +127,11 @@ impl Request {
         Self::new(Method::DELETE, path)
     }
 
+    /// Ends what is at `path`, by somebody whom `body` proves.
+    pub(crate) fn delete_by(path: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::delete(path) }
+    }
+
     /// Adds parameters.
     pub(crate) fn query(self, query: Vec<(String, String)>) -> Self {
         Self { query, ..self }

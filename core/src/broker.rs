@@ -8,6 +8,8 @@ pub mod batch;
 mod clock;
 mod count;
 mod flights;
+mod generate_root;
+mod holders;
 mod housekeep;
 mod idempotency;
 mod issue;
@@ -19,6 +21,7 @@ mod open_targets;
 mod quota;
 mod reconcile;
 mod recording;
+mod rekey;
 mod renew;
 mod reserve;
 mod restored;
@@ -34,6 +37,8 @@ pub use authenticate::{AdmitError, Caller};
 pub use backup::{Backup, BackupError};
 pub use clock::{ClockAccepted, ClockError, ClockState, ClockView};
 pub use count::Readings;
+pub use generate_root::{OTP_CHARS, RootGeneration, decoded_root_token};
+pub use holders::HolderError;
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use issue::{IssueError, Issued};
 pub use key_ring::{KeyRingError, RotationWrite};
@@ -43,6 +48,7 @@ pub use mount::{MountError, MountTune, MountWrite};
 pub use quota::{QuotaConfigWrite, QuotaError, QuotaWrite, TooOften};
 pub use reconcile::{ReconcileError, Report};
 pub use recording::DeviceError;
+pub use rekey::Rekeying;
 pub use renew::{RenewError, RenewedLease};
 pub use reserve::TooManyLeases;
 pub use restored::{HeldTarget, TakeOverError};
@@ -120,6 +126,8 @@ pub struct Broker {
     catalog: RwLock<Arc<Catalog>>,
     reloading: futures_util::lock::Mutex<()>,
     mounting: futures_util::lock::Mutex<()>,
+    /// What the holders of key shares have begun.
+    begun: holders::Begun,
     /// Held by the backup that is being taken.
     backing_up: Arc<futures_util::lock::Mutex<()>>,
     open_targets: open_targets::OpenTargets,
@@ -192,6 +200,7 @@ impl Broker {
             catalog: RwLock::new(Arc::new(catalog)),
             reloading: futures_util::lock::Mutex::default(),
             mounting: futures_util::lock::Mutex::default(),
+            begun: holders::Begun::default(),
             backing_up: Arc::default(),
             open_targets: open_targets::OpenTargets::default(),
             skews: skew::Skews::default(),

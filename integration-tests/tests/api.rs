@@ -10,6 +10,8 @@ mod canaries;
 mod clock;
 #[path = "api/exposition.rs"]
 mod exposition;
+#[path = "api/holders.rs"]
+mod holders;
 #[path = "api/idempotency.rs"]
 mod idempotency;
 #[path = "api/init.rs"]

@@ -22,9 +22,10 @@ mod snapshots;
 use differences::Differences;
 use std::path::PathBuf;
 
-/// What is replayed: all that touches leases, tokens, mounts, databases, quotas and the audit.
-const SCENARIOS: [&str; 9] = [
+/// What is replayed: all that touches leases, tokens, mounts, databases, quotas, the audit and the seal.
+const SCENARIOS: [&str; 10] = [
     "audit",
+    "seal-life",
     "sys-status",
     "http-errors",
     "mounts",

@@ -172,16 +172,20 @@ async fn answer(
     let query = query::parse(request.query_string())?;
     let operation = caller::operation(request, &query)?;
     limits::check(request, front, &path, (&id, from), operation, met).await?;
-    let body = body::read(request, payload, operation, &front.bodies).await?;
     let server = &front.server;
     let shows_metrics = || rules.is_some_and(|rules| rules.open_metrics);
     let open = routes::open(&path, caller::has_token(request))
         .or_else(|| routes::open_metrics(&path).filter(|_| shows_metrics()));
+    // Who ends something that is open to all says by its body who they are.
+    let has_body =
+        operation == Operation::Update || (operation == Operation::Delete && open.is_some());
+    let body = body::read(request, payload, has_body, &front.bodies).await?;
     if let Some(open) = open {
         told_path(&path);
         let endpoint = open.endpoint(operation).ok_or(Refusal::no_such_method())?;
         let accept = caller::accept(request);
-        let open = Open { server: Arc::clone(server), query, body, accept };
+        let asked = caller::open_request(request, (id, from), path, operation, &body);
+        let open = Open { server: Arc::clone(server), query, body, accept, request: asked };
         return run(&front.runtime, async move { endpoint(&open).await }).await;
     }
     let broker = match server.node() {

@@ -2,8 +2,10 @@
 
 mod backup;
 mod clock;
+mod generate_root;
 mod held;
 mod key_ring;
+mod rekey;
 mod restore;
 mod seal;
 mod share;
@@ -31,6 +33,8 @@ pub(super) enum Operator {
     TakeOver(held::TakeOver),
     Rotate(key_ring::Rotate),
     KeyStatus(key_ring::KeyStatus),
+    GenerateRoot(generate_root::GenerateRoot),
+    Rekey(rekey::Rekey),
 }
 
 impl Operator {
@@ -47,6 +51,8 @@ impl Operator {
             Self::TakeOver(take_over) => take_over.run(session),
             Self::Rotate(rotate) => rotate.run(session),
             Self::KeyStatus(status) => status.run(session),
+            Self::GenerateRoot(generate) => generate.run(session),
+            Self::Rekey(rekey) => rekey.run(session),
         }
     }
 }

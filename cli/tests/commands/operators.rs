@@ -153,6 +153,80 @@ fn a_server_is_sealed_and_its_keys_are_rotated() {
     assert_eq!(server.lines(), lines);
 }
 
+#[test]
+fn holders_make_a_root_token_and_whoever_began_decodes_it() {
+    let told = |progress: u8, otp: &str, encoded: &str| {
+        json!({ "nonce": "n-1", "started": true, "progress": progress, "required": 2,
+                "complete": !encoded.is_empty(), "encoded_token": encoded, "otp": otp })
+        .to_string()
+    };
+    let encoded = "Q0gsNxtkK0QEKXI3UyQ+djk9Blw0Lm8KJCA";
+    let server = Server::with(&[
+        (200, &told(0, "the-otp", "")),
+        (200, &told(0, "", "")),
+        (200, &told(2, "", encoded)),
+        (204, ""),
+        (200, r#"{"nonce":"","started":false}"#),
+    ]);
+    let out = Run::at(&server, &["operator", "generate-root", "-init"]).run().ok();
+    assert!(out.contains("OTP         the-otp\n") && out.contains("Progress    0/2\n"), "{out}");
+    let out = Run::at(&server, &["operator", "generate-root", "-"]).stdin("AA==\n").run().ok();
+    assert!(out.contains(&format!("Encoded Token    {encoded}\n")), "{out}");
+    let _ = Run::at(&server, &["operator", "generate-root", "-cancel", "AA=="]).run().ok();
+    let none = Run::at(&server, &["operator", "generate-root", "AA=="]).run();
+    assert!(none.exit == 1 && none.err.contains("no root generation has begun"), "{none:?}");
+    let seen = server.seen();
+    let lines: Vec<_> = seen.iter().map(|seen| seen.line.as_str()).collect();
+    let attempt = "/v1/sys/generate-root/attempt";
+    let expected = [
+        format!("PUT {attempt}"),
+        format!("GET {attempt}"),
+        "PUT /v1/sys/generate-root/update".to_owned(),
+        format!("DELETE {attempt}"),
+        format!("GET {attempt}"),
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(seen[2].body, json!({ "nonce": "n-1", "key": "AA==" }));
+    assert_eq!(seen[3].body, json!({ "key": "AA==" }));
+
+    let decode = format!("-decode={encoded}");
+    let otp = "-otp=0fdrCWcquk3Y8HMDHh64LVYxIm";
+    let out = Run::of(&["operator", "generate-root", &decode, otp]).run().ok();
+    assert!(out.starts_with("s.") && out.len() == 26, "{out}");
+    let wrong = Run::of(&["operator", "generate-root", &decode, "-otp=short"]).run();
+    assert!(wrong.exit == 1 && wrong.err.contains("do not fit"), "{wrong:?}");
+}
+
+#[test]
+fn holders_split_their_key_anew() {
+    let begun = r#"{"nonce":"n-1","started":true,"t":2,"n":3,"progress":1,"required":3}"#;
+    let done = r#"{"nonce":"n-2","complete":true,"keys_base64":["AA==","AQ=="],"verification_nonce":"n-2"}"#;
+    let verified = r#"{"nonce":"n-2","complete":true}"#;
+    let server =
+        Server::with(&[(200, begun), (200, begun), (200, done), (200, verified), (204, "")]);
+    let init = ["operator", "rekey", "-init", "-verify", "-n", "3", "-t", "2", "-target=recovery"];
+    let out = Run::at(&server, &init).run().ok();
+    assert!(out.contains("Rekey Progress           1/3\n"), "{out}");
+    let out = Run::at(&server, &["operator", "rekey", "AA=="]).run().ok();
+    assert!(out.starts_with("Key 1: AA==\nKey 2: AQ==\n") && out.contains("-nonce=n-2"), "{out}");
+    let out = Run::at(&server, &["operator", "rekey", "-verify", "-nonce=n-2", "AA=="]).run().ok();
+    assert!(out.starts_with("Success! The new shares were shown"), "{out}");
+    let _ = Run::at(&server, &["operator", "rekey", "-cancel"]).run().ok();
+    let seen = server.seen();
+    let lines: Vec<_> = seen.iter().map(|seen| seen.line.as_str()).collect();
+    let expected = [
+        "PUT /v1/sys/rekey-recovery-key/init",
+        "GET /v1/sys/rekey/init",
+        "PUT /v1/sys/rekey/update",
+        "PUT /v1/sys/rekey/verify",
+        "DELETE /v1/sys/rekey/init",
+    ];
+    assert_eq!(lines, expected);
+    let asked = json!({ "secret_shares": 3, "secret_threshold": 2, "require_verification": true });
+    assert_eq!((&seen[0].body, &seen[4].body), (&asked, &json!({})));
+    assert_eq!(seen[3].body, json!({ "key": "AA==", "nonce": "n-2" }));
+}
+
 fn mounts() -> String {
     envelope(&json!({
         "sys/": {"type": "system", "accessor": "system_1", "description": "system endpoints",

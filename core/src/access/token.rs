@@ -183,6 +183,9 @@ impl Token {
     }
 }
 
+/// The length of the text that is drawn for a token.
+pub const TEXT_CHARS: usize = 47;
+
 /// Draws the text of a token: 256 bits.
 pub fn draw(chance: &dyn Chance) -> SecretText {
     let mut bytes = zeroize::Zeroizing::new([0; 32]);

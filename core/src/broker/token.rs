@@ -22,6 +22,7 @@ use crate::store::records::Records;
 use crate::store::tokens::token_at;
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
+use aws_lc_rs::hmac;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,11 +177,22 @@ pub(crate) fn root_token(
     now: Timestamp,
     chance: &dyn Chance,
 ) -> Token {
+    root_token_of(&unsealed.token_key, text, display_name, now, chance)
+}
+
+/// The same, by what hashes tokens.
+pub(super) fn root_token_of(
+    token_key: &hmac::Key,
+    text: &SecretText,
+    display_name: &str,
+    now: Timestamp,
+    chance: &dyn Chance,
+) -> Token {
     Token {
         display_name: display_name.to_owned(),
         path: "auth/token/root".into(),
         policies: vec![ROOT_POLICY.into()],
-        ..Token::blank(key_of(&unsealed.token_key, text), now, chance)
+        ..Token::blank(key_of(token_key, text), now, chance)
     }
 }
 

@@ -85,7 +85,8 @@ impl Barrier {
         self.keys.read().all.get(place).map(Arc::clone)
     }
 
-    pub(super) fn root(&self) -> &RootKey {
+    /// The key that opens the ring.
+    pub(crate) fn root(&self) -> &RootKey {
         &self.root
     }
 

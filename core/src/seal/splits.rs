@@ -177,6 +177,12 @@ impl Splits {
         Self { groups: self.groups.iter().skip(joined.group).cloned().collect() }
     }
 
+    /// The newest of them alone.
+    #[must_use]
+    pub fn newest(&self) -> Self {
+        Self { groups: self.groups.last().cloned().into_iter().collect() }
+    }
+
     /// What remains if the new shares are given up.
     #[must_use]
     pub fn without_unshown(&self) -> Self {

@@ -72,7 +72,7 @@ impl Player {
         let (server, place) = match scenario["server"].as_str() {
             Some("dev") => (Server::dev(), None),
             Some("fresh") => {
-                let place = Place::new();
+                let place = Place::unsealed_by_people();
                 (place.start(), Some(place))
             }
             other => panic!("no server is called {other:?}"),

@@ -6,7 +6,6 @@ use super::query;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
-use leasehold_core::audit::Operation;
 use leasehold_core::limits::BODY_ALWAYS;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -27,14 +26,11 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 pub(super) async fn read(
     request: &HttpRequest,
     payload: web::Payload,
-    operation: Operation,
+    has_body: bool,
     budget: &Budget,
 ) -> Result<Map<String, Value>, Refusal> {
-    match operation {
-        Operation::Update => {}
-        Operation::Read | Operation::List | Operation::Delete | Operation::Revoke => {
-            return Ok(Map::new());
-        }
+    if !has_body {
+        return Ok(Map::new());
     }
     let mut share = budget.share();
     let fits = |length: usize, share: &mut Share| {

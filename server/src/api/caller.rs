@@ -131,6 +131,25 @@ pub(super) fn sender(
     forwarded.sender(peer, lines).map_err(|error| bad(error.to_string()))
 }
 
+/// Makes the request of a path that is open to all, for what is put on record of it.
+pub(super) fn open_request(
+    request: &HttpRequest,
+    (id, from): (String, ClientAddress),
+    path: String,
+    operation: Operation,
+    body: &Map<String, Value>,
+) -> Request {
+    let asked = Asked {
+        id,
+        operation,
+        mount: None,
+        path,
+        data: (!body.is_empty()).then(|| Value::Object(body.clone())),
+        from: Some(from),
+    };
+    Request { asked, token: token(request), ..Request::default() }
+}
+
 /// Returns the kinds of answer that a client says it takes, however many headers it says so in.
 pub(super) fn accept(request: &HttpRequest) -> String {
     let told = request.headers().get_all(header::ACCEPT);

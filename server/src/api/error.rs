@@ -17,9 +17,9 @@ use super::envelope::Reply;
 use crate::wiring::{FoundError, UnsealError};
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
-    AdmitError, BackupError, ClockError, DeviceError, IssueError, KeyRingError, LookupError,
-    MountError, QuotaError, RenewError, RevokeError, RoleError, TakeOverError, TargetError,
-    TokenError, TooOften, WhoisError,
+    AdmitError, BackupError, ClockError, DeviceError, HolderError, IssueError, KeyRingError,
+    LookupError, MountError, QuotaError, RenewError, RevokeError, RoleError, TakeOverError,
+    TargetError, TokenError, TooOften, WhoisError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -335,6 +335,22 @@ impl From<TokenError> for Refusal {
 impl From<SealError> for Refusal {
     fn from(error: SealError) -> Self {
         internal(error)
+    }
+}
+
+impl From<HolderError> for Refusal {
+    fn from(error: HolderError) -> Self {
+        match error {
+            HolderError::Admit(error) => error.into(),
+            HolderError::Seal(SealError::Store(error)) => error.into(),
+            HolderError::NoHolders
+            | HolderError::InProgress(_)
+            | HolderError::NotInProgress(_)
+            | HolderError::OtherNonce { .. }
+            | HolderError::Bad(_)
+            | HolderError::Wrong(WrongShare::Unknown) => bad(error),
+            HolderError::Wrong(WrongShare::Altered) | HolderError::Seal(_) => internal(error),
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use super::caller::Call;
 use super::envelope::Reply;
 use super::error::Refusal;
 use super::{Broker, help};
-use crate::wiring::Server;
+use crate::wiring::{Node, Server};
 use actix_web::http::StatusCode;
 use leasehold_core::access::policy::Need;
 use leasehold_core::audit::Operation;
+use leasehold_core::broker::Request;
 use leasehold_core::tasks::Pending;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -30,6 +31,18 @@ pub(super) struct Open {
     pub(super) body: Map<String, Value>,
     /// The kinds of answer that its client says it takes.
     pub(super) accept: String,
+    /// The request, for what is put on record. Its token may be good, or none.
+    pub(super) request: Request,
+}
+
+impl Open {
+    /// Returns the broker; a sealed store has none.
+    pub(super) fn broker(&self) -> Result<Arc<Broker>, Refusal> {
+        match self.server.node() {
+            Node::Uninitialized | Node::Sealed => Err(Refusal::sealed()),
+            Node::Unsealed(broker) => Ok(broker),
+        }
+    }
 }
 
 /// A path that needs a token.
@@ -68,6 +81,11 @@ pub(super) struct OpenRoute {
     only_without_token: bool,
     read: Option<OpenEndpoint>,
     update: Option<OpenEndpoint>,
+    delete: Option<OpenEndpoint>,
+}
+
+const fn open_at(path: &'static str) -> OpenRoute {
+    OpenRoute { path, only_without_token: false, read: None, update: None, delete: None }
 }
 
 const fn at(path: &'static str, tail: Tail, help: &'static str) -> Route {
@@ -170,8 +188,19 @@ impl OpenRoute {
         match operation {
             Operation::Read => self.read,
             Operation::Update => self.update,
-            Operation::List | Operation::Delete | Operation::Revoke => None,
+            Operation::Delete => self.delete,
+            Operation::List | Operation::Revoke => None,
         }
+    }
+
+    const fn read(self, endpoint: OpenEndpoint) -> Self {
+        Self { read: Some(endpoint), ..self }
+    }
+    const fn update(self, endpoint: OpenEndpoint) -> Self {
+        Self { update: Some(endpoint), ..self }
+    }
+    const fn delete(self, endpoint: OpenEndpoint) -> Self {
+        Self { delete: Some(endpoint), ..self }
     }
 }
 
@@ -211,7 +240,16 @@ pub(super) fn open_methods(path: &str) -> Option<Vec<&'static str>> {
     let route = open(path, false)?;
     let methods = [("GET", route.read.is_some()), ("HEAD", route.read.is_some())];
     let writes = [("POST", route.update.is_some()), ("PUT", route.update.is_some())];
-    Some(methods.into_iter().chain(writes).filter(|(_, is)| *is).map(|(name, _)| name).collect())
+    let deletes = [("DELETE", route.delete.is_some())];
+    Some(
+        methods
+            .into_iter()
+            .chain(writes)
+            .chain(deletes)
+            .filter(|(_, is)| *is)
+            .map(|(name, _)| name)
+            .collect(),
+    )
 }
 
 /// Returns the mount that a path goes to, what follows, and the routes that are there.

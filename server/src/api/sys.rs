@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod clock;
+pub(super) mod generate_root;
 pub(super) mod health;
 pub(super) mod init;
 pub(super) mod internal_ui;
@@ -19,6 +20,7 @@ pub(super) mod leases_tidy;
 pub(super) mod metrics;
 pub(super) mod mounts;
 pub(super) mod quotas;
+pub(super) mod rekey;
 pub(super) mod seal;
 pub(super) mod seal_status;
 pub(super) mod storage_backup;

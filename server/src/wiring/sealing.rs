@@ -282,7 +282,7 @@ impl Server {
         match (&self.holder, is_split) {
             (Holder::Keeper { is_left: false, .. }, true) => Some(Move::ToKeeper),
             (Holder::Keeper { is_left: true, .. }, false) => Some(Move::ToShares),
-            (Holder::Keeper { .. }, _) | (Holder::Shares, _) => None,
+            (Holder::Keeper { .. } | Holder::Shares, _) => None,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Reads a key share from where its holder gives it: a prompt that hides it, standard input, a file, an argument.
 
+use crate::client::{Client, Request};
 use crate::commands::text_of;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::prompt;
+use serde_json::Value;
 
 /// Reads a share. Without an argument somebody at the terminal is asked.
 pub(super) fn read(argument: Option<&str>) -> Result<String, Failure> {
@@ -24,4 +26,23 @@ pub(super) fn read(argument: Option<&str>) -> Result<String, Failure> {
         return Err(Failure::Local("the key share is empty: nothing was sent".to_owned()));
     }
     Ok(share)
+}
+
+/// Returns which of what the holders do a share is for: what is named, or else what has begun at this path.
+pub(super) fn nonce(
+    client: &Client,
+    path: &str,
+    named: Option<String>,
+    what: &str,
+) -> Result<String, Failure> {
+    if let Some(nonce) = named {
+        return Ok(nonce);
+    }
+    let begun = client.send(Request::get(path)).doing(|| format!("reading the {what}"))?;
+    let nonce = begun.data().and_then(|data| data.get("nonce")).and_then(Value::as_str);
+    nonce.filter(|nonce| !nonce.is_empty()).map(str::to_owned).ok_or_else(|| {
+        Failure::Local(format!(
+            "no {what} has begun\n\nBegin with -init, and then show the shares."
+        ))
+    })
 }

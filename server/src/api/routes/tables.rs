@@ -1,58 +1,56 @@
 //! The route tables: which paths there are, and what they answer to.
 
-use super::{OpenRoute, Route, Tail, at};
+use super::{OpenRoute, Route, Tail, at, open_at};
 use crate::api::{database, sys, token};
+use leasehold_core::seal::splits::Purpose::{Recovery, Unseal};
 use leasehold_core::store::quotas::QuotaKind;
 use std::future::ready;
 
 /// **Invariant:** what is in this list, and nothing else, is answered without a token; [`METRICS`] only where a
 /// listener is told so.
-pub(super) const OPEN: [OpenRoute; 6] = [
+pub(super) const OPEN: [OpenRoute; 14] = [
+    open_at("sys/health").read(|open| Box::pin(ready(sys::health::read(open)))),
+    open_at("sys/seal-status").read(|open| Box::pin(sys::seal_status::read(open))),
+    open_at("sys/unseal").update(|open| Box::pin(sys::unseal::update(open))),
+    open_at("sys/leader").read(|open| Box::pin(ready(Ok(sys::leader::read(open))))),
+    open_at("sys/init")
+        .read(|open| Box::pin(ready(Ok(sys::init::read(open)))))
+        .update(|open| Box::pin(sys::init::update(open))),
+    // What these do needs a token that may, or key shares: `core/src/broker/holders.rs`.
+    open_at("sys/generate-root/attempt")
+        .read(|open| Box::pin(sys::generate_root::read(open)))
+        .update(|open| Box::pin(sys::generate_root::begin(open)))
+        .delete(|open| Box::pin(sys::generate_root::cancel(open))),
+    open_at("sys/generate-root/update").update(|open| Box::pin(sys::generate_root::update(open))),
+    open_at("sys/rekey/init")
+        .read(|open| Box::pin(sys::rekey::read(open, Unseal)))
+        .update(|open| Box::pin(sys::rekey::begin(open, Unseal)))
+        .delete(|open| Box::pin(sys::rekey::cancel(open, Unseal))),
+    open_at("sys/rekey/update").update(|open| Box::pin(sys::rekey::update(open, Unseal))),
+    open_at("sys/rekey/verify")
+        .read(|open| Box::pin(sys::rekey::read(open, Unseal)))
+        .update(|open| Box::pin(sys::rekey::verify(open, Unseal)))
+        .delete(|open| Box::pin(sys::rekey::cancel(open, Unseal))),
+    open_at("sys/rekey-recovery-key/init")
+        .read(|open| Box::pin(sys::rekey::read(open, Recovery)))
+        .update(|open| Box::pin(sys::rekey::begin(open, Recovery)))
+        .delete(|open| Box::pin(sys::rekey::cancel(open, Recovery))),
+    open_at("sys/rekey-recovery-key/update")
+        .update(|open| Box::pin(sys::rekey::update(open, Recovery))),
+    open_at("sys/rekey-recovery-key/verify")
+        .read(|open| Box::pin(sys::rekey::read(open, Recovery)))
+        .update(|open| Box::pin(sys::rekey::verify(open, Recovery)))
+        .delete(|open| Box::pin(sys::rekey::cancel(open, Recovery))),
     OpenRoute {
-        path: "sys/health",
-        only_without_token: false,
-        read: Some(|open| Box::pin(ready(sys::health::read(open)))),
-        update: None,
-    },
-    OpenRoute {
-        path: "sys/seal-status",
-        only_without_token: false,
-        read: Some(|open| Box::pin(sys::seal_status::read(open))),
-        update: None,
-    },
-    OpenRoute {
-        path: "sys/unseal",
-        only_without_token: false,
-        read: None,
-        update: Some(|open| Box::pin(sys::unseal::update(open))),
-    },
-    OpenRoute {
-        path: "sys/leader",
-        only_without_token: false,
-        read: Some(|open| Box::pin(ready(Ok(sys::leader::read(open))))),
-        update: None,
-    },
-    OpenRoute {
-        path: "sys/init",
-        only_without_token: false,
-        read: Some(|open| Box::pin(ready(Ok(sys::init::read(open))))),
-        update: Some(|open| Box::pin(sys::init::update(open))),
-    },
-    OpenRoute {
-        path: "sys/internal/ui/mounts",
         only_without_token: true,
-        read: Some(|open| Box::pin(ready(Ok(sys::internal_ui::list_without_token(open))))),
-        update: None,
+        ..open_at("sys/internal/ui/mounts")
+            .read(|open| Box::pin(ready(Ok(sys::internal_ui::list_without_token(open)))))
     },
 ];
 
 /// Answered without a token only by a listener with `unauthenticated_metrics_access`.
-pub(super) const METRICS: OpenRoute = OpenRoute {
-    path: "sys/metrics",
-    only_without_token: false,
-    read: Some(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open))))),
-    update: None,
-};
+pub(super) const METRICS: OpenRoute =
+    open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
 pub(super) const SYS: [Route; 42] = [
     at(
