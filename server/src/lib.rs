@@ -80,6 +80,9 @@ pub fn run(options: Options) -> Result<(), StartError> {
         tracing::warn!("{warning}");
     }
     process::harden();
+    if options.dev.is_none() {
+        process::lock_memory();
+    }
     choose_cryptography();
     wiring::run(&config, options, logging)
 }

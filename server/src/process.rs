@@ -1,7 +1,9 @@
-//! What the process does to itself: its memory stays its own, and it may open as many files as it is let.
+//! What the process does to itself: its memory stays its own and off the swap, and it may open as many files as it is let.
 
+use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use std::fs;
 
 /// What systems allow if nobody says otherwise.
 const OPEN_FILES: usize = 1024;
@@ -14,6 +16,40 @@ pub(crate) fn harden() {
     if let Err(error) = prctl::set_dumpable(false) {
         tracing::warn!(%error, "the process could not be made undumpable");
     }
+}
+
+/// The bit of `CAP_IPC_LOCK` among the capabilities: see capabilities(7).
+const CAP_IPC_LOCK: u64 = 1 << 14;
+/// Locks a page once it is touched, and not what is merely mapped: the stacks of idle threads stay free. See mlockall(2).
+const MCL_ONFAULT: MlockAllFlags = MlockAllFlags::from_bits_retain(4);
+
+/// Keeps the memory of the process, and with it the keys, off the swap, where the system lets all of it be locked. Under
+/// a limit the first allocation past it would fail and end the process, so that nothing is locked then.
+pub(crate) fn lock_memory() {
+    let unlimited =
+        getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
+    if !unlimited && !may_lock() {
+        tracing::warn!(
+            "the memory is not locked, and keys may be swapped out: give the service `LimitMEMLOCK=infinity`, or have no swap \
+             that is not encrypted"
+        );
+        return;
+    }
+    let all = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MCL_ONFAULT;
+    match mlockall(all) {
+        Ok(()) => tracing::info!("the memory is locked: nothing of it is swapped out"),
+        Err(error) => {
+            tracing::warn!(%error, "the memory could not be locked, and keys may be swapped out");
+        }
+    }
+}
+
+/// Whether the process has the capability to lock what it likes.
+fn may_lock() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & CAP_IPC_LOCK != 0)
 }
 
 /// Raises the bound on open files as far as the system lets it, and returns it: every connection is one.

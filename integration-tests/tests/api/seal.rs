@@ -320,3 +320,15 @@ async fn what_cannot_be_a_seal_is_refused_before_anything_is_made() {
     let unsealing = server.ask("", "PUT", "sys/unseal", json!({ "key": "ab".repeat(33) })).await;
     assert_eq!(unsealing.expect(400).errors(), "Vault is not initialized");
 }
+
+#[tokio::test]
+async fn the_memory_is_locked_or_it_is_said_that_it_is_not() {
+    let place = place("");
+    let server = place.start();
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let locked = status.lines().find(|line| line.starts_with("VmLck:")).unwrap();
+    let nothing = locked.split_whitespace().nth(1) == Some("0");
+    let (is, is_not) = ("the memory is locked", "keys may be swapped out");
+    let said = |what: &str| server.log().contains(what);
+    assert_eq!((said(is), said(is_not)), (!nothing, nothing), "{locked}");
+}
