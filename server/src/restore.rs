@@ -11,13 +11,15 @@ use crate::time::SystemClock;
 use leasehold_core::backup::{BackupFileError, BackupKey, Decoder, Header};
 use leasehold_core::ids::InstallationId;
 use leasehold_core::restore::{FromBackup, Prepared, goes_into_a_copy};
+use leasehold_core::seal::shares::Share;
+use leasehold_core::seal::splits::{Gathered, Purpose, Splits, WrongShare};
 use leasehold_core::seal::{self, RootKey, SealError};
 use leasehold_core::secret::SecretText;
 use leasehold_core::store::{Batch, Key, Store, StoreError};
 use leasehold_core::time::{Clock, Timestamp};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Bytes of the backup that are read at a time.
@@ -60,10 +62,19 @@ pub enum RestoreError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There is no store to restore to.
-    #[error(
-        "the configuration names no storage on disk; a restore needs `storage \"embedded\"` and `seal \"file\"`"
-    )]
+    #[error("the configuration names no storage on disk; a restore needs `storage \"embedded\"`")]
     NoStorage,
+    /// Nobody holds shares of its key.
+    #[error(
+        "the key of this backup is not split among people; name in the configuration where it is, as in `seal \"file\"`"
+    )]
+    NoShares,
+    /// A holder could not be asked.
+    #[error("{0}")]
+    NotAsked(String),
+    /// A share is none of its key.
+    #[error("the key share is none of this backup's: {0}")]
+    Wrong(#[from] WrongShare),
     /// The root key cannot be read.
     #[error(transparent)]
     SealFile(#[from] SealFileError),
@@ -135,17 +146,22 @@ fn system(error: impl std::fmt::Display) -> RestoreError {
     RestoreError::System(error.to_string())
 }
 
-/// Restores a backup. `progress` is told how many records and bytes have been read.
+/// Asks the holders of the key for one share after the other.
+pub type Ask<'a> = dyn FnMut() -> Result<Share, String> + 'a;
+
+/// Restores a backup. `ask` is called where people hold its key; `progress` is told how many records and bytes have been
+/// read.
 pub fn restore(
     options: &Options,
+    ask: &mut Ask<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restored, RestoreError> {
     let config = config::load(&options.config)?.config;
-    let (Storage::Embedded(folder), Seal::Kept { key, .. }) = (&config.storage, &config.seal)
-    else {
-        return Err(RestoreError::NoStorage);
+    let Storage::Embedded(folder) = &config.storage else { return Err(RestoreError::NoStorage) };
+    let root = match &config.seal {
+        Seal::Kept { key, .. } => key.read()?,
+        Seal::Shares => root_by_shares(&options.backup, ask)?,
     };
-    let root = key.read()?;
     let clock = SystemClock::start().map_err(system)?;
     let restoring = Restoring::take(folder)?;
     if let Some(present) = restoring.present()?.filter(|_| !options.force) {
@@ -160,6 +176,39 @@ pub fn restore(
             // What cannot be removed is removed by the next restore.
             let _ = restoring.discard();
             Err(error)
+        }
+    }
+}
+
+/// Has the holders show their shares. What says whose shares are good is in the backup, and proven by nothing yet; what
+/// they open has to prove the whole backup afterwards.
+fn root_by_shares(backup: &Path, ask: &mut Ask<'_>) -> Result<RootKey, RestoreError> {
+    let splits = splits_in(backup)?;
+    let mut gathered = Gathered::new(&SystemChance);
+    loop {
+        let share = ask().map_err(RestoreError::NotAsked)?;
+        if let Some(joined) = gathered.take(Purpose::Unseal, &splits, share)? {
+            return joined.root().ok_or(RestoreError::NoShares);
+        }
+    }
+}
+
+fn splits_in(backup: &Path) -> Result<Splits, RestoreError> {
+    let path = || backup.to_owned();
+    let unreadable = |reason: io::Error| RestoreError::Unreadable { path: path(), reason };
+    let mut file = File::open(backup).map_err(unreadable)?;
+    let mut decoder = Decoder::new(None);
+    let mut part = vec![0; READ_BYTES];
+    loop {
+        let count = file.read(&mut part).map_err(unreadable)?;
+        if count == 0 {
+            return Err(RestoreError::NoShares);
+        }
+        let records = decoder.feed(part.get(..count).unwrap_or_default());
+        let records = records.map_err(|reason| RestoreError::Backup { path: path(), reason })?;
+        let mut splits = records.iter().filter_map(|(key, value)| Splits::in_record(key, value));
+        if let Some(splits) = splits.next() {
+            return Ok(splits);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::authenticate::AdmitError;
 use super::holders::{HolderError, Holders};
 use super::token::root_token_of;
 use super::{Broker, Request};
-use crate::access::token::{TEXT_CHARS, draw};
+use crate::access::token::{TEXT_CHARS, draw, key_of};
 use crate::seal::shares::Share;
 use crate::seal::splits::{Gathered, Joined};
 use crate::secret::SecretText;
@@ -125,7 +125,7 @@ impl Broker {
             (Ok((generation, made)), Err(error)) => {
                 // Nobody will know of it.
                 if let Some(text) = made {
-                    self.end_token_soon(crate::access::token::key_of(&self.token_key, &text));
+                    self.end_token_soon(key_of(&self.token_key, &text));
                 }
                 drop(generation);
                 Err(error)
@@ -136,7 +136,7 @@ impl Broker {
     }
 
     async fn shown_for_root(
-        &self,
+        self: &Arc<Self>,
         holders: &Holders,
         nonce: &str,
         share: Share,
@@ -154,7 +154,11 @@ impl Broker {
             return Ok((RootGeneration { progress, ..told }, None));
         };
         let text = draw(&*self.chance);
-        self.store_root_token(&text, holders, &joined).await?;
+        if let Err(error) = self.store_root_token(&text, holders, &joined).await {
+            // It may be kept, and nobody has it.
+            self.end_token_soon(key_of(&self.token_key, &text));
+            return Err(error);
+        }
         let encoded = Some(encoded(&text, &wanted.otp));
         *begun = None;
         Ok((RootGeneration { progress: required, encoded, ..told }, Some(text)))

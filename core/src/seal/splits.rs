@@ -146,6 +146,13 @@ impl Splits {
         Self { groups: group.into_iter().collect() }
     }
 
+    /// Reads the splits of the unseal key, if a record is that of theirs.
+    #[must_use]
+    pub fn in_record(key: &Key, value: &Value) -> Option<Self> {
+        let is_theirs = *key == Purpose::Unseal.at();
+        is_theirs.then(|| serde_json::from_slice(&value.0).ok()).flatten()
+    }
+
     /// How the newest key is split, if any is.
     #[must_use]
     pub fn split(&self) -> Option<Split> {

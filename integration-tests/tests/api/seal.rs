@@ -1,7 +1,7 @@
 //! A store that people open with their shares: unsealed, sealed, and moved from one seal to another.
 
 use crate::lending::{Lending, until};
-use leasehold_integration_tests::server::{Build, Place, Server};
+use leasehold_integration_tests::server::{Build, Place, Server, command};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
@@ -331,4 +331,44 @@ async fn the_memory_is_locked_or_it_is_said_that_it_is_not() {
     let (is, is_not) = ("the memory is locked", "keys may be swapped out");
     let said = |what: &str| server.log().contains(what);
     assert_eq!((said(is), said(is_not)), (!nothing, nothing), "{locked}");
+}
+
+#[tokio::test]
+async fn a_backup_of_a_store_that_people_open_is_restored_by_their_shares() {
+    let place = place("");
+    let (server, told) = unsealed(&place).await;
+    let _ = server.post("sys/mounts/kept", json!({ "type": "database" })).await.expect(204);
+    let backup = place.path("backup").display().to_string();
+    assert!(server.command(&["operator", "backup", &backup]).status().unwrap().success());
+    assert!(server.end().success());
+    fs::remove_dir_all(place.path("store")).unwrap();
+    let config = format!("-config={}", place.path("config.hcl").display());
+    let restore = |shares: &[String]| {
+        let keys: Vec<_> = shares.iter().map(|share| format!("-key={share}")).collect();
+        let keys = keys.iter().map(String::as_str);
+        let arguments: Vec<_> = ["operator", "restore", &config]
+            .into_iter()
+            .chain(keys)
+            .chain([backup.as_str()])
+            .collect();
+        let done = command(&arguments).output().unwrap();
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let wrong = "ab".repeat(33);
+    for (shares, error) in [
+        (vec![told.shares[0].clone(), wrong], "is none of this backup's"),
+        (vec!["nonsense!".to_owned()], "must be a valid hex or base64 string"),
+        (told.shares[..1].to_vec(), "there is no terminal to ask"),
+    ] {
+        let (restored, said) = restore(&shares);
+        assert!(!restored && said.contains(error), "{said}");
+    }
+    assert!(!place.path("store/leasehold.redb").exists());
+    let (restored, said) = restore(&told.shares[1..]);
+    assert!(restored, "{said}");
+    let server = place.start();
+    for share in &told.shares[..2] {
+        show(&server, share).await;
+    }
+    let _ = server.ask(&told.root, "GET", "sys/mounts/kept", Value::Null).await.expect(200);
 }

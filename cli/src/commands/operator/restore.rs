@@ -1,8 +1,10 @@
 //! `operator restore`: makes a store of a backup, while no server uses it.
 
+use super::share;
 use crate::commands::Session;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
+use leasehold_core::seal::shares::Share;
 use leasehold_server::restore::{Options, Restored, restore};
 use std::path::PathBuf;
 
@@ -38,6 +40,10 @@ pub(in crate::commands) struct Restore {
     /// Make another installation: no leases, no tokens but one, no target asked until it is taken over
     #[arg(long)]
     as_copy: bool,
+    /// Where people hold the key of the store: a share of it, or `@FILE`; give it as often as shares are needed
+    /// [default: they are asked for]
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<String>,
 }
 
 impl Restore {
@@ -48,9 +54,16 @@ impl Restore {
             force: self.force,
             as_copy: self.as_copy,
         };
+        let mut given = self.keys.into_iter();
+        let mut ask = || {
+            let text =
+                share::read(given.next().as_deref()).map_err(|failure| failure.to_string())?;
+            Share::parse(&text).map_err(|error| error.to_string())
+        };
         let mut progress = Progress::begin()?;
         let output = &mut *session.output;
-        let outcome = restore(&options, &mut |records, bytes| progress.at(records, bytes, output));
+        let mut told = |records, bytes| progress.at(records, bytes, output);
+        let outcome = restore(&options, &mut ask, &mut told);
         progress.end(session.output);
         let restored = outcome.map_err(|error| {
             Failure::Local(format!("Error restoring, the store is as it was: {error}"))
