@@ -280,7 +280,11 @@ pub(crate) async fn begin_count(store: &dyn Store, barrier: &Barrier) -> Result<
     let stored = stored.and_then(|(value, _)| serde_json::from_slice::<Count>(&value.0).ok());
     let seals = stored.filter(|stored| stored.key == key).map_or(SEALS_MAX, |stored| stored.seals);
     barrier.count_from(key, seals);
-    reserve(store, barrier).await
+    if let Err(error) = reserve(store, barrier).await {
+        // A store that cannot be written opens all the same: it is tried again every minute.
+        tracing::warn!(%error, "what is sealed cannot be counted ahead yet");
+    }
+    Ok(())
 }
 
 /// Keeps the stored count ahead of what is sealed until it is looked at again.
