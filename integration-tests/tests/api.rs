@@ -1,6 +1,10 @@
 //! The server as its callers meet it: the real binary, asked over HTTP.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must fail"
+)]
 
 #[path = "api/audit.rs"]
 mod audit;

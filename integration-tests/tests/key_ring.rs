@@ -1,6 +1,10 @@
 //! The key ring over a simulated store: what rotates, what is counted, and what opens afterwards.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must fail"
+)]
 
 use leasehold_core::broker::{KeyRingError, RotationWrite};
 use leasehold_core::limits::{SEALS_BLOCK, SEALS_MAX};
@@ -109,7 +113,10 @@ async fn an_interval_brings_a_new_key_and_one_that_is_too_short_is_refused() {
         async move { broker.set_rotation(&request(ROOT), &write).await }
     };
     for bad in [
-        RotationWrite { interval: Some(DAY - Duration::from_secs(1)), ..RotationWrite::default() },
+        RotationWrite {
+            interval: Some(DAY.saturating_sub(Duration::from_secs(1))),
+            ..RotationWrite::default()
+        },
         RotationWrite { seals_max: Some(999_999), ..RotationWrite::default() },
         RotationWrite { seals_max: Some(-1), ..RotationWrite::default() },
         RotationWrite { seals_max: Some(i64::MAX), ..RotationWrite::default() },

@@ -114,7 +114,7 @@ impl Broker {
             self.recorded(record).await.map_err(AdmitError::from)?;
             return Ok(None);
         }
-        let who = Who::stranger(request.token.as_ref(), &self.audit_key);
+        let who = Who::stranger(request.token.as_ref(), self.trail.keys());
         let why = WrongShare::Unknown.to_string();
         let record = self.trail.refused(&request.asked, &who, why, now);
         self.recorded(record).await.map_err(AdmitError::from)?;

@@ -163,7 +163,7 @@ fn keys(answer: &Answer) -> Vec<String> {
     keys.map(|key| key.as_str().unwrap().to_owned()).collect()
 }
 
-async fn restart(server: Server, place: &Place) -> Server {
+fn restart(server: Server, place: &Place) -> Server {
     assert!(server.end().success());
     place.start()
 }
@@ -186,12 +186,12 @@ async fn old_shares_open_the_store_until_enough_of_the_new_ones_did() {
     assert_eq!(done.body["complete"], true);
     let new = keys(&done);
     assert_eq!(new.len(), 4);
-    let server = restart(server, &place).await;
+    let server = restart(server, &place);
     assert!(opens(&server, &told.shares[1..]).await, "the old ones");
-    let server = restart(server, &place).await;
+    let server = restart(server, &place);
     assert!(!opens(&server, &[told.shares[0].clone(), new[0].clone(), new[1].clone()]).await);
     assert!(opens(&server, &new[3..]).await, "the new ones");
-    let server = restart(server, &place).await;
+    let server = restart(server, &place);
     assert!(!opens(&server, &told.shares).await, "the old ones, after the new ones were shown");
     assert!(opens(&server, &new[1..]).await);
     assert!(works(&server, &told.root).await);
@@ -221,7 +221,7 @@ async fn new_shares_that_are_to_be_verified_can_be_given_up() {
     assert_eq!((&one.body["progress"], &one.body["required"]), (&json!(1), &json!(2)));
     let all = ask(&server, "PUT", "sys/rekey/verify", verify(&new[1])).await.expect(200);
     assert_eq!((&all.body["complete"], &all.body["keys"]), (&json!(true), &Value::Null));
-    let server = restart(server, &place).await;
+    let server = restart(server, &place);
     assert!(!opens(&server, &told.shares).await);
     assert!(opens(&server, &new).await);
 }

@@ -142,7 +142,7 @@ async fn leases_wait_while_the_store_is_sealed_and_go_on_after() {
     // It lapses meanwhile, and nobody is there to remove it; PostgreSQL itself lets nobody in with it any more.
     until("the lease has lapsed at the target", async || lending.log_in(&lent).await.is_err())
         .await;
-    assert_eq!(lending.users().await, [lent.username.clone()]);
+    assert_eq!(lending.users().await, std::slice::from_ref(&lent.username));
     for share in &told.shares[1..] {
         show(&lending.server, share).await;
     }

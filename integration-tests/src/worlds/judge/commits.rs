@@ -26,9 +26,9 @@ impl Judge {
         }
         for (key, value) in &batch.puts {
             if key.0 == b"seal/keyring" {
-                // There is a new key, which seals what is written from now on.
-                let unsealed = seal::read(&root_key(), value);
-                *self.barrier.lock() = Some(unsealed.expect("the root key stays").barrier);
+                // There is a new key, which seals what is written from now on; the root key stays.
+                let unsealed = seal::read(&root_key(), value).unwrap();
+                *self.barrier.lock() = Some(unsealed.barrier);
             } else if let Some(after) = self.opened::<Lease>(disk, key, b"lease/") {
                 self.lease_put(disk, after, by);
             } else if let Some(after) = self.opened::<Token>(disk, key, b"token/") {
