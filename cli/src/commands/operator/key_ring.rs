@@ -46,6 +46,9 @@ Examples:
   leasehold operator key-status";
 
 /// Show the key that seals: which one it is, since when, and how much it has sealed at most
+///
+/// Only the newest key of the ring seals; the older ones open what they have sealed. The count is
+/// an upper bound: a server counts in blocks, so that it never seals more than it has counted.
 #[derive(clap::Args)]
 #[command(after_help = STATUS_EXAMPLES)]
 pub(in crate::commands) struct KeyStatus {
