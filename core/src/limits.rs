@@ -126,6 +126,19 @@ pub const LEASE_HOLDERS_MAX: usize = 10_000;
 /// How often the leases of a token or role that has too many are counted again: that takes up to a second.
 pub const LEASES_RECOUNTED: Duration = Duration::from_secs(10);
 
+/// The longest text of a policy, in bytes: thousands of rules. It is read whole, and kept in memory while it is used.
+pub const POLICY_BYTES_MAX: usize = 256 << 10;
+/// Rules in one policy: each is looked at when a policy is compiled.
+pub const POLICY_RULES_MAX: usize = 4096;
+/// How deep the text of a policy nests: what parameters may be compared with is the deepest, and four levels do.
+pub const POLICY_DEPTH_MAX: usize = 16;
+/// The longest name of a policy, in bytes: it is part of a key of the store.
+pub const POLICY_NAME_MAX: usize = 512;
+/// Policies that one token may carry: together they are compiled into one list.
+pub const POLICIES_MAX: usize = 256;
+/// Sets of policies that are kept compiled; tokens with the same policies share one.
+pub const ACLS_MAX: usize = 1024;
+
 /// Tries of a commit that loses against other writers, before the caller is told.
 pub const CONFLICT_TRIES: usize = 8;
 

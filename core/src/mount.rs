@@ -222,8 +222,8 @@ impl Target {
     }
 }
 
-/// Vault's globs in `allowed_roles`: `*` at the beginning, at the end, or at both.
-fn matches(pattern: &str, name: &str) -> bool {
+/// Vault's globs of names and values: `*` at the beginning, at the end, or at both.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(""), _) => true,
         (Some(rest), Some(_)) => rest.strip_suffix('*').is_some_and(|middle| name.contains(middle)),

@@ -1,0 +1,467 @@
+//! All policies of a token as one list, and the decision on a request.
+//!
+//! One rule decides alone: the one that speaks of the path most exactly. A path that is written out goes before any
+//! pattern. Of two patterns, the first of these that they differ in decides, as Vault has it: the one whose first `+`
+//! or `*` comes later; the one that does not end in `*`; the one with fewer `+`; the longer; the later in the alphabet.
+//!
+//! Patterns are therefore kept under the text before their first `+` or `*`, their head. The heads that a path begins
+//! with are looked at from the longest to the shortest, and under a head the patterns in their order, so the first
+//! that matches is the one. Nothing is allocated for it.
+//!
+//! What is listed is named with a `/` at its end or without. A rule that speaks of either speaks of the list, and the
+//! same order holds among them: no broader rule outdoes a narrower one by the `/`.
+
+use super::document::{Policy, Rule, Wrapping};
+use super::name::PolicyName;
+use super::parameters::{Parameters, Wrong};
+use super::template::{self, Facts};
+use super::{Capabilities, Capability, Right};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::time::Duration;
+
+/// What the policies of a token allow.
+#[derive(Debug, Default)]
+pub struct Acl {
+    root: bool,
+    exact: BTreeMap<Box<str>, Grant>,
+    /// Patterns by their heads, each list in the order in which they are tried.
+    patterns: BTreeMap<Box<str>, Vec<Pattern>>,
+    /// A rule that denies a path that cannot be filled in. What it would deny is not known, so everything is.
+    unfilled: Option<Source>,
+}
+
+/// What all rules of one path say together.
+#[derive(Debug)]
+pub struct Grant {
+    path: Box<str>,
+    capabilities: Capabilities,
+    parameters: Parameters,
+    wrapping: Wrapping,
+    sources: Vec<Source>,
+}
+
+/// Where a rule is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The policy.
+    pub policy: PolicyName,
+    /// The line of its text.
+    pub line: usize,
+    /// The path, as it is written there.
+    pub path: String,
+    /// What it grants.
+    pub capabilities: Capabilities,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The path, without `/v1/`.
+    pub path: &'a str,
+    /// What is to be done there.
+    pub capability: Capability,
+    /// With what.
+    pub parameters: Option<&'a Map<String, Value>>,
+    /// How long the answer is to be wrapped; `None` if it is not.
+    pub wrap_ttl: Option<Duration>,
+    /// What the route needs besides.
+    pub right: Right,
+}
+
+/// What was decided, and by which rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'a> {
+    /// What was decided.
+    pub verdict: Verdict<'a>,
+    /// The rules that decided; `None` if none speaks of the path, or the caller may do everything.
+    pub grant: Option<&'a Grant>,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It may be done.
+    Allowed,
+    /// No rule speaks of the path.
+    Unmatched,
+    /// The path is denied.
+    Denied,
+    /// The rule of the path does not grant this.
+    Lacks(Capability),
+    /// A parameter, or its value, is not as the rule wants it.
+    Parameter(Wrong<'a>),
+    /// The answer is not to be wrapped for as long as the rule wants it.
+    Wrapping,
+    /// A rule that denies cannot be filled in for this caller.
+    Unfilled(&'a Source),
+}
+
+/// A path that stands for many.
+#[derive(Debug)]
+struct Pattern {
+    /// Without the `*` at its end.
+    text: Box<str>,
+    /// How much of it, in bytes, is its head.
+    head: usize,
+    /// Anything may follow.
+    open: bool,
+    /// How many segments are `+`.
+    pluses: usize,
+    grant: Grant,
+}
+
+/// What a path of a rule is.
+enum Shape<'a> {
+    Exact,
+    Pattern { text: &'a str, head: usize, open: bool, pluses: usize },
+}
+
+impl Verdict<'_> {
+    /// Whether it may be done.
+    #[must_use]
+    pub fn is_allowed(self) -> bool {
+        self == Self::Allowed
+    }
+}
+
+impl Grant {
+    /// Returns the path as it is written.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns what is granted.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// Returns where the rules are written that say so.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    fn add(&mut self, policy: &PolicyName, rule: &Rule) {
+        self.sources.push(Source::of(policy, rule));
+        self.capabilities = self.capabilities.union(rule.capabilities);
+        self.parameters.merge(&rule.parameters);
+        // The shorter bound of each, as in Vault.
+        let shorter = |one: Option<Duration>, two: Option<Duration>| match (one, two) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+        self.wrapping = Wrapping {
+            min: shorter(self.wrapping.min, rule.wrapping.min),
+            max: shorter(self.wrapping.max, rule.wrapping.max),
+        };
+    }
+
+    fn verdict<'a>(&'a self, question: &Question<'a>) -> Verdict<'a> {
+        if self.capabilities.has(Capability::Deny) {
+            return Verdict::Denied;
+        }
+        match question.right {
+            Right::Own => return Verdict::Allowed,
+            Right::Sudo if !self.capabilities.has(Capability::Sudo) => {
+                return Verdict::Lacks(Capability::Sudo);
+            }
+            Right::Sudo | Right::Policy => {}
+        }
+        if !self.capabilities.has(question.capability) {
+            return Verdict::Lacks(question.capability);
+        }
+        let Wrapping { min, max } = self.wrapping;
+        let wrapped = question.wrap_ttl;
+        if min.is_some_and(|min| wrapped.is_none_or(|wrapped| wrapped < min))
+            || max.is_some_and(|max| wrapped.is_none_or(|wrapped| wrapped > max))
+        {
+            return Verdict::Wrapping;
+        }
+        let wrong = match question.capability {
+            Capability::Create | Capability::Patch | Capability::Read | Capability::Update => {
+                self.parameters.fault_of(question.parameters)
+            }
+            Capability::Delete | Capability::Deny | Capability::List | Capability::Sudo => None,
+        };
+        wrong.map_or(Verdict::Allowed, Verdict::Parameter)
+    }
+}
+
+impl Source {
+    fn of(policy: &PolicyName, rule: &Rule) -> Self {
+        Self {
+            policy: policy.clone(),
+            line: rule.line,
+            path: rule.path.clone(),
+            capabilities: rule.capabilities,
+        }
+    }
+}
+
+impl Acl {
+    /// Allows everything.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { root: true, ..Self::default() }
+    }
+
+    /// Compiles policies for a caller of whom this is known.
+    pub fn compile<'p>(policies: impl IntoIterator<Item = &'p Policy>, facts: &Facts) -> Self {
+        let mut acl = Self::default();
+        let mut grants = BTreeMap::<Box<str>, Grant>::new();
+        for policy in policies {
+            for rule in &policy.rules {
+                let path = if template::is_template(&rule.path) {
+                    facts.fill(&rule.path)
+                } else {
+                    Some(rule.path.clone())
+                };
+                match path {
+                    Some(path) => Grant::entry(&mut grants, path.into()).add(&policy.name, rule),
+                    // Nobody is this caller, so it grants nothing; but what it denies is not known.
+                    None if rule.capabilities.has(Capability::Deny) => {
+                        acl.unfilled.get_or_insert_with(|| Source::of(&policy.name, rule));
+                    }
+                    None => {}
+                }
+            }
+        }
+        for (path, grant) in grants {
+            acl.insert(path, grant);
+        }
+        acl.patterns.values_mut().for_each(|patterns| patterns.sort_by(Pattern::order));
+        acl
+    }
+
+    fn insert(&mut self, path: Box<str>, grant: Grant) {
+        match Shape::of(&path) {
+            Shape::Exact => {
+                self.exact.insert(path, grant);
+            }
+            Shape::Pattern { text, head, open, pluses } => {
+                let at = text.get(..head).unwrap_or(text).into();
+                let pattern = Pattern { text: text.into(), head, open, pluses, grant };
+                self.patterns.entry(at).or_default().push(pattern);
+            }
+        }
+    }
+
+    /// Whether it allows everything.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.root
+    }
+
+    /// Decides.
+    #[must_use]
+    pub fn decide<'a>(&'a self, question: &Question<'a>) -> Decision<'a> {
+        if self.root {
+            return Decision { verdict: Verdict::Allowed, grant: None };
+        }
+        if let Some(source) = &self.unfilled {
+            return Decision { verdict: Verdict::Unfilled(source), grant: None };
+        }
+        let (path, also) = spellings(question.path, question.capability == Capability::List);
+        let grant = self.matching(&path, also).next();
+        let verdict = match (grant, question.right) {
+            (Some(grant), _) => grant.verdict(question),
+            (None, Right::Own) => Verdict::Allowed,
+            (None, Right::Policy | Right::Sudo) => Verdict::Unmatched,
+        };
+        Decision { verdict, grant }
+    }
+
+    /// Returns what is granted at a path, whatever is asked with. A path that ends in `/` is one that is listed.
+    #[must_use]
+    pub fn capabilities(&self, path: &str) -> Capabilities {
+        if self.root || self.unfilled.is_some() {
+            return Capabilities::default();
+        }
+        let (path, also) = spellings(path, path.ends_with('/'));
+        self.matching(&path, also).next().map_or_else(Capabilities::default, Grant::capabilities)
+    }
+
+    /// Returns all rules that speak of what is asked, the one that decides first.
+    pub fn speaking<'a>(&'a self, question: &Question<'_>) -> Vec<&'a Grant> {
+        let (path, also) = spellings(question.path, question.capability == Capability::List);
+        self.matching(&path, also).collect()
+    }
+
+    /// Whether anything is granted at or below a path that ends in `/`.
+    #[must_use]
+    pub fn reaches(&self, path: &str) -> bool {
+        let exact = self.exact.range::<str, _>((Bound::Included(path), Bound::Unbounded));
+        let exact = exact.take_while(|(at, _)| at.starts_with(path)).map(|(_, grant)| grant);
+        let patterns = self.patterns.values().flatten().filter(|pattern| pattern.reaches(path));
+        let mut grants = exact.chain(patterns.map(|pattern| &pattern.grant));
+        self.root
+            || self.unfilled.is_none() && grants.any(|grant| grant.capabilities.grant_anything())
+    }
+
+    /// Returns what is granted at paths that are written out, by path.
+    pub fn exact(&self) -> impl Iterator<Item = (&str, Capabilities)> {
+        self.exact.iter().map(|(path, grant)| (&**path, grant.capabilities))
+    }
+
+    /// Returns what is granted by patterns, by pattern. The `*` at the end of one without `+` is left out, as Vault's
+    /// clients expect.
+    pub fn patterns(&self) -> impl Iterator<Item = (&str, Capabilities)> {
+        let patterns = self.patterns.values().flatten();
+        patterns.map(|pattern| {
+            let written = if pattern.pluses == 0 { &pattern.text } else { &pattern.grant.path };
+            (&**written, pattern.grant.capabilities)
+        })
+    }
+
+    /// Returns the rules that speak of a path, or of another spelling of it, which is its beginning; the one that
+    /// decides first.
+    fn matching<'a, 'q>(
+        &'a self,
+        path: &'q str,
+        also: Option<&'q str>,
+    ) -> impl Iterator<Item = &'a Grant> + use<'a, 'q> {
+        let exact = self.exact.get(path);
+        let other = also.and_then(|also| self.exact.get(also));
+        let patterns = self.heads_of(path).flatten();
+        let patterns = patterns.filter(move |pattern| {
+            pattern.matches(path) || also.is_some_and(|also| pattern.matches(also))
+        });
+        exact.into_iter().chain(other).chain(patterns.map(|pattern| &pattern.grant))
+    }
+
+    /// Returns the patterns under the heads that a path begins with, from the longest head to the shortest.
+    fn heads_of<'a, 'q>(
+        &'a self,
+        path: &'q str,
+    ) -> impl Iterator<Item = &'a [Pattern]> + use<'a, 'q> {
+        let mut rest = Some(path);
+        let mut skip: Option<&'a str> = None;
+        std::iter::from_fn(move || {
+            loop {
+                let to = match skip {
+                    Some(head) => Bound::Excluded(head),
+                    None => Bound::Included(rest?),
+                };
+                let below = (Bound::Unbounded, to);
+                let (head, patterns) = self.patterns.range::<str, _>(below).next_back()?;
+                if path.starts_with(&**head) {
+                    skip = Some(head);
+                    return Some(patterns.as_slice());
+                }
+                // What is left are beginnings of the path that end where it and this head part, or before.
+                skip = None;
+                rest = Some(common(path, head));
+            }
+        })
+    }
+}
+
+impl Grant {
+    fn entry(grants: &mut BTreeMap<Box<str>, Self>, path: Box<str>) -> &mut Self {
+        grants.entry(path.clone()).or_insert_with(|| Self {
+            path,
+            capabilities: Capabilities::default(),
+            parameters: Parameters::default(),
+            wrapping: Wrapping::default(),
+            sources: Vec::new(),
+        })
+    }
+}
+
+impl<'a> Shape<'a> {
+    fn of(path: &'a str) -> Self {
+        let text = path.strip_suffix('*');
+        let open = text.is_some();
+        let text = text.unwrap_or(path);
+        let mut head = None;
+        let (mut at, mut pluses) = (0_usize, 0_usize);
+        for segment in text.split('/') {
+            if segment == "+" {
+                head.get_or_insert(at);
+                pluses = pluses.saturating_add(1);
+            }
+            at = at.saturating_add(segment.len()).saturating_add(1);
+        }
+        if !open && pluses == 0 {
+            return Self::Exact;
+        }
+        Self::Pattern { text, head: head.unwrap_or(text.len()), open, pluses }
+    }
+}
+
+impl Pattern {
+    /// Which of two with the same head is tried first.
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let later =
+            |pattern: &Self| (pattern.open, pattern.pluses, std::cmp::Reverse(pattern.text.len()));
+        later(self).cmp(&later(other)).then_with(|| other.text.cmp(&self.text))
+    }
+
+    /// Whether it stands for a path that begins with its head.
+    fn matches(&self, path: &str) -> bool {
+        let tail = self.text.get(self.head..).unwrap_or_default();
+        let Some(rest) = path.get(self.head..) else { return false };
+        if self.pluses == 0 {
+            return true;
+        }
+        let mut segments = rest.split('/');
+        let mut wanted = tail.split('/').peekable();
+        while let Some(want) = wanted.next() {
+            let Some(segment) = segments.next() else { return false };
+            let is_last = wanted.peek().is_none();
+            let fits =
+                want == "+" || want == segment || self.open && is_last && segment.starts_with(want);
+            if !fits {
+                return false;
+            }
+        }
+        self.open || segments.next().is_none()
+    }
+
+    /// Whether it stands for any path at or below one that ends in `/`.
+    fn reaches(&self, path: &str) -> bool {
+        let mut segments = path.trim_end_matches('/').split('/');
+        let mut wanted = self.text.split('/').peekable();
+        loop {
+            match (wanted.next(), segments.next()) {
+                (_, None) => return true,
+                (None, Some(_)) => return false,
+                (Some(want), Some(segment)) => {
+                    if self.open && wanted.peek().is_none() && segment.starts_with(want) {
+                        return true;
+                    }
+                    if want != "+" && want != segment {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns how a path is written, and how else: what is listed ends in `/`, and is meant without it as well.
+fn spellings(path: &str, listed: bool) -> (Cow<'_, str>, Option<&str>) {
+    if !listed {
+        return (Cow::Borrowed(path), None);
+    }
+    match path.strip_suffix('/') {
+        Some(bare) => (Cow::Borrowed(path), Some(bare)),
+        None => (Cow::Owned(format!("{path}/")), Some(path)),
+    }
+}
+
+/// Returns what two texts begin with alike.
+fn common<'a>(one: &'a str, other: &str) -> &'a str {
+    let alike = one.chars().zip(other.chars()).take_while(|(one, other)| one == other);
+    let length = alike.fold(0_usize, |length, (char, _)| length.saturating_add(char.len_utf8()));
+    one.get(..length).unwrap_or(one)
+}
+
+#[cfg(test)]
+#[path = "acl/tests.rs"]
+mod tests;

@@ -1,0 +1,251 @@
+//! What a rule says of the parameters of a request: which there must be, which may be, which must not.
+//!
+//! Values are compared by their text, so that `5` and `"5"` are the same here as they are to an endpoint. Of a list,
+//! every value must be allowed, and none may be denied; a text with commas, which many endpoints read as a list, is
+//! denied for each of its parts as well.
+
+use crate::mount::matches;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Stands for every parameter.
+const ANY: &str = "*";
+
+/// Parameters in lower case, each with the values it is about; with none it is about any.
+pub(super) type Constraints = BTreeMap<String, Vec<Value>>;
+
+/// What a rule says of parameters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Parameters {
+    /// Nothing but these, if there are any.
+    pub(super) allowed: Constraints,
+    /// None of these.
+    pub(super) denied: Constraints,
+    /// All of these.
+    pub(super) required: BTreeSet<String>,
+}
+
+/// What a request does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong<'a> {
+    /// A parameter is required and missing.
+    Missing(&'a str),
+    /// A parameter, or its value, is denied.
+    Denied(&'a str),
+    /// A parameter, or its value, is not among those that are allowed.
+    NotAllowed(&'a str),
+}
+
+impl Parameters {
+    /// Adds what another rule of the same path says, as Vault does.
+    pub(super) fn merge(&mut self, other: &Self) {
+        merge(&mut self.allowed, &other.allowed);
+        merge(&mut self.denied, &other.denied);
+        self.required.extend(other.required.iter().cloned());
+    }
+
+    /// Says what a request does wrong.
+    pub(super) fn fault_of<'a>(
+        &'a self,
+        sent: Option<&'a Map<String, Value>>,
+    ) -> Option<Wrong<'a>> {
+        let mut sent = sent.into_iter().flatten();
+        let has = |name: &str| sent.clone().any(|(key, _)| key.eq_ignore_ascii_case(name));
+        if let Some(missing) = self.required.iter().find(|name| !has(name)) {
+            return Some(Wrong::Missing(missing));
+        }
+        let denied_all = self.denied.contains_key(ANY);
+        let allowed_all = self.allowed.is_empty() || self.allowed.contains_key(ANY);
+        sent.find_map(|(name, value)| {
+            let denied = constraint(&self.denied, name);
+            if denied_all || denied.is_some_and(|values| any_is_among(value, values)) {
+                return Some(Wrong::Denied(name));
+            }
+            let fits = constraint(&self.allowed, name)
+                .map_or(allowed_all, |values| all_are_among(value, values));
+            (!fits).then_some(Wrong::NotAllowed(name))
+        })
+    }
+}
+
+/// Adds to constraints others of the same path.
+pub(super) fn merge(into: &mut Constraints, from: &Constraints) {
+    for (name, values) in from {
+        match into.get_mut(name) {
+            None => {
+                into.insert(name.clone(), values.clone());
+            }
+            // About any value is about these as well.
+            Some(known) if known.is_empty() || values.is_empty() => known.clear(),
+            Some(known) => known.extend(values.iter().cloned()),
+        }
+    }
+}
+
+/// Returns what is said of a parameter, in whatever case it was sent.
+fn constraint<'a>(constraints: &'a Constraints, name: &str) -> Option<&'a Vec<Value>> {
+    constraints.get(name).or_else(|| {
+        constraints
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, values)| values)
+    })
+}
+
+fn all_are_among(sent: &Value, values: &[Value]) -> bool {
+    if values.is_empty() || is_among(sent, values) {
+        return true;
+    }
+    match sent {
+        // An empty list often means something of its own, so it must be listed as one.
+        Value::Array(items) => !items.is_empty() && items.iter().all(|item| is_among(item, values)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            false
+        }
+    }
+}
+
+fn any_is_among(sent: &Value, values: &[Value]) -> bool {
+    if values.is_empty() || is_among(sent, values) {
+        return true;
+    }
+    match sent {
+        Value::Array(items) => items.iter().any(|item| any_is_among(item, values)),
+        Value::String(text) => {
+            let mut parts = text.split(',').map(|part| part.trim().into());
+            text.contains(',') && parts.any(|part| is_among(&Value::String(part), values))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    }
+}
+
+fn is_among(sent: &Value, values: &[Value]) -> bool {
+    values.iter().any(|value| match (value, text_of(value), text_of(sent)) {
+        (Value::String(pattern), _, Some(sent)) => matches(pattern, &sent),
+        (_, Some(value), Some(sent)) => value == sent,
+        (value, ..) => value == sent,
+    })
+}
+
+/// Returns the text that a plain value is the same as.
+fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn constraints(written: Value) -> Constraints {
+        serde_json::from_value(written).unwrap()
+    }
+
+    fn fits(parameters: &Parameters, sent: Value) -> bool {
+        let sent: Map<String, Value> = serde_json::from_value(sent).unwrap();
+        parameters.fault_of(Some(&sent)).is_none()
+    }
+
+    #[test]
+    fn required_parameters_must_be_there() {
+        let parameters = Parameters { required: ["k".to_owned()].into(), ..Parameters::default() };
+        assert!(fits(&parameters, json!({ "K": 1 })));
+        assert!(!fits(&parameters, json!({ "other": 1 })));
+        assert!(!fits(&parameters, json!({})));
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_refused_once_anything_is_listed() {
+        let allowed = constraints(
+            json!({ "ttl": ["1h", 60], "any": [], "name": ["app-*"], "list": ["a", "b"] }),
+        );
+        let parameters = Parameters { allowed, ..Parameters::default() };
+        for sent in [
+            json!({}),
+            json!({ "ttl": "1h" }),
+            json!({ "TTL": "60" }),
+            json!({ "any": { "x": 1 } }),
+            json!({ "name": "app-1" }),
+            json!({ "list": ["a", "b", "a"] }),
+            json!({ "list": "a" }),
+        ] {
+            assert!(fits(&parameters, sent.clone()), "{sent}");
+        }
+        for sent in [
+            json!({ "other": 1 }),
+            json!({ "ttl": "2h" }),
+            json!({ "ttl": null }),
+            json!({ "name": "my-app" }),
+            json!({ "list": ["a", "c"] }),
+            json!({ "list": [] }),
+            json!({ "list": "a,b" }),
+            json!({ "ttl": "1h", "x": 1 }),
+        ] {
+            assert!(!fits(&parameters, sent.clone()), "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_star_among_the_allowed_lets_others_pass() {
+        let parameters = Parameters {
+            allowed: constraints(json!({ "*": [], "ttl": ["1h"] })),
+            ..Parameters::default()
+        };
+        assert!(fits(&parameters, json!({ "other": 1, "ttl": "1h" })));
+        assert!(!fits(&parameters, json!({ "other": 1, "ttl": "2h" })));
+    }
+
+    #[test]
+    fn what_is_denied_is_denied_in_every_form() {
+        let denied = constraints(
+            json!({ "policies": ["admin", "ops-*"], "secret": [], "n": [5], "flag": [true] }),
+        );
+        let parameters = Parameters { denied, ..Parameters::default() };
+        for sent in [
+            json!({ "policies": "admin" }),
+            json!({ "Policies": ["app", "admin"] }),
+            json!({ "policies": "app, admin" }),
+            json!({ "policies": "ops-1,app" }),
+            json!({ "policies": [["admin"]] }),
+            json!({ "secret": null }),
+            json!({ "n": "5" }),
+            json!({ "n": 5 }),
+            json!({ "flag": "true" }),
+            json!({ "policies": "*", "secret": 1 }),
+        ] {
+            assert!(!fits(&parameters, sent.clone()), "{sent}");
+        }
+        for sent in [
+            json!({}),
+            json!({ "policies": "administrator" }),
+            json!({ "n": 6 }),
+            json!({ "other": "admin" }),
+        ] {
+            assert!(fits(&parameters, sent.clone()), "{sent}");
+        }
+        let all = Parameters { denied: constraints(json!({ "*": [] })), ..Parameters::default() };
+        assert!(!fits(&all, json!({ "x": 1 })) && fits(&all, json!({})));
+    }
+
+    #[test]
+    fn merging_adds_values_and_any_value_wins() {
+        let mut one = Parameters {
+            allowed: constraints(json!({ "a": ["1"], "b": ["1"] })),
+            ..Parameters::default()
+        };
+        let two = Parameters {
+            allowed: constraints(json!({ "a": ["2"], "b": [], "c": ["3"] })),
+            required: ["a".to_owned()].into(),
+            ..Parameters::default()
+        };
+        one.merge(&two);
+        assert_eq!(one.allowed, constraints(json!({ "a": ["1", "2"], "b": [], "c": ["3"] })));
+        assert!(one.required.contains("a"));
+    }
+}
