@@ -2,6 +2,7 @@
 //!
 //! Each verb is one file below, and each file is read from top to bottom.
 
+mod access;
 mod authenticate;
 mod backup;
 pub mod batch;
@@ -18,6 +19,7 @@ mod lanes;
 mod lookup;
 mod mount;
 mod open_targets;
+mod policy;
 mod quota;
 mod reconcile;
 mod recording;
@@ -44,7 +46,8 @@ pub use issue::{IssueError, Issued};
 pub use key_ring::{KeyRingError, RotationWrite};
 pub use lanes::InHand;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
-pub use mount::{MountError, MountTune, MountWrite};
+pub use mount::{MountError, MountTune, MountWrite, VisibleMounts};
+pub use policy::{AllGranted, Granted, PolicyError, PolicyView};
 pub use quota::{QuotaConfigWrite, QuotaError, QuotaWrite, TooOften};
 pub use reconcile::{ReconcileError, Report};
 pub use recording::DeviceError;
@@ -64,6 +67,7 @@ pub use token::{
 };
 pub use whois::{Holder, Stage, Whois, WhoisError, Whose};
 
+use crate::access::policy::Right;
 use crate::access::token::Token;
 use crate::audit::{Asked, Audit, AuditError, Trail};
 use crate::backup::BackupKey;
@@ -80,7 +84,7 @@ use crate::quota::tallies::Tallies;
 use crate::seal::{Unsealed, ring};
 use crate::secret::SecretText;
 use crate::store::records::{Found, Records};
-use crate::store::{Revision, Store, StoreError};
+use crate::store::{Batch, Revision, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 use aws_lc_rs::hmac;
@@ -142,6 +146,8 @@ pub struct Broker {
     turns: flights::Flights,
     /// Answers that their callers may ask for again.
     repeats: idempotency::Repeats,
+    /// What tokens may do.
+    compiled: access::Compiled,
     leases_due: Mutex<Queue>,
     tokens_due: Mutex<Queue>,
     lanes: lanes::Lanes,
@@ -166,6 +172,8 @@ pub struct Request {
     pub asked: Asked,
     /// The token it came with.
     pub token: Option<SecretText>,
+    /// What its route needs.
+    pub right: Right,
     /// What makes it the same request as another, if its caller says that it may be.
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -184,6 +192,10 @@ impl Broker {
         let clock_watch = clock::ClockWatch::begin(&records, &*ports.clock).await?;
         let catalog = Catalog::load(&records, ports.clock.now()).await?;
         let trail = Trail::open(ports.audit, &records, unsealed.installation, &ports.clock).await?;
+        // Without it callers may do less, and nothing else is amiss.
+        if let Err(error) = access::make_default_policy(&records, ports.clock.now()).await {
+            tracing::warn!(%error, "the policy `default` could not be made; the next start tries again");
+        }
         let boot = BootId::new(ports.clock.now(), &*ports.chance);
         let (wake, woken) = mpsc::channel(1);
         let broker = Self {
@@ -208,6 +220,7 @@ impl Broker {
             issuing: flights::Flights::default(),
             unanswered: Mutex::default(),
             turns: flights::Flights::default(),
+            compiled: access::Compiled::default(),
             leases_due: Mutex::default(),
             tokens_due: Mutex::default(),
             lanes: lanes::Lanes::default(),
@@ -279,7 +292,17 @@ impl Broker {
     /// Keeps what became of a lease, and sees that the sweep looks at it in time: also where nobody knows whether it
     /// was kept.
     async fn keep_lease(&self, was: &Found<Lease>, lease: &Lease) -> Result<Revision, StoreError> {
-        let outcome = self.records.replace_lease(was, lease).await;
+        self.keep_lease_if(was, lease, Batch::default()).await
+    }
+
+    /// The same, if whatever else the batch expects is so.
+    async fn keep_lease_if(
+        &self,
+        was: &Found<Lease>,
+        lease: &Lease,
+        batch: Batch,
+    ) -> Result<Revision, StoreError> {
+        let outcome = self.records.replace_lease(was, lease, batch).await;
         if matches!(outcome, Ok(_) | Err(StoreError::Uncertain(_))) {
             self.due(lease.id(), lease.due_at());
             if let (LeaseState::Revoking(_), Some(key)) = (lease.state(), lease.repeat_key()) {

@@ -100,6 +100,17 @@ impl Catalog {
         })
     }
 
+    /// Whether writing at a path makes something that is not there yet: a target or a role. Elsewhere there is no
+    /// difference.
+    #[must_use]
+    pub fn would_make(&self, path: &str) -> bool {
+        self.route(path).is_some_and(|(entry, rest)| match rest.split_once('/') {
+            Some(("config", name)) => !entry.targets.contains_key(name),
+            Some(("roles", name)) => !entry.roles.contains_key(name),
+            _ => false,
+        })
+    }
+
     /// Returns the open mounts by path.
     pub fn mounts(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
         self.by_path.values()

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod holds;
 pub mod leases;
 pub mod mounts;
+pub mod policies;
 pub mod quotas;
 pub mod records;
 pub mod tokens;

@@ -17,6 +17,7 @@ mod renewals;
 #[path = "laws/trees.rs"]
 mod trees;
 
+use leasehold_core::access::policy::Right;
 use leasehold_core::broker::{
     IssueError, RenewError, RevokeError, StillTried, TokenRequest, Until, WhichToken,
 };
@@ -398,7 +399,9 @@ async fn a_token_without_root_may_look_itself_up_and_nothing_else() {
         TokenRequest { policies: vec!["app".into()], ttl: Some(HOUR), ..TokenRequest::default() };
     let token = world.broker().create_token(&request(ROOT), wanted).await.unwrap();
     let token = token.text.reveal();
-    assert!(world.broker().lookup_token(&request(token), &WhichToken::Own).await.is_ok());
+    let own = Request { right: Right::Own, ..request(token) };
+    assert!(world.broker().lookup_token(&own, &WhichToken::Own).await.is_ok());
+    assert!(world.broker().lookup_token(&request(token), &WhichToken::Own).await.is_err());
     assert!(matches!(world.issue_as(token, "app").await, Err(IssueError::Admit(_))));
     assert!(matches!(world.issue_as("no-such-token", "app").await, Err(IssueError::Admit(_))));
     assert_eq!(target.batches().len(), 0);

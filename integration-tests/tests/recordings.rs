@@ -22,8 +22,8 @@ mod snapshots;
 use differences::Differences;
 use std::path::PathBuf;
 
-/// What is replayed: all that touches leases, tokens, mounts, databases, quotas, the audit and the seal.
-const SCENARIOS: [&str; 10] = [
+/// What is replayed: all that touches leases, tokens, policies, mounts, databases, quotas, the audit and the seal.
+const SCENARIOS: [&str; 11] = [
     "audit",
     "seal-life",
     "sys-status",
@@ -31,6 +31,7 @@ const SCENARIOS: [&str; 10] = [
     "mounts",
     "token-create",
     "token-life",
+    "policies",
     "database-config",
     "database-creds",
     "quotas",

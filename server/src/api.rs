@@ -238,7 +238,7 @@ impl Call {
             Err(nowhere) => (nowhere.status(), nowhere.message(&self.request.asked.path)),
         };
         let (status, message) = refused;
-        self.broker.turn_away(&self.request, self.need, &message).await?;
+        self.broker.turn_away(&self.request, &message).await?;
         Err(Refusal::told(status, message))
     }
 }

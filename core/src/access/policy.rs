@@ -15,12 +15,11 @@ mod parameters;
 mod syntax;
 mod template;
 
-pub use acl::{Acl, Decision, Grant, Question, Source, Verdict};
+pub use acl::{Acl, Decision, Grant, Question, Source, Undecidable, Verdict};
 pub use document::Policy;
 pub use name::{BadPolicyName, DEFAULT_POLICY, PolicyName};
 pub use template::Facts;
 
-use super::token::Token;
 use std::fmt;
 
 /// What a rule may grant; Vault's words, in the order in which they are told.
@@ -188,23 +187,5 @@ impl std::error::Error for BadPolicy {}
 impl From<Fault> for BadPolicy {
     fn from(fault: Fault) -> Self {
         Self(vec![fault])
-    }
-}
-
-/// What a request needs to be allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A right given by a policy.
-    Policy,
-    /// Nothing but a token that is good: the request concerns the token itself.
-    OwnToken,
-}
-
-/// Decides whether the holder of a token may do what needs `need`.
-#[must_use]
-pub fn allows(token: &Token, need: Need) -> bool {
-    match need {
-        Need::OwnToken => true,
-        Need::Policy => token.is_root(),
     }
 }

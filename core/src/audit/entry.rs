@@ -77,6 +77,8 @@ pub struct Who {
     client_token: Option<Hidden>,
     holder: Option<Holder>,
     allowed: bool,
+    /// The policies by whose rules it is allowed.
+    granting: Vec<String>,
 }
 
 /// What is known of who holds a token.
@@ -193,14 +195,20 @@ impl Who {
             issued_at: token.issued_at.rfc3339(),
         };
         let client_token = Some(Hidden::by(keys, text.reveal()));
-        Self { client_token, holder: Some(holder), allowed: true }
+        Self { client_token, holder: Some(holder), allowed: true, granting: Vec::new() }
     }
 
     /// Somebody without a token that is good.
     #[must_use]
     pub fn stranger(text: Option<&SecretText>, keys: &[hmac::Key]) -> Self {
         let client_token = text.map(|text| Hidden::by(keys, text.reveal()));
-        Self { client_token, holder: None, allowed: false }
+        Self { client_token, holder: None, allowed: false, granting: Vec::new() }
+    }
+
+    /// The same, whom these policies allow what they ask.
+    #[must_use]
+    pub fn granted(self, granting: Vec<String>) -> Self {
+        Self { granting, ..self }
     }
 
     /// The same, who may not do what they ask.

@@ -1,7 +1,7 @@
 //! Says who a caller is and whether they may, and records the request before anything is done.
 
+use super::access::Rights;
 use super::{Broker, Request};
-use crate::access::policy::{Need, allows};
 use crate::access::token::{Token, key_of};
 use crate::audit::{Answer, AuditError, Who};
 use crate::limits::CONFLICT_TRIES;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub struct Caller {
     pub(super) token: Arc<Found<Token>>,
     pub(super) who: Arc<Who>,
+    /// What they may do.
+    pub(super) rights: Rights,
     pub(super) spent: bool,
 }
 
@@ -27,7 +29,10 @@ pub enum AdmitError {
     BadToken,
     /// The token is good, but its policies do not allow this.
     #[error("permission denied")]
-    Denied,
+    Denied {
+        /// Which rule of which policy it was; known to those who may read the policies.
+        why: Option<String>,
+    },
     /// The request or its answer could not be recorded.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -49,14 +54,18 @@ impl Recorded for () {
 
 impl Broker {
     /// Admits a request: its token is good, its policies allow it, and it is recorded.
-    pub(super) async fn admit(&self, request: &Request, need: Need) -> Result<Caller, AdmitError> {
+    pub(super) async fn admit(&self, request: &Request) -> Result<Caller, AdmitError> {
         let now = self.clock.now();
         let (who, refused) = match self.authenticate(request).await {
-            Ok(caller) if allows(&caller.token.record, need) => {
-                self.recorded(self.trail.asked(&request.asked, Some(&caller.who), now)).await?;
-                return Ok(caller);
-            }
-            Ok(caller) => (caller.who.denied(), AdmitError::Denied),
+            Ok((token, who, spent)) => match self.allowed_now(&token.record, request).await {
+                Ok(mut rights) => {
+                    let who = who.granted(std::mem::take(&mut rights.granting));
+                    self.recorded(self.trail.asked(&request.asked, Some(&who), now)).await?;
+                    let (token, who) = (Arc::new(token), Arc::new(who));
+                    return Ok(Caller { token, who, rights, spent });
+                }
+                Err(refused) => (who.denied(), refused),
+            },
             Err(refused) => (Who::stranger(request.token.as_ref(), self.trail.keys()), refused),
         };
         let record = self.trail.refused(&request.asked, &who, refused.to_string(), now);
@@ -68,23 +77,22 @@ impl Broker {
     pub async fn turn_away(
         self: &Arc<Self>,
         request: &Request,
-        need: Need,
         why: &str,
     ) -> Result<(), AdmitError> {
-        let caller = self.admit(request, need).await?;
+        let caller = self.admit(request).await?;
         self.conclude(request, &caller, &Answer::error(why)).await
     }
 
     /// Admits a request that asks nothing of the broker, and puts it on record.
-    pub async fn let_pass(
-        self: &Arc<Self>,
-        request: &Request,
-        need: Need,
-    ) -> Result<(), AdmitError> {
-        self.served(request, need, async |_| Ok(())).await
+    pub async fn let_pass(self: &Arc<Self>, request: &Request) -> Result<(), AdmitError> {
+        self.served(request, async |_| Ok(())).await
     }
 
-    async fn authenticate(&self, request: &Request) -> Result<Caller, AdmitError> {
+    /// Returns the token of a request, who holds it, and whether this was its last use.
+    async fn authenticate(
+        &self,
+        request: &Request,
+    ) -> Result<(Found<Token>, Who, bool), AdmitError> {
         let text = request.token.as_ref().ok_or(AdmitError::BadToken)?;
         let key = key_of(&self.token_key, text);
         let token = self.records.token(&key).await?.ok_or(AdmitError::BadToken)?;
@@ -93,8 +101,8 @@ impl Broker {
             return Err(AdmitError::BadToken);
         }
         let spent = token.record.num_uses > 0 && self.spend_use(&key).await? == 0;
-        let who = Arc::new(Who::holder(&token.record, text, now, self.trail.keys()));
-        Ok(Caller { token: Arc::new(token), who, spent })
+        let who = Who::holder(&token.record, text, now, self.trail.keys());
+        Ok((token, who, spent))
     }
 
     /// Spends one use of a token with few, durably, before anything else is done; returns how many are left.
@@ -120,7 +128,6 @@ impl Broker {
     pub(super) async fn served<T, E, F>(
         self: &Arc<Self>,
         request: &Request,
-        need: Need,
         verb: impl FnOnce(Caller) -> F,
     ) -> Result<T, E>
     where
@@ -128,7 +135,7 @@ impl Broker {
         T: Recorded,
         E: From<AdmitError> + fmt::Display,
     {
-        let caller = self.admit(request, need).await?;
+        let caller = self.admit(request).await?;
         let outcome = verb(caller.clone()).await;
         let answer = match &outcome {
             Ok(done) => done.recorded(),

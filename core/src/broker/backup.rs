@@ -2,7 +2,6 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::backup::Encoder;
 use crate::store::StoreError;
@@ -48,7 +47,7 @@ impl Recorded for Backup {
 impl Broker {
     /// Begins a backup. It goes on while its parts are taken, and ends early when they are dropped.
     pub async fn back_up(self: &Arc<Self>, request: &Request) -> Result<Backup, BackupError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let turn = Mutex::try_lock_owned(&self.backing_up).ok_or(BackupError::Running)?;
             let taken_at = self.clock.now();
             let (encoder, first) = Encoder::begin(&self.backup_key, self.installation, taken_at);

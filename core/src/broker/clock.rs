@@ -3,7 +3,6 @@
 use super::authenticate::{AdmitError, Recorded};
 use super::skew::TargetSkew;
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::limits::{CLOCK_LEAP, CLOCK_REMIND, CONFLICT_TRIES};
 use crate::store::StoreError;
@@ -190,7 +189,7 @@ impl Broker {
 
     /// Tells how the time is.
     pub async fn read_clock(self: &Arc<Self>, request: &Request) -> Result<ClockView, ClockError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let highest = self.records.seen_time().await?.map(|found| found.record.highest);
             Ok(ClockView { state: self.clock_state(), highest, targets: self.target_skews() })
         })
@@ -203,7 +202,7 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<ClockAccepted, ClockError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             for _ in 0..CONFLICT_TRIES {
                 match self.try_accept().await {
                     Err(ClockError::Store(StoreError::Conflict)) => {}

@@ -6,7 +6,6 @@
 
 use super::authenticate::{AdmitError, Caller};
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::{Answer, Who};
 use crate::seal::SealError;
 use crate::seal::shares::{Share, Split};
@@ -106,7 +105,7 @@ impl Broker {
         holders: &Holders,
     ) -> Result<Option<Caller>, HolderError> {
         let Some(share) = share else {
-            return Ok(Some(self.admit(request, Need::Policy).await?));
+            return Ok(Some(self.admit(request).await?));
         };
         let now = self.clock.now();
         if holders.stored.splits.has(share) {

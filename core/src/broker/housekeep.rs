@@ -2,7 +2,6 @@
 
 use super::authenticate::AdmitError;
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::limits::{HISTORY_KEPT, READ_CHUNK};
 use crate::store::StoreError;
 use crate::store::holds::HoldCause;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 impl Broker {
     /// Looks at once at all that is looked at now and then, beside the caller.
     pub async fn tidy(self: &Arc<Self>, request: &Request) -> Result<(), AdmitError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let broker = Arc::clone(self);
             self.tasks.spawn(Box::pin(async move {
                 match broker.housekeep().await {

@@ -11,7 +11,7 @@
 //! revoked, durably, and then a fresh one takes its place under the key. A crash in between leaves the place with a
 //! lease that is being revoked, which the next repetition replaces and its own end clears.
 
-use super::authenticate::{AdmitError, Caller};
+use super::authenticate::Caller;
 use super::issue::{IssueError, Issued};
 use super::{Broker, Request};
 use crate::access::token::Token;
@@ -252,7 +252,7 @@ impl Broker {
                     }
                 }
                 Joined::Repeats(remembered) => {
-                    match self.recall(caller, mount, role, &remembered).await {
+                    match self.recall(request, caller, (mount, role), &remembered).await {
                         Ok(None) => self.repeats.forget(&key, remembered.lease),
                         Ok(Some(issued)) => break Ok(issued),
                         Err(error) => break Err(error),
@@ -300,18 +300,17 @@ impl Broker {
     /// `None` if it is not, and a fresh one is due.
     async fn recall(
         &self,
+        request: &Request,
         caller: &Caller,
-        mount: &str,
-        role: &str,
+        (mount, role): (&str, &str),
         remembered: &Remembered,
     ) -> Result<Option<Issued>, IssueError> {
         self.may_borrow(caller)?;
         let plan = self.plan(mount, role)?;
         // They may have waited long since they were admitted.
-        let token = self.records.token(&caller.token.record.key).await?;
+        self.caller_now(caller, request).await?;
         let lease = self.records.lease(remembered.lease).await?;
         let now = self.clock.now();
-        token.filter(|token| token.record.is_held(now)).ok_or(AdmitError::BadToken)?;
         let Some(lease) = lease.map(|found| found.record) else { return Ok(None) };
         // Less than a second would be told as a `lease_duration` of 0, which clients read as "never ends".
         let lasts = lease.is_held(now) && lease.term().seconds_left(now) > 0;

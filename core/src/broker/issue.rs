@@ -1,10 +1,11 @@
 //! Issues a credential: the whole story, from the request to the secret.
 
+use super::access::Rights;
 use super::authenticate::{AdmitError, Caller};
 use super::flights::Flight;
 use super::reserve::TooManyLeases;
 use super::{Broker, Request};
-use crate::access::policy::Need;
+use crate::access::token::Token;
 use crate::audit::Answer;
 use crate::engine::erased::{Drafted, RoleRef};
 use crate::engine::naming::Naming;
@@ -122,7 +123,7 @@ impl Broker {
         mount: &str,
         role: &str,
     ) -> Result<Issued, IssueError> {
-        let caller = self.admit(request, Need::Policy).await?;
+        let caller = self.admit(request).await?;
         if let Some(key) = &request.idempotency_key {
             return self.issue_once(request, &caller, (mount, role), key).await;
         }
@@ -211,19 +212,16 @@ impl Broker {
         (mount, role): (&str, &str),
         repeat: Option<RepeatKey>,
     ) -> Result<Committed, IssueError> {
-        let mut token = Arc::clone(&caller.token);
+        let (mut token, mut rights) = (Arc::clone(&caller.token), caller.rights.clone());
         let plan = self.plan(mount, role)?;
         let of = (plan.entry.mount.record.id, plan.role.record.name.as_str());
         self.bound_leases(&token.record, of).await?;
         for _ in 0..CONFLICT_TRIES {
             let plan = self.plan(mount, role)?;
-            match self.try_commit(request, &token, &plan, repeat).await {
+            match self.try_commit(request, (&token, &rights), &plan, repeat).await {
                 Err(IssueError::Store(StoreError::Conflict)) => {
                     self.reload().await?;
-                    let found = self.records.token(&token.record.key).await?;
-                    let now = self.clock.now();
-                    let held = found.filter(|found| found.record.is_held(now));
-                    token = Arc::new(held.ok_or(AdmitError::BadToken)?);
+                    (token, rights) = self.caller_now(caller, request).await?;
                 }
                 outcome => return outcome,
             }
@@ -249,7 +247,7 @@ impl Broker {
     async fn try_commit(
         self: &Arc<Self>,
         request: &Request,
-        token: &Found<crate::access::token::Token>,
+        (token, rights): (&Found<Token>, &Rights),
         plan: &Plan,
         repeat: Option<RepeatKey>,
     ) -> Result<Committed, IssueError> {
@@ -293,6 +291,7 @@ impl Broker {
             .expect(mount_at(mount.record.id), Some(mount.revision))
             .expect(role_at(mount.record.id, &role.record.name), Some(role.revision))
             .expect(target_at(mount.record.id, &target.record.name), Some(target.revision));
+        batch = rights.expected(batch);
         if let Some(key) = &repeat {
             batch = batch.expect(repeat_at(key), self.supersede(key).await?);
         }

@@ -2,7 +2,6 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::limits::{CONFLICT_TRIES, ROTATE_EVERY_MIN, SEALS_MAX, SEALS_MIN};
 use crate::seal::{KeyStatus, Rotation, SealError, ring};
@@ -49,7 +48,7 @@ impl Recorded for Rotation {
 impl Broker {
     /// Adds a key, which seals from now on.
     pub async fn rotate_key_ring(self: &Arc<Self>, request: &Request) -> Result<(), KeyRingError> {
-        self.served(request, Need::Policy, async |_| Ok(self.add_key().await?)).await
+        self.served(request, async |_| Ok(self.add_key().await?)).await
     }
 
     /// Shows the key that seals.
@@ -57,7 +56,7 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<KeyStatus, KeyRingError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let (store, barrier) = self.records.ring();
             Ok(ring::status(store, barrier).await?)
         })
@@ -66,7 +65,7 @@ impl Broker {
 
     /// Shows when a new key is due.
     pub async fn rotation(self: &Arc<Self>, request: &Request) -> Result<Rotation, KeyRingError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let (store, barrier) = self.records.ring();
             Ok(ring::rotation(store, barrier).await?)
         })
@@ -79,7 +78,7 @@ impl Broker {
         request: &Request,
         write: &RotationWrite,
     ) -> Result<(), KeyRingError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let (store, barrier) = self.records.ring();
             for _ in 0..CONFLICT_TRIES {
                 let rotation = write.applied(ring::rotation(store, barrier).await?)?;

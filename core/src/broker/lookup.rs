@@ -2,7 +2,6 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::ids::{LeaseId, MountId};
 use crate::lease::{Lease, LeaseState, Revoking};
@@ -150,8 +149,8 @@ impl Broker {
         request: &Request,
         lease_id: &str,
     ) -> Result<LeaseView, LookupError> {
-        self.served(request, Need::Policy, async |_| {
-            let lease = self.find_lease(lease_id).await?.ok_or(LookupError::NoLease)?;
+        self.served(request, async |_| {
+            let lease = self.find_lease(request, lease_id).await?.ok_or(LookupError::NoLease)?;
             Ok(self.view(&lease.record))
         })
         .await
@@ -163,7 +162,7 @@ impl Broker {
         request: &Request,
         prefix: &str,
     ) -> Result<Vec<String>, LookupError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let keys = self.under(prefix).await?;
             if keys.is_empty() { Err(LookupError::Empty) } else { Ok(keys.into_iter().collect()) }
         })
@@ -177,7 +176,7 @@ impl Broker {
         request: &Request,
         limit: usize,
     ) -> Result<FailedLeases, LookupError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let mut failed = FailedLeases::default();
             // Every failed attempt is followed by another one within this, so no lease beyond it has failed.
             let to = self.clock.now().plus(RETRY_LAST).plus(Duration::from_millis(1));
@@ -256,15 +255,22 @@ impl Broker {
         }
     }
 
-    /// Returns the lease that a name on the wire means: its last segment is the id.
+    /// Returns the lease that a name on the wire means: its last segment is the id. Where the request names it in its
+    /// path, policies were asked about that path, so all of it must be the lease's.
     pub(super) async fn find_lease(
         &self,
+        request: &Request,
         lease_id: &str,
     ) -> Result<Option<Found<Lease>>, StoreError> {
-        match lease_id.rsplit('/').next().map(str::parse) {
-            Some(Ok(id)) if lease_id.contains('/') => self.records.lease(id).await,
-            Some(_) | None => Ok(None),
-        }
+        let found = match lease_id.rsplit('/').next().map(str::parse) {
+            Some(Ok(id)) if lease_id.contains('/') => self.records.lease(id).await?,
+            Some(_) | None => None,
+        };
+        let in_path = request.asked.path.ends_with(lease_id);
+        Ok(found.filter(|found| {
+            let lease = &found.record;
+            !in_path || self.catalog().wire_id(lease.place(), lease.id()) == lease_id
+        }))
     }
 
     pub(super) fn view(&self, lease: &Lease) -> LeaseView {

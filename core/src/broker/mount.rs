@@ -2,7 +2,6 @@
 
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::{Need, allows};
 use crate::audit::Answer;
 use crate::ids::MountId;
 use crate::limits::{CONFLICT_TRIES, TTL_MAX};
@@ -56,6 +55,17 @@ pub struct MountTune {
     pub options: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
+/// The mounts that a caller may do anything with.
+#[derive(Debug)]
+pub struct VisibleMounts {
+    /// The server itself.
+    pub system: bool,
+    /// Its tokens.
+    pub tokens: bool,
+    /// What operators have mounted.
+    pub entries: Vec<Arc<MountEntry>>,
+}
+
 /// The mounts are as they were.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MountError {
@@ -76,7 +86,7 @@ pub enum MountError {
     Store(#[from] StoreError),
 }
 
-impl Recorded for Option<Vec<Arc<MountEntry>>> {
+impl Recorded for VisibleMounts {
     fn recorded(&self) -> Answer {
         Answer::default()
     }
@@ -95,7 +105,7 @@ impl Broker {
         request: &Request,
         wanted: MountWrite,
     ) -> Result<(), MountError> {
-        self.served(request, Need::Policy, async |_| self.put_mount(wanted).await).await
+        self.served(request, async |_| self.put_mount(wanted).await).await
     }
 
     async fn put_mount(&self, wanted: MountWrite) -> Result<(), MountError> {
@@ -147,7 +157,7 @@ impl Broker {
         path: &str,
         tune: MountTune,
     ) -> Result<(), MountError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let path = format!("{}/", path.trim_matches('/'));
             if is_reserved(&path) {
                 return Err(MountError::Bad(format!("cannot tune {path:?}")));
@@ -178,7 +188,7 @@ impl Broker {
         request: &Request,
         path: &str,
     ) -> Result<(), MountError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let path = format!("{}/", path.trim_matches('/'));
             if is_reserved(&path) {
                 return Err(MountError::Bad(format!("cannot unmount {path:?}")));
@@ -210,21 +220,23 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<Vec<Arc<MountEntry>>, MountError> {
-        self.served(request, Need::Policy, async |_| {
-            Ok(self.catalog().mounts().map(Arc::clone).collect())
-        })
-        .await
+        self.served(request, async |_| Ok(self.catalog().mounts().map(Arc::clone).collect())).await
     }
 
-    /// Returns the mounts that the caller may do anything with, if they may do anything at all beyond what concerns
-    /// their own token.
+    /// Returns the mounts at or below which the caller may do anything.
     pub async fn visible_mounts(
         self: &Arc<Self>,
         request: &Request,
-    ) -> Result<Option<Vec<Arc<MountEntry>>>, MountError> {
-        self.served(request, Need::OwnToken, async |caller: Caller| {
-            let sees = allows(&caller.token.record, Need::Policy);
-            Ok(sees.then(|| self.catalog().mounts().map(Arc::clone).collect()))
+    ) -> Result<VisibleMounts, MountError> {
+        self.served(request, async |caller: Caller| {
+            let acl = &caller.rights.acl;
+            let catalog = self.catalog();
+            let entries = catalog.mounts().filter(|entry| acl.reaches(&entry.mount.record.path));
+            Ok(VisibleMounts {
+                system: acl.reaches("sys/"),
+                tokens: acl.reaches("auth/token/"),
+                entries: entries.map(Arc::clone).collect(),
+            })
         })
         .await
     }

@@ -2,7 +2,6 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::address::ClientAddress;
 use crate::audit::{Answer, Who};
 use crate::limits::{QUOTAS_MAX, TTL_MAX};
@@ -137,7 +136,7 @@ impl Broker {
         request: &Request,
         wanted: QuotaWrite,
     ) -> Result<(), QuotaError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let _writing = self.counted.writing.lock().await;
             let quota = self.checked_quota(wanted)?;
             let catalog = self.catalog();
@@ -246,7 +245,7 @@ impl Broker {
         kind: QuotaKind,
         name: &str,
     ) -> Result<Arc<Found<Quota>>, QuotaError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             self.catalog().quotas().named(kind, name).map(Arc::clone).ok_or(QuotaError::Empty)
         })
         .await
@@ -258,7 +257,7 @@ impl Broker {
         request: &Request,
         kind: QuotaKind,
     ) -> Result<Vec<String>, QuotaError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let catalog = self.catalog();
             let mut names: Vec<_> =
                 catalog.quotas().all(kind).map(|quota| quota.record.name.clone()).collect();
@@ -275,7 +274,7 @@ impl Broker {
         kind: QuotaKind,
         name: &str,
     ) -> Result<(), QuotaError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let _writing = self.counted.writing.lock().await;
             let was = self.catalog().quotas().named(kind, name).map(|was| was.revision);
             let Some(was) = was else { return Ok(()) };
@@ -291,8 +290,7 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<QuotaConfig, QuotaError> {
-        self.served(request, Need::Policy, async |_| Ok(self.catalog().quotas().config().clone()))
-            .await
+        self.served(request, async |_| Ok(self.catalog().quotas().config().clone())).await
     }
 
     /// Changes what holds for all quotas.
@@ -301,7 +299,7 @@ impl Broker {
         request: &Request,
         wanted: QuotaConfigWrite,
     ) -> Result<(), QuotaError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let _writing = self.counted.writing.lock().await;
             let found = self.records.read::<QuotaConfig>(&quota_config_at()).await?;
             let (mut config, was) = found.map(|found| (found.record, found.revision)).unzip();

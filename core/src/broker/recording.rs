@@ -2,7 +2,6 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::chain::Head;
 use crate::audit::{Answer, DeviceView};
 use crate::limits::AUDIT_WITHIN;
@@ -73,7 +72,7 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<Vec<DeviceView>, AdmitError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let devices = self.trail.devices().zip(self.trail.kept());
             let view = |((device, public_key), kept): ((&Arc<_>, &String), Option<Head>)| {
                 let device: &Arc<dyn crate::audit::Audit> = device;
@@ -96,7 +95,7 @@ impl Broker {
         device: &str,
         text: &SecretText,
     ) -> Result<String, DeviceError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let unknown = || DeviceError::NoDevice(format!("{device}/"));
             self.trail.hash(device, text).ok_or_else(unknown)
         })
@@ -105,7 +104,7 @@ impl Broker {
 
     /// Answers whoever would make a device: that is for the configuration.
     pub async fn enable_audit(self: &Arc<Self>, request: &Request) -> Result<(), DeviceError> {
-        self.served(request, Need::Policy, async |_| Err(DeviceError::Declared("enable"))).await
+        self.served(request, async |_| Err(DeviceError::Declared("enable"))).await
     }
 
     /// Answers whoever would drop a device. As in Vault, what is not there is dropped already.
@@ -114,7 +113,7 @@ impl Broker {
         request: &Request,
         name: &str,
     ) -> Result<(), DeviceError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let mut devices = self.trail.devices();
             let is_there = devices.any(|(device, _)| device.name() == name);
             if is_there { Err(DeviceError::Declared("disable")) } else { Ok(()) }

@@ -5,18 +5,19 @@
 //! exceptions, all of them renewals of one lease that two processes or an uncertain commit bring out of order, and what
 //! bounds them: `docs/decisions/0006-renewals.md`.
 
+use super::access::Rights;
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Need;
+use crate::access::policy::Capability;
 use crate::audit::Answer;
 use crate::engine::erased::{OpenTarget, RoleRef, ToRenew};
 use crate::engine::{EngineError, Renewed};
 use crate::ids::LeaseId;
 use crate::lease::{Cause, Lease, LeaseError};
 use crate::limits::{CONFLICT_TRIES, RENEW_WITHIN};
-use crate::store::StoreError;
 use crate::store::mounts::Role;
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use crate::time::watch::Doubt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,11 @@ pub enum RenewError {
         "the target `{0}` of the lease's role is not the one it was issued at; the lease ends at its term"
     )]
     NoTarget(String),
+    /// The token that it was issued to may not ask for it any more.
+    #[error(
+        "the token that the lease was issued to may not read `{0}` any more; the lease ends at its term"
+    )]
+    OwnerMayNot(String),
     /// The time that would say how long it lives is in doubt.
     #[error(transparent)]
     Clock(#[from] Doubt),
@@ -88,9 +94,9 @@ impl Broker {
         lease_id: &str,
         increment: Option<Duration>,
     ) -> Result<RenewedLease, RenewError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             self.trust_clock()?;
-            let found = self.find_lease(lease_id).await?.ok_or(RenewError::NoLease)?;
+            let found = self.find_lease(request, lease_id).await?.ok_or(RenewError::NoLease)?;
             let id = found.record.id();
             // Nobody has been told of a lease that is being issued.
             if self.issuing.is_flying(id) {
@@ -114,6 +120,7 @@ impl Broker {
             if !was.record.is_held(now) {
                 return Err(LeaseError::Lapsed.into());
             }
+            let rights = self.owner_may(&was.record).await?;
             // A lease that cannot be told to its target keeps the term it has.
             let basis = self.basis(&was.record)?;
             let increment = increment.filter(|increment| !increment.is_zero());
@@ -123,7 +130,8 @@ impl Broker {
             if !is_shorter {
                 self.tell_target(&lease, &basis).await?;
             }
-            match self.keep_lease(&was, &lease).await {
+            let batch = rights.expected(Batch::default());
+            match self.keep_lease_if(&was, &lease, batch).await {
                 Ok(_) => {}
                 Err(StoreError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
@@ -144,6 +152,21 @@ impl Broker {
             });
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// Returns the rights of the token that a lease was issued to, if it could still be issued the same. Who renews
+    /// it for that token gives it no more than it may have.
+    async fn owner_may(&self, lease: &Lease) -> Result<Rights, RenewError> {
+        let path = self.catalog().creds_path(lease.place().mount, &lease.place().role);
+        let owner = self.records.token(&lease.owner().token).await?;
+        let now = self.clock.now();
+        if let Some(owner) = owner.filter(|owner| owner.record.is_held(now)) {
+            let rights = self.rights_of(&owner.record).await?;
+            if rights.acl.is_root() || rights.acl.capabilities(&path).has(Capability::Read) {
+                return Ok(rights);
+            }
+        }
+        Err(RenewError::OwnerMayNot(path))
     }
 
     fn basis(&self, lease: &Lease) -> Result<Basis, RenewError> {

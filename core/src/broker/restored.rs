@@ -9,7 +9,6 @@ use super::authenticate::{AdmitError, Recorded};
 use super::lanes::Lane;
 use super::reconcile::ReconcileError;
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::engine::erased::Listed;
 use crate::lease::{Generation, backoff};
@@ -213,7 +212,7 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<Vec<HeldTarget>, AdmitError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let catalog = self.catalog();
             let comparisons = self.comparisons.0.lock();
             // A generation of a copied target that was replaced can never be taken over, and says nothing.
@@ -256,7 +255,7 @@ impl Broker {
         request: &Request,
         name: &str,
     ) -> Result<(), TakeOverError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let catalog = self.catalog();
             let found = name
                 .rsplit_once('/')

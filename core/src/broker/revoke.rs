@@ -4,7 +4,6 @@ use super::authenticate::{AdmitError, Recorded};
 use super::flights::Flight;
 use super::lookup::Prefix;
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::{Answer, Asked, Operation};
 use crate::engine::erased::{RoleRef, ToRevoke};
 use crate::engine::{Cause as Failure, EngineError, Unanswered};
@@ -106,12 +105,16 @@ impl Broker {
         lease_id: &str,
         until: Until,
     ) -> Result<(), RevokeError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             // Looked at first: the comparison may put the lease back in between.
             let may_have_forgotten = self.may_have_forgotten(lease_id);
             let id = lease_id.rsplit('/').next().unwrap_or_default().parse();
-            match (self.find_lease(lease_id).await?, id) {
+            match (self.find_lease(request, lease_id).await?, id) {
                 (Some(lease), _) => self.revoke_found(lease.record.id(), until).await,
+                // Under another path; that it was revoked must not be told.
+                (None, Ok(id)) if self.records.lease(id).await?.is_some() => {
+                    Err(RevokeError::NoSuchPrefix(lease_id.to_owned()))
+                }
                 (None, Ok(id)) if may_have_forgotten => self.surely_gone(id).await,
                 (None, _) => Ok(()),
             }
@@ -143,7 +146,7 @@ impl Broker {
         until: Until,
         forced: bool,
     ) -> Result<StillTried, RevokeError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             // Looked at first: the comparison may put leases back in between.
             let may_have_forgotten = self.may_have_forgotten(prefix);
             let outcome = match Prefix::parse(&self.catalog(), prefix) {
@@ -151,6 +154,12 @@ impl Broker {
                     if may_have_forgotten && self.records.lease(id).await?.is_none() =>
                 {
                     self.surely_gone(id).await
+                }
+                Prefix::Lease(id)
+                    if self.find_lease(request, prefix).await?.is_none()
+                        && self.records.lease(id).await?.is_some() =>
+                {
+                    return Err(RevokeError::NoSuchPrefix(prefix.to_owned()));
                 }
                 Prefix::Lease(id) => self.revoke_found(id, until).await,
                 Prefix::Places(places) if self.names_nothing(&places).await? => {

@@ -2,7 +2,6 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::engine::erased::{Fields, RoleRef};
 use crate::engine::{Cause, FieldError};
@@ -80,7 +79,7 @@ impl Broker {
         request: &Request,
         wanted: RoleWrite,
     ) -> Result<(), RoleError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             for _ in 0..CONFLICT_TRIES {
                 match self.put_role(&wanted).await {
                     Err(RoleError::Store(StoreError::Conflict)) => self.reload().await?,
@@ -165,7 +164,7 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<RoleView, RoleError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let catalog = self.catalog();
             let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
             let role = entry.roles.get(name).ok_or_else(|| RoleError::NoRole(name.to_owned()))?;
@@ -185,7 +184,7 @@ impl Broker {
         request: &Request,
         mount: &str,
     ) -> Result<Vec<String>, RoleError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let catalog = self.catalog();
             let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
             let names: Vec<_> = entry.roles.keys().cloned().collect();
@@ -202,7 +201,7 @@ impl Broker {
         name: &str,
         revoke: bool,
     ) -> Result<(), RoleError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let catalog = self.catalog();
             let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
             let id = entry.mount.record.id;

@@ -2,7 +2,6 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Need;
 use crate::audit::Answer;
 use crate::engine::erased::Fields;
 use crate::engine::{Cause as Failure, EngineError, FieldError};
@@ -107,7 +106,7 @@ impl Broker {
         request: &Request,
         wanted: TargetWrite,
     ) -> Result<(), TargetError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             for _ in 0..CONFLICT_TRIES {
                 match self.put_target(&wanted).await {
                     Err(TargetError::Store(StoreError::Conflict)) => self.reload().await?,
@@ -264,7 +263,7 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<TargetView, TargetError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let catalog = self.catalog();
             let target = entry(&catalog, mount)?.targets.get(name);
             let target = &target.ok_or_else(|| TargetError::NoTarget(name.to_owned()))?.record;
@@ -280,7 +279,7 @@ impl Broker {
         request: &Request,
         mount: &str,
     ) -> Result<Vec<String>, TargetError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let names: Vec<_> = entry(&self.catalog(), mount)?.targets.keys().cloned().collect();
             if names.is_empty() { Err(TargetError::Empty) } else { Ok(names) }
         })
@@ -294,7 +293,7 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<(), TargetError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let catalog = self.catalog();
             let target = entry(&catalog, mount)?.targets.get(name);
             let target = &target.ok_or_else(|| TargetError::NoTarget(name.to_owned()))?.record;
@@ -313,7 +312,7 @@ impl Broker {
         name: &str,
         revoke: bool,
     ) -> Result<(), TargetError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             if !revoke {
                 let catalog = self.catalog();
                 let Some(was) = entry(&catalog, mount)?.targets.get(name) else { return Ok(()) };

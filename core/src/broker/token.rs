@@ -1,6 +1,7 @@
 //! Makes tokens. What lives under a token ends with it.
 
 mod ending;
+mod given;
 mod named;
 
 pub use ending::Children;
@@ -8,18 +9,17 @@ pub use named::{TokenView, WhichToken};
 
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Ports, Request};
-use crate::access::policy::Need;
 use crate::access::token::{ROOT_POLICY, Token, draw, key_of};
 use crate::audit::Answer;
 use crate::chance::Chance;
 use crate::lease::LeaseError;
 use crate::lease::term::Term;
-use crate::limits::TTL_MAX;
+use crate::limits::{CONFLICT_TRIES, TTL_MAX};
 use crate::seal::splits::{Purpose, Splits, Stored};
 use crate::seal::{self, RootKey, SealError, Unsealed};
 use crate::secret::SecretText;
 use crate::store::records::Records;
-use crate::store::tokens::token_at;
+use crate::store::tokens::{TokenKey, token_at};
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
@@ -203,69 +203,89 @@ impl Broker {
         request: &Request,
         wanted: TokenRequest,
     ) -> Result<TokenMade, TokenError> {
-        self.served(request, Need::Policy, async |caller: Caller| {
-            self.make_token(&caller, wanted).await
-        })
-        .await
+        self.served(request, async |caller: Caller| self.make_token(request, &caller, wanted).await)
+            .await
     }
 
     async fn make_token(
         &self,
+        request: &Request,
         caller: &Caller,
         mut wanted: TokenRequest,
     ) -> Result<TokenMade, TokenError> {
+        let drawn = draw(&*self.chance);
+        let key = key_of(&self.token_key, wanted.id.as_ref().unwrap_or(&drawn));
+        let mut capped = Vec::new();
+        self.cap(&mut wanted, &mut capped);
+        let (mut maker, mut rights) = (Arc::clone(&caller.token), caller.rights.clone());
+        for _ in 0..CONFLICT_TRIES {
+            let policies = self.given(request, (&maker.record, &rights), &wanted)?;
+            match wanted.kind {
+                TokenKind::Service => {}
+                TokenKind::Batch => return Err(TokenError::Bad(no_batch(&wanted, &policies))),
+            }
+            if caller.spent {
+                let message = "restricted use token cannot generate child tokens";
+                return Err(TokenError::Bad(message.into()));
+            }
+            let mut warnings = self.unknown_policies(&policies).await?;
+            warnings.extend(capped.iter().cloned());
+            let token = self.new_token((key, policies), &maker.record, &wanted, &mut warnings)?;
+            // Nothing is made by a maker who has ended meanwhile, or by rights that have changed.
+            let batch = Batch::default().expect(token_at(&maker.record.key), Some(maker.revision));
+            let batch = self.records.put_new_token(rights.expected(batch), &token)?;
+            match self.records.commit(batch).await {
+                Ok(_) => {
+                    if let Some(at) = token.due_at() {
+                        self.token_due(token.accessor, at);
+                    }
+                    let text = wanted.id.take().unwrap_or(drawn);
+                    return Ok(TokenMade { text, token, warnings });
+                }
+                Err(StoreError::Conflict) if self.records.token(&key).await?.is_some() => {
+                    return Err(TokenError::Bad(
+                        "cannot create a token with a duplicate ID".into(),
+                    ));
+                }
+                Err(StoreError::Conflict) => {
+                    (maker, rights) = self.caller_now(caller, request).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    fn new_token(
+        &self,
+        (key, policies): (TokenKey, Vec<String>),
+        maker: &Token,
+        wanted: &TokenRequest,
+        warnings: &mut Vec<String>,
+    ) -> Result<Token, TokenError> {
         // Read once: its term and its age are counted from the same moment.
         let now = self.clock.now();
-        let parent = &caller.token;
-        let policies = chosen_policies(&wanted, &parent.record);
-        match wanted.kind {
-            TokenKind::Service => {}
-            TokenKind::Batch => return Err(TokenError::Bad(no_batch(&wanted, &policies))),
-        }
-        if caller.spent {
-            return Err(TokenError::Bad(
-                "restricted use token cannot generate child tokens".into(),
-            ));
-        }
-        let text = wanted.id.take().unwrap_or_else(|| draw(&*self.chance));
-        let key = key_of(&self.token_key, &text);
-        let mut warnings = unknown_policies(&policies);
-        self.cap(&mut wanted, &mut warnings);
-        let (term, creation_ttl) = self.term_of_new(&wanted, &policies, now, &mut warnings)?;
-        if parent.record.term.is_some() && term.is_none() {
+        let (term, creation_ttl) = self.term_of_new(wanted, &policies, now, warnings)?;
+        if maker.term.is_some() && term.is_none() {
             return Err(TokenError::Bad(
                 "expiring root tokens cannot create non-expiring root tokens".into(),
             ));
         }
         let name = wanted.display_name.as_deref().map(|name| format!("token-{name}"));
-        let token = Token {
+        Ok(Token {
             policies,
             display_name: name.unwrap_or_else(|| "token".into()),
             path: "auth/token/create".into(),
-            meta: wanted.meta,
+            meta: wanted.meta.clone(),
             term,
             creation_ttl,
             explicit_max_ttl: wanted.explicit_max_ttl,
             period: wanted.period,
             num_uses: wanted.num_uses,
             renewable: !wanted.not_renewable && term.is_some(),
-            parent: (!wanted.no_parent).then_some(parent.record.key),
+            parent: (!wanted.no_parent).then_some(maker.key),
             ..Token::blank(key, now, &*self.chance)
-        };
-        // A token whose maker has ended meanwhile is not made.
-        let batch = Batch::default().expect(token_at(&parent.record.key), Some(parent.revision));
-        let batch = self.records.put_new_token(batch, &token)?;
-        match self.records.commit(batch).await {
-            Ok(_) => {}
-            Err(StoreError::Conflict) if self.records.token(&key).await?.is_some() => {
-                return Err(TokenError::Bad("cannot create a token with a duplicate ID".into()));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if let Some(at) = token.due_at() {
-            self.token_due(token.accessor, at);
-        }
-        Ok(TokenMade { text, token, warnings })
+        })
     }
 
     /// Keeps the bounds that are asked for within the system's.
@@ -320,28 +340,6 @@ impl Broker {
         }
         Ok((Some(term), given))
     }
-}
-
-fn chosen_policies(wanted: &TokenRequest, parent: &Token) -> Vec<String> {
-    let mut policies =
-        if wanted.policies.is_empty() { parent.policies.clone() } else { wanted.policies.clone() };
-    let is_root = policies.iter().any(|policy| policy == ROOT_POLICY);
-    if is_root {
-        return vec![ROOT_POLICY.into()];
-    }
-    if !wanted.no_default_policy {
-        policies.push("default".into());
-    }
-    policies.sort();
-    policies.dedup();
-    policies
-}
-
-/// Warns of policies that are carried and mean nothing. There are two so far.
-fn unknown_policies(policies: &[String]) -> Vec<String> {
-    let unknown =
-        policies.iter().filter(|policy| !matches!(policy.as_str(), ROOT_POLICY | "default"));
-    unknown.map(|policy| format!("Policy {policy:?} does not exist")).collect()
 }
 
 /// Says why there is no batch token: what no batch token can have, before that there are none yet.

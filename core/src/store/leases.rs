@@ -135,16 +135,17 @@ impl Records {
             .put(at.clone(), self.seal(&at, lease)?))
     }
 
-    /// Replaces a lease by what became of it, if it is still as it was found.
+    /// Replaces a lease by what became of it, if it is still as it was found, and whatever else the batch expects is
+    /// so.
     pub async fn replace_lease(
         &self,
         was: &Found<Lease>,
         lease: &Lease,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let at = lease_at(lease.id());
-        let mut batch = Batch::default()
-            .expect(at.clone(), Some(was.revision))
-            .put(at.clone(), self.seal(&at, lease)?);
+        let mut batch =
+            batch.expect(at.clone(), Some(was.revision)).put(at.clone(), self.seal(&at, lease)?);
         if was.record.due_at() != lease.due_at() {
             batch = batch.delete(due_at(was.record.due_at(), lease.id()));
         }

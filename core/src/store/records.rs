@@ -108,6 +108,16 @@ impl Records {
         Ok(entries.into_iter().map(|(key, value, _)| (key, value)).collect())
     }
 
+    /// Returns which write of the record at `at` is the last one; `None` if there is none.
+    pub async fn revision(&self, at: &Key) -> Result<Option<Revision>, StoreError> {
+        Ok(self.store.get(at).await?.map(|(_, revision)| revision))
+    }
+
+    /// Whether there is a record at `at`, or there was one, that nobody can read.
+    pub async fn is_lost(&self, at: &Key) -> Result<bool, StoreError> {
+        Ok(self.store_has(at).await? || self.store_has(&Self::aside(at)).await?)
+    }
+
     /// Whether anything is kept at `at`, readable or not.
     pub async fn store_has(&self, at: &Key) -> Result<bool, StoreError> {
         Ok(self.store.get(at).await?.is_some())
@@ -151,7 +161,7 @@ impl Records {
     /// Puts a record aside that nobody can read, so that it is met once and not on every sweep.
     async fn quarantine(&self, at: &Key, value: Value, revision: Revision) {
         tracing::error!(key = %at.readable(), "a record cannot be read; it is kept under `quarantine/`");
-        let aside = Key([b"quarantine/".as_slice(), &at.0].concat());
+        let aside = Self::aside(at);
         let batch = Batch::default()
             .expect(at.clone(), Some(revision))
             .put(aside, value)
@@ -163,6 +173,11 @@ impl Records {
         {
             tracing::warn!(key = %at.readable(), %error, "an unreadable record could not be put aside");
         }
+    }
+
+    /// Where a record is put aside.
+    pub(super) fn aside(at: &Key) -> Key {
+        Key([b"quarantine/".as_slice(), &at.0].concat())
     }
 
     /// Returns the keys of the records that were put aside.

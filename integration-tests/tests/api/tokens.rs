@@ -104,7 +104,7 @@ async fn a_token_without_root_may_only_see_to_itself() {
         ("PUT", "sys/revoke/database/creds/app/x"),
         ("PUT", "sys/revoke-prefix/database"),
         ("PUT", "sys/revoke-force/database"),
-        ("PUT", "sys/leases/renew"),
+        ("PUT", "sys/leases/revoke"),
         ("PUT", "sys/leases/revoke-prefix/database"),
     ] {
         let answer = server.ask(&token, method, path, Value::Null).await.expect(403);

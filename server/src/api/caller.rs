@@ -8,7 +8,7 @@ use crate::listener::Rules;
 use crate::wiring::{Running, Server};
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
-use leasehold_core::access::policy::Need;
+use leasehold_core::access::policy::Right;
 use leasehold_core::address::ClientAddress;
 use leasehold_core::audit::{Asked, AskedMount, Operation};
 use leasehold_core::broker::{BadIdempotencyKey, IdempotencyKey, Request};
@@ -27,7 +27,6 @@ pub(super) struct Call {
     pub(super) mount: String,
     /// The kinds of answer that its client says it takes.
     pub(super) accept: String,
-    pub(super) need: Need,
     pub(super) endpoint: Result<Endpoint, Nowhere>,
     /// Counts it among those that the broker serves.
     _running: Running,
@@ -87,7 +86,7 @@ pub(super) fn call(
 ) -> Result<Call, Refusal> {
     refuse_what_would_be_ignored(request)?;
     let idempotency_key = idempotency_key(request)?;
-    let Found { path, operation, name, mount, need, lends, endpoint } = found;
+    let Found { path, operation, name, mount, right, lends, endpoint } = found;
     // A HEAD must do nothing, and some reads create.
     let endpoint = if request.method() == Method::HEAD && lends {
         endpoint.and(Err(Nowhere::Operation))
@@ -106,12 +105,11 @@ pub(super) fn call(
     };
     Ok(Call {
         broker,
-        request: Request { asked, token: token(request), idempotency_key },
+        request: Request { asked, token: token(request), right, idempotency_key },
         server: Arc::clone(&front.server),
         name,
         mount,
         accept: accept(request),
-        need,
         endpoint,
         _running: front.server.calls.begin(),
     })
@@ -147,7 +145,8 @@ pub(super) fn open_request(
         data: (!body.is_empty()).then(|| Value::Object(body.clone())),
         from: Some(from),
     };
-    Request { asked, token: token(request), ..Request::default() }
+    // Without a share, to begin or to end what the holders of shares decide takes a token with `sudo`.
+    Request { asked, token: token(request), right: Right::Sudo, ..Request::default() }
 }
 
 /// Returns the kinds of answer that a client says it takes, however many headers it says so in.

@@ -18,8 +18,8 @@ use crate::wiring::{FoundError, UnsealError};
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
     AdmitError, BackupError, ClockError, DeviceError, HolderError, IssueError, KeyRingError,
-    LookupError, MountError, QuotaError, RenewError, RevokeError, RoleError, TakeOverError,
-    TargetError, TokenError, TooOften, WhoisError,
+    LookupError, MountError, PolicyError, QuotaError, RenewError, RevokeError, RoleError,
+    TakeOverError, TargetError, TokenError, TooOften, WhoisError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -105,8 +105,12 @@ impl From<AdmitError> for Refusal {
     fn from(error: AdmitError) -> Self {
         match error {
             AdmitError::BadToken => Self::told(StatusCode::FORBIDDEN, error.to_string()),
-            AdmitError::Denied => {
+            AdmitError::Denied { why: None } => {
                 let message = format!("1 error occurred:\n\t* {error}\n\n");
+                Self::told(StatusCode::FORBIDDEN, message)
+            }
+            AdmitError::Denied { why: Some(ref why) } => {
+                let message = format!("2 errors occurred:\n\t* {error}\n\t* {why}\n\n");
                 Self::told(StatusCode::FORBIDDEN, message)
             }
             AdmitError::Audit(error) => internal(error),
@@ -239,6 +243,7 @@ impl From<RenewError> for Refusal {
             RenewError::Admit(error) => error.into(),
             RenewError::Store(error) => error.into(),
             RenewError::Clock(doubt) => doubt.into(),
+            RenewError::OwnerMayNot(_) => Self::told(StatusCode::FORBIDDEN, error.to_string()),
             RenewError::Target(ref target) => of_target(target, error.to_string()),
             RenewError::NoLease
             | RenewError::Lease(_)
@@ -313,6 +318,17 @@ impl From<RoleError> for Refusal {
             RoleError::NoRole(_) | RoleError::Empty => Self::nothing_here(),
             RoleError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
             RoleError::Bad(_) => bad(error),
+        }
+    }
+}
+
+impl From<PolicyError> for Refusal {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Admit(error) => error.into(),
+            PolicyError::Store(error) => error.into(),
+            PolicyError::NoPolicy(_) => Self::nothing_here(),
+            PolicyError::Unreadable(_) | PolicyError::Bad(_) => bad(error),
         }
     }
 }
@@ -404,7 +420,10 @@ mod tests {
             (403, "{\"errors\":[\"permission denied\"]}\n".into())
         );
         let denied = "{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}\n";
-        assert_eq!(sent(AdmitError::Denied), (403, denied.into()));
+        assert_eq!(sent(AdmitError::Denied { why: None }), (403, denied.into()));
+        let denied =
+            "{\"errors\":[\"2 errors occurred:\\n\\t* permission denied\\n\\t* why\\n\\n\"]}\n";
+        assert_eq!(sent(AdmitError::Denied { why: Some("why".into()) }), (403, denied.into()));
         assert_eq!(sent(LookupError::Empty), (404, "{\"errors\":[]}\n".into()));
     }
 

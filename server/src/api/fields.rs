@@ -28,6 +28,11 @@ impl<'a> Fields<'a> {
         self.fields?.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether there is a field.
+    pub(super) fn is_set(&self, name: &'static str) -> bool {
+        self.look(name).is_some()
+    }
+
     /// Reads a text; a number or a truth value is taken as it is written.
     pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
         match self.look(name) {

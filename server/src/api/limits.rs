@@ -36,7 +36,7 @@ pub(super) async fn check(
     met.allowance = refused.allowance;
     let (id, path, from) = (id.to_owned(), path.to_owned(), Some(from));
     let asked = Asked { id, operation, path, from, ..Asked::default() };
-    let request = Request { asked, token: caller::token(request), idempotency_key: None };
+    let request = Request { asked, token: caller::token(request), ..Request::default() };
     broker.record_too_often(&request, &refused).await?;
     Err((&refused).into())
 }

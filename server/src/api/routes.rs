@@ -8,7 +8,7 @@ use super::error::Refusal;
 use super::{Broker, help};
 use crate::wiring::{Node, Server};
 use actix_web::http::StatusCode;
-use leasehold_core::access::policy::Need;
+use leasehold_core::access::policy::Right;
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Request;
 use leasehold_core::tasks::Pending;
@@ -53,8 +53,10 @@ pub(super) struct Route {
     help: &'static str,
     /// Whether reading creates something: then there is no HEAD.
     lends: bool,
-    /// What even a request that cannot be parsed needs, so as to be told so.
-    need: Need,
+    /// What whoever asks needs, even to be told that the request cannot be parsed.
+    right: Right,
+    /// What needs `sudo` besides.
+    sudo: &'static [Operation],
     read: Option<Endpoint>,
     list: Option<Endpoint>,
     update: Option<Endpoint>,
@@ -94,7 +96,8 @@ const fn at(path: &'static str, tail: Tail, help: &'static str) -> Route {
         tail,
         help,
         lends: false,
-        need: Need::Policy,
+        right: Right::Policy,
+        sudo: &[],
         read: None,
         list: None,
         update: None,
@@ -103,9 +106,13 @@ const fn at(path: &'static str, tail: Tail, help: &'static str) -> Route {
 }
 
 impl Route {
-    /// To ask needs nothing but a good token.
+    /// To ask needs nothing but a good token, whose policies do not deny it.
     const fn own(self) -> Self {
-        Self { need: Need::OwnToken, ..self }
+        Self { right: Right::Own, ..self }
+    }
+    /// These operations need `sudo` besides.
+    const fn sudo(self, operations: &'static [Operation]) -> Self {
+        Self { sudo: operations, ..self }
     }
     const fn lends(self) -> Self {
         Self { lends: true, ..self }
@@ -133,7 +140,7 @@ pub(super) struct Found {
     pub(super) name: String,
     /// The mount that it goes to.
     pub(super) mount: String,
-    pub(super) need: Need,
+    pub(super) right: Right,
     /// Whether reading creates something.
     pub(super) lends: bool,
     pub(super) endpoint: Result<Endpoint, Nowhere>,
@@ -209,8 +216,13 @@ pub(super) fn find(broker: &Broker, path: String, operation: Operation) -> Found
     let Some((mount, rest, routes)) = behind(broker, &path) else {
         return Found::nowhere(path, operation, Nowhere::Mount);
     };
-    let Picked { endpoint, need, lends, name } = pick(routes, &rest, operation);
-    Found { path, operation, name, mount, need, lends, endpoint }
+    let Picked { endpoint, right, lends, name } = pick(routes, &rest, operation);
+    let mut path = path;
+    // A `/` at the end means nothing to what is found, so it may mean nothing to the policies either.
+    if endpoint.is_ok() && operation != Operation::List && path.ends_with('/') {
+        path.pop();
+    }
+    Found { path, operation, name, mount, right, lends, endpoint }
 }
 
 /// Finds out who tells what a path is for.
@@ -222,7 +234,7 @@ pub(super) fn find_help(broker: &Broker, path: String) -> Found {
         Some(true) => {
             let endpoint: Endpoint = |call| Box::pin(help::read(call));
             let found = Found::nowhere(path, Operation::Read, Nowhere::Path);
-            return Found { need: Need::OwnToken, endpoint: Ok(endpoint), ..found };
+            return Found { right: Right::Own, endpoint: Ok(endpoint), ..found };
         }
     };
     Found::nowhere(path, Operation::Read, nowhere)
@@ -272,7 +284,7 @@ impl Found {
             operation,
             name: String::new(),
             mount: String::new(),
-            need: Need::Policy,
+            right: Right::Policy,
             lends: false,
             endpoint: Err(nowhere),
         }
@@ -281,7 +293,7 @@ impl Found {
 
 struct Picked {
     endpoint: Result<Endpoint, Nowhere>,
-    need: Need,
+    right: Right,
     lends: bool,
     name: String,
 }
@@ -301,7 +313,7 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
     let Some((route, name)) = found else {
         let folder = operation == Operation::Update && path.ends_with('/');
         let endpoint = Err(if folder { Nowhere::Folder } else { Nowhere::Path });
-        return Picked { endpoint, need: Need::Policy, lends: false, name: String::new() };
+        return Picked { endpoint, right: Right::Policy, lends: false, name: String::new() };
     };
     let endpoint = match operation {
         Operation::Read => route.read,
@@ -311,10 +323,14 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
         Operation::Revoke => None,
     };
     let endpoint = endpoint.ok_or(Nowhere::Operation);
-    Picked { endpoint, need: route.need, lends: route.lends, name: name.to_owned() }
+    Picked { endpoint, right: route.right_to(operation), lends: route.lends, name: name.to_owned() }
 }
 
 impl Route {
+    fn right_to(&self, operation: Operation) -> Right {
+        if self.sudo.contains(&operation) { Right::Sudo } else { self.right }
+    }
+
     fn methods(&self) -> Vec<&'static str> {
         let methods = [
             ("GET", self.read.is_some() || self.list.is_some()),
@@ -350,49 +366,5 @@ fn is_name(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn leads(
-        routes: &'static [Route],
-        path: &str,
-        operation: Operation,
-    ) -> Result<String, Nowhere> {
-        let Picked { endpoint, name, .. } = pick(routes, path, operation);
-        endpoint.map(|_| name)
-    }
-
-    #[test]
-    fn a_path_leads_to_its_endpoint_and_names_what_it_is_about() {
-        use Operation::{Delete, List, Read, Update};
-        let named = |name: &str| Ok(name.to_owned());
-        for (routes, path, operation, expected) in [
-            (&DATABASE[..], "creds/app", Read, named("app")),
-            (&DATABASE[..], "creds/app", Update, Err(Nowhere::Operation)),
-            (&DATABASE[..], "creds/", Read, Err(Nowhere::Path)),
-            (&DATABASE[..], "creds", List, Err(Nowhere::Path)),
-            (&DATABASE[..], "creds/team/app", Read, Err(Nowhere::Path)),
-            (&DATABASE[..], "creds/-app", Read, Err(Nowhere::Path)),
-            (&DATABASE[..], "roles", List, named("")),
-            (&DATABASE[..], "roles/", List, named("")),
-            (&DATABASE[..], "roles", Read, Err(Nowhere::Operation)),
-            (&DATABASE[..], "roles/a.b-c_d", Delete, named("a.b-c_d")),
-            (&DATABASE[..], "config/", Update, Err(Nowhere::Folder)),
-            (&SYS[..], "sys/mounts/a/b", Update, named("a/b")),
-            (&SYS[..], "sys/mounts/a/b/tune", Read, named("a/b")),
-            (&SYS[..], "sys/mounts/a/tune", Update, named("a")),
-            (&SYS[..], "sys/mounts/a/tune", Delete, Err(Nowhere::Operation)),
-            (&SYS[..], "sys/revoke/a/creds/b/c", Update, named("a/creds/b/c")),
-            (&SYS[..], "sys/leases", Read, named("")),
-            (&TOKEN[..], "auth/token/accessors/", List, named("")),
-            (&SYS[..], "sys/mounts/", Read, Err(Nowhere::Path)),
-            (&SYS[..], "sys/leases/renew/a/creds/b/c", Update, named("a/creds/b/c")),
-            (&SYS[..], "sys/leases/revoke-prefix/a/", Update, named("a")),
-            (&SYS[..], "sys/leases/lookup/a/creds/", List, named("a/creds")),
-            (&SYS[..], "sys/unknown", Read, Err(Nowhere::Path)),
-            (&TOKEN[..], "auth/token/create/x", Update, Err(Nowhere::Path)),
-        ] {
-            assert_eq!(leads(routes, path, operation), expected, "{path} {operation:?}");
-        }
-    }
-}
+#[path = "routes/tests.rs"]
+mod tests;

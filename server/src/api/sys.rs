@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod auth;
+pub(super) mod capabilities;
 pub(super) mod clock;
 pub(super) mod generate_root;
 pub(super) mod health;
@@ -19,8 +20,10 @@ pub(super) mod leases_revoke_prefix;
 pub(super) mod leases_tidy;
 pub(super) mod metrics;
 pub(super) mod mounts;
+pub(super) mod policies;
 pub(super) mod quotas;
 pub(super) mod rekey;
+pub(super) mod resultant_acl;
 pub(super) mod seal;
 pub(super) mod seal_status;
 pub(super) mod storage_backup;

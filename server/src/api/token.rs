@@ -15,7 +15,7 @@ use leasehold_core::broker::WhichToken;
 use leasehold_core::secret::SecretText;
 
 /// Reads which token a request is about by its text.
-fn by_text(fields: &Fields<'_>) -> Result<Option<WhichToken>, Refusal> {
+pub(super) fn by_text(fields: &Fields<'_>) -> Result<Option<WhichToken>, Refusal> {
     let text = fields.text("token")?.filter(|text| !text.is_empty());
     Ok(text.map(|text| WhichToken::Text(SecretText::new(text))))
 }
@@ -26,7 +26,7 @@ fn by_this_text(fields: &Fields<'_>) -> Result<WhichToken, Refusal> {
 }
 
 /// Reads which token a request is about by its accessor.
-fn by_accessor(fields: &Fields<'_>) -> Result<WhichToken, Refusal> {
+pub(super) fn by_accessor(fields: &Fields<'_>) -> Result<WhichToken, Refusal> {
     let accessor = fields.text("accessor")?.filter(|accessor| !accessor.is_empty());
     accessor.map(WhichToken::Accessor).ok_or(Refusal::Unasked {
         status: StatusCode::BAD_REQUEST,

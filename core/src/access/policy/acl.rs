@@ -29,8 +29,17 @@ pub struct Acl {
     exact: BTreeMap<Box<str>, Grant>,
     /// Patterns by their heads, each list in the order in which they are tried.
     patterns: BTreeMap<Box<str>, Vec<Pattern>>,
-    /// A rule that denies a path that cannot be filled in. What it would deny is not known, so everything is.
-    unfilled: Option<Source>,
+    /// Why nothing can be decided, and everything is refused.
+    undecidable: Option<Undecidable>,
+}
+
+/// Why nothing can be decided. What would be denied is not known, so everything is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undecidable {
+    /// A rule denies a path that cannot be filled in for this caller.
+    Unfilled(Source),
+    /// The policy of this name is there, and cannot be read.
+    Unreadable(String),
 }
 
 /// What all rules of one path say together.
@@ -95,8 +104,8 @@ pub enum Verdict<'a> {
     Parameter(Wrong<'a>),
     /// The answer is not to be wrapped for as long as the rule wants it.
     Wrapping,
-    /// A rule that denies cannot be filled in for this caller.
-    Unfilled(&'a Source),
+    /// Nothing can be decided for this caller.
+    Undecidable(&'a Undecidable),
 }
 
 /// A path that stands for many.
@@ -144,6 +153,15 @@ impl Grant {
     #[must_use]
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// Returns the names of the policies that grant this.
+    #[must_use]
+    pub fn granting(&self, capability: Capability) -> Vec<String> {
+        let sources = self.sources.iter().filter(|source| source.capabilities.has(capability));
+        let mut names: Vec<_> = sources.map(|source| source.policy.as_str().to_owned()).collect();
+        names.dedup();
+        names
     }
 
     fn add(&mut self, policy: &PolicyName, rule: &Rule) {
@@ -210,6 +228,13 @@ impl Acl {
         Self { root: true, ..Self::default() }
     }
 
+    /// Refuses everything, for the policy of this name cannot be read.
+    #[must_use]
+    pub fn refusing(policy: &str) -> Self {
+        let undecidable = Some(Undecidable::Unreadable(policy.to_owned()));
+        Self { undecidable, ..Self::default() }
+    }
+
     /// Compiles policies for a caller of whom this is known.
     pub fn compile<'p>(policies: impl IntoIterator<Item = &'p Policy>, facts: &Facts) -> Self {
         let mut acl = Self::default();
@@ -225,7 +250,8 @@ impl Acl {
                     Some(path) => Grant::entry(&mut grants, path.into()).add(&policy.name, rule),
                     // Nobody is this caller, so it grants nothing; but what it denies is not known.
                     None if rule.capabilities.has(Capability::Deny) => {
-                        acl.unfilled.get_or_insert_with(|| Source::of(&policy.name, rule));
+                        let source = Source::of(&policy.name, rule);
+                        acl.undecidable.get_or_insert(Undecidable::Unfilled(source));
                     }
                     None => {}
                 }
@@ -263,8 +289,8 @@ impl Acl {
         if self.root {
             return Decision { verdict: Verdict::Allowed, grant: None };
         }
-        if let Some(source) = &self.unfilled {
-            return Decision { verdict: Verdict::Unfilled(source), grant: None };
+        if let Some(undecidable) = &self.undecidable {
+            return Decision { verdict: Verdict::Undecidable(undecidable), grant: None };
         }
         let (path, also) = spellings(question.path, question.capability == Capability::List);
         let grant = self.matching(&path, also).next();
@@ -279,7 +305,7 @@ impl Acl {
     /// Returns what is granted at a path, whatever is asked with. A path that ends in `/` is one that is listed.
     #[must_use]
     pub fn capabilities(&self, path: &str) -> Capabilities {
-        if self.root || self.unfilled.is_some() {
+        if self.root || self.undecidable.is_some() {
             return Capabilities::default();
         }
         let (path, also) = spellings(path, path.ends_with('/'));
@@ -300,7 +326,7 @@ impl Acl {
         let patterns = self.patterns.values().flatten().filter(|pattern| pattern.reaches(path));
         let mut grants = exact.chain(patterns.map(|pattern| &pattern.grant));
         self.root
-            || self.unfilled.is_none() && grants.any(|grant| grant.capabilities.grant_anything())
+            || self.undecidable.is_none() && grants.any(|grant| grant.capabilities.grant_anything())
     }
 
     /// Returns what is granted at paths that are written out, by path.

@@ -1,7 +1,7 @@
 //! Says in words what was decided, and which rule of which policy decided it.
 
 use super::Capability;
-use super::acl::{Decision, Grant, Source, Verdict};
+use super::acl::{Decision, Grant, Source, Undecidable, Verdict};
 use super::parameters::Wrong;
 use std::fmt;
 
@@ -17,10 +17,18 @@ impl fmt::Display for Decision<'_> {
         match (self.verdict, said) {
             (Verdict::Allowed, Some(said)) => write!(f, "allowed by {said}"),
             (Verdict::Allowed, None) => f.write_str("allowed without a rule"),
-            (Verdict::Unfilled(source), _) => write!(
-                f,
-                "{source}, denies a path that cannot be filled in for this caller, so everything is denied"
-            ),
+            (Verdict::Undecidable(Undecidable::Unfilled(source)), _) => {
+                write!(
+                    f,
+                    "{source}, denies a path that cannot be filled in for this caller, so everything is denied"
+                )
+            }
+            (Verdict::Undecidable(Undecidable::Unreadable(policy)), _) => {
+                write!(
+                    f,
+                    "policy `{policy}` cannot be read, so everything is denied until it is written again"
+                )
+            }
             (Verdict::Unmatched, _) | (_, None) => f.write_str("no rule speaks of this path"),
             (Verdict::Denied, Some(Said(grant, _))) => {
                 write!(f, "denied by {}", Said(grant, Some(Capability::Deny)))

@@ -38,7 +38,7 @@ struct AuthLine<'a> {
     client_token: Option<&'a str>,
     #[serde(flatten)]
     holder: Option<HolderLine<'a>>,
-    policy_results: PolicyResults,
+    policy_results: PolicyResults<'a>,
 }
 
 #[derive(serde::Serialize)]
@@ -55,8 +55,18 @@ struct HolderLine<'a> {
 }
 
 #[derive(serde::Serialize)]
-struct PolicyResults {
+struct PolicyResults<'a> {
     allowed: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    granting_policies: Vec<Granting<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct Granting<'a> {
+    name: &'a str,
+    namespace_id: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
 }
 
 #[derive(serde::Serialize)]
@@ -307,8 +317,15 @@ fn auth<'a>(who: &'a Who, veil: Veil<'_>) -> AuthLine<'a> {
     AuthLine {
         client_token: client_token.map(|hidden| hidden.of(veil)),
         holder: who.holder.as_ref().map(|known| holder(known, veil)),
-        policy_results: PolicyResults { allowed: who.allowed },
+        policy_results: PolicyResults {
+            allowed: who.allowed,
+            granting_policies: who.granting.iter().map(granting).collect(),
+        },
     }
+}
+
+fn granting(name: &String) -> Granting<'_> {
+    Granting { name, namespace_id: "root", kind: "acl" }
 }
 
 fn holder<'a>(holder: &'a Holder, veil: Veil<'_>) -> HolderLine<'a> {

@@ -48,7 +48,7 @@ fn who(key: &hmac::Key) -> Who {
         issued_at: NOW.rfc3339(),
     };
     let client_token = Some(by(key, "canary-token"));
-    Who { client_token, holder: Some(holder), allowed: true }
+    Who { client_token, holder: Some(holder), allowed: true, granting: Vec::new() }
 }
 
 #[test]

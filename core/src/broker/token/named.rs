@@ -4,7 +4,6 @@ use super::super::authenticate::{AdmitError, Caller, Recorded};
 use super::super::{Broker, Request};
 use super::TokenError;
 use super::ending::Children;
-use crate::access::policy::Need;
 use crate::access::token::{Token, key_of};
 use crate::audit::Answer;
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
@@ -20,8 +19,6 @@ use std::time::Duration;
 pub enum WhichToken {
     /// The caller's.
     Own,
-    /// The caller's, asked for where any other could be.
-    Unnamed,
     /// The one with this text.
     Text(SecretText),
     /// The one with this accessor, as it was written.
@@ -43,16 +40,6 @@ impl Recorded for TokenView {
     }
 }
 
-impl WhichToken {
-    /// To ask for one's own token needs nothing but that it is good.
-    fn need(&self) -> Need {
-        match self {
-            Self::Own => Need::OwnToken,
-            Self::Unnamed | Self::Text(_) | Self::Accessor(_) => Need::Policy,
-        }
-    }
-}
-
 impl Broker {
     /// Shows a token.
     pub async fn lookup_token(
@@ -60,10 +47,10 @@ impl Broker {
         request: &Request,
         which: &WhichToken,
     ) -> Result<TokenView, TokenError> {
-        self.served(request, which.need(), async |caller: Caller| {
+        self.served(request, async |caller: Caller| {
             let found = self.named(which, &caller).await?;
             let found = found.ok_or(match which {
-                WhichToken::Own | WhichToken::Unnamed => AdmitError::BadToken.into(),
+                WhichToken::Own => AdmitError::BadToken.into(),
                 WhichToken::Text(_) => TokenError::BadToken,
                 WhichToken::Accessor(_) => TokenError::NoAccessor,
             })?;
@@ -79,10 +66,10 @@ impl Broker {
         which: &WhichToken,
         increment: Option<Duration>,
     ) -> Result<TokenView, TokenError> {
-        self.served(request, which.need(), async |caller: Caller| {
+        self.served(request, async |caller: Caller| {
             let found = self.named(which, &caller).await?;
             let found = found.ok_or(match which {
-                WhichToken::Own | WhichToken::Unnamed => AdmitError::BadToken.into(),
+                WhichToken::Own => AdmitError::BadToken.into(),
                 WhichToken::Text(_) => TokenError::NoToken,
                 WhichToken::Accessor(_) => TokenError::NoAccessor,
             })?;
@@ -100,7 +87,7 @@ impl Broker {
         which: &WhichToken,
         children: Children,
     ) -> Result<bool, TokenError> {
-        self.served(request, which.need(), async |caller: Caller| {
+        self.served(request, async |caller: Caller| {
             let Some(found) = self.named(which, &caller).await? else { return Ok(false) };
             self.end_token(&found.record.key, children).await?;
             Ok(true)
@@ -113,7 +100,7 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<Vec<String>, TokenError> {
-        self.served(request, Need::Policy, async |_| {
+        self.served(request, async |_| {
             let now = self.clock.now();
             let mut accessors = Vec::new();
             let mut from = Some(Key::default());
@@ -130,13 +117,13 @@ impl Broker {
     }
 
     /// Returns the token that is meant, if it is good.
-    async fn named(
+    pub(in crate::broker) async fn named(
         &self,
         which: &WhichToken,
         caller: &Caller,
     ) -> Result<Option<Found<Token>>, StoreError> {
         let found = match which {
-            WhichToken::Own | WhichToken::Unnamed => Some((*caller.token).clone()),
+            WhichToken::Own => Some((*caller.token).clone()),
             WhichToken::Text(text) => self.records.token(&key_of(&self.token_key, text)).await?,
             WhichToken::Accessor(accessor) => match accessor.parse() {
                 Ok(accessor) => self.records.token_by_accessor(accessor).await?,

@@ -1,10 +1,13 @@
 //! The route tables: which paths there are, and what they answer to.
 
-use super::{OpenRoute, Route, Tail, at, open_at};
+use super::{OpenRoute, Operation, Route, Tail, at, open_at};
 use crate::api::{database, sys, token};
 use leasehold_core::seal::splits::Purpose::{Recovery, Unseal};
 use leasehold_core::store::quotas::QuotaKind;
 use std::future::ready;
+
+/// For what needs `sudo`, whatever is asked of it.
+const ALL: &[Operation] = &[Operation::Read, Operation::List, Operation::Update, Operation::Delete];
 
 /// **Invariant:** what is in this list, and nothing else, is answered without a token; [`METRICS`] only where a
 /// listener is told so.
@@ -52,7 +55,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 42] = [
+pub(super) const SYS: [Route; 50] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -64,6 +67,7 @@ pub(super) const SYS: [Route; 42] = [
         Tail::Before("/tune"),
         "Reads or changes how a mount is described and how long its leases live.",
     )
+    .sudo(&[Operation::Update])
     .read(|call| Box::pin(sys::mounts::read_tune(call)))
     .update(|call| Box::pin(sys::mounts::tune(call))),
     at(
@@ -79,12 +83,14 @@ pub(super) const SYS: [Route; 42] = [
         Tail::End,
         "Lists the audit devices, with the keys that check their records.",
     )
+    .sudo(ALL)
     .read(|call| Box::pin(sys::audit::list(call))),
     at(
         "sys/audit/",
         Tail::Rest,
         "Audit devices are declared in the configuration; this path says so.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::audit::enable(call)))
     .delete(|call| Box::pin(sys::audit::disable(call))),
     at(
@@ -110,12 +116,14 @@ pub(super) const SYS: [Route; 42] = [
         Tail::End,
         "Takes the system's clock for right: the time becomes what it says, or stays ahead of it, but never goes back.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::clock::accept(call))),
     at(
         "sys/seal",
         Tail::End,
         "Closes the store: nobody is served until it is unsealed.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::seal::update(call))),
     at(
         "sys/key-status",
@@ -128,12 +136,14 @@ pub(super) const SYS: [Route; 42] = [
         Tail::End,
         "Adds a key to the key ring, which seals from now on.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::key_ring::rotate(call))),
     at(
         "sys/rotate/config",
         Tail::End,
         "Shows or says when a new key is added by itself.",
     )
+    .sudo(ALL)
     .read(|call| Box::pin(sys::key_ring::read_rotation(call)))
     .update(|call| Box::pin(sys::key_ring::set_rotation(call))),
     at(
@@ -141,6 +151,7 @@ pub(super) const SYS: [Route; 42] = [
         Tail::End,
         "Lists leases whose credentials could not be removed yet; `type` must be `irrevocable`.",
     )
+    .sudo(ALL)
     .read(|call| Box::pin(sys::leases_failed::list(call))),
     at(
         "sys/leases/count",
@@ -159,6 +170,7 @@ pub(super) const SYS: [Route; 42] = [
         Tail::End,
         "Shows the lease in `lease_id`, or lists what is under a prefix.",
     )
+    .sudo(&[Operation::List])
     .update(|call| Box::pin(sys::leases_lookup::update(call)))
     .list(|call| Box::pin(sys::leases_list::list(call))),
     at(
@@ -166,6 +178,7 @@ pub(super) const SYS: [Route; 42] = [
         Tail::Rest,
         "Shows a lease, or lists what is under a prefix.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::leases_lookup::update(call)))
     .list(|call| Box::pin(sys::leases_list::list(call))),
     at(
@@ -197,12 +210,14 @@ pub(super) const SYS: [Route; 42] = [
         Tail::Rest,
         "Revokes all leases under a prefix.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::leases_revoke_prefix::update(call))),
     at(
         "sys/leases/revoke-force/",
         Tail::Rest,
         "Revokes all leases under a prefix, without error if a target fails; what failed is tried again.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::leases_revoke_force::update(call))),
     at(
         "sys/metrics",
@@ -274,18 +289,21 @@ pub(super) const SYS: [Route; 42] = [
         Tail::Rest,
         "Revokes all leases under a prefix. An old path of the same under `sys/leases/`.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::leases_revoke_prefix::update(call))),
     at(
         "sys/revoke-force/",
         Tail::Rest,
         "Revokes all leases under a prefix, without error if a target fails; what failed is tried again. An old path of the same under `sys/leases/`.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::leases_revoke_force::update(call))),
     at(
         "sys/storage/backup",
         Tail::End,
         "Sends a backup of the store as it is now.",
     )
+    .sudo(ALL)
     .read(|call| Box::pin(sys::storage_backup::read(call))),
     at(
         "sys/storage/restore-status",
@@ -298,7 +316,51 @@ pub(super) const SYS: [Route; 42] = [
         Tail::Rest,
         "Lets a copy use a target of the installation that it was copied from.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(sys::storage_restored::take_over(call))),
+    at("sys/policies/acl", Tail::End, "Lists the policies.")
+        .list(|call| Box::pin(sys::policies::list(call))),
+    at("sys/policies/acl/", Tail::Rest, "Writes, shows or deletes a policy.")
+        .read(|call| Box::pin(sys::policies::read(call)))
+        .update(|call| Box::pin(sys::policies::write(call)))
+        .delete(|call| Box::pin(sys::policies::delete(call))),
+    at("sys/policy", Tail::End, "Lists the policies. An old path of `sys/policies/acl`.")
+        .read(|call| Box::pin(sys::policies::list_old(call)))
+        .list(|call| Box::pin(sys::policies::list_old(call))),
+    at(
+        "sys/policy/",
+        Tail::Rest,
+        "Writes, shows or deletes a policy. An old path of the same under `sys/policies/acl/`.",
+    )
+    .read(|call| Box::pin(sys::policies::read_old(call)))
+    .update(|call| Box::pin(sys::policies::write(call)))
+    .delete(|call| Box::pin(sys::policies::delete(call))),
+    at(
+        "sys/capabilities",
+        Tail::End,
+        "Tells what the policies of the token in `token` grant at the `paths`.",
+    )
+    .update(|call| Box::pin(sys::capabilities::by_its_text(call))),
+    at(
+        "sys/capabilities-accessor",
+        Tail::End,
+        "Tells what the policies of the token with the accessor in `accessor` grant at the `paths`.",
+    )
+    .update(|call| Box::pin(sys::capabilities::by_its_accessor(call))),
+    at(
+        "sys/capabilities-self",
+        Tail::End,
+        "Tells what the policies of the caller's own token grant at the `paths`.",
+    )
+    .own()
+    .update(|call| Box::pin(sys::capabilities::own(call))),
+    at(
+        "sys/internal/ui/resultant-acl",
+        Tail::End,
+        "Tells all that the policies of the caller's own token grant.",
+    )
+    .own()
+    .read(|call| Box::pin(sys::resultant_acl::read(call))),
     at(
         "sys/whois",
         Tail::End,
@@ -323,8 +385,10 @@ pub(super) const TOKEN: [Route; 14] = [
     at("auth/token/create", Tail::End, "Makes a token that ends with the caller's.")
         .update(|call| Box::pin(token::create::update(call))),
     at("auth/token/create-orphan", Tail::End, "Makes a token that does not end with the caller's.")
+        .sudo(ALL)
         .update(|call| Box::pin(token::create::update_orphan(call))),
     at("auth/token/accessors", Tail::End, "Lists the accessors of all tokens.")
+        .sudo(ALL)
         .list(|call| Box::pin(token::accessors::list(call))),
     at("auth/token/lookup", Tail::End, "Shows the token in `token`, or the caller's own.")
         .read(|call| Box::pin(token::lookup::by_its_text(call)))
@@ -367,6 +431,7 @@ pub(super) const TOKEN: [Route; 14] = [
         Tail::End,
         "Ends the token in `token`; the tokens that it made live on.",
     )
+    .sudo(ALL)
     .update(|call| Box::pin(token::revoke::but_not_its_children(call))),
     at(
         "auth/token/revoke-self",

@@ -13,12 +13,14 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     let visible = call.broker.visible_mounts(&call.request).await?;
 
     let (mut auth, mut secret) = (Map::new(), Map::new());
-    if let Some(entries) = visible {
+    if visible.tokens {
         auth.insert("token/".to_owned(), Value::Object(tokens(call)));
-        secret.insert("sys/".to_owned(), Value::Object(system(call)));
-        let mounts = entries.iter().map(|entry| &entry.mount.record);
-        secret.extend(mounts.map(|mount| (mount.path.clone(), Value::Object(shown(mount)))));
     }
+    if visible.system {
+        secret.insert("sys/".to_owned(), Value::Object(system(call)));
+    }
+    let mounts = visible.entries.iter().map(|entry| &entry.mount.record);
+    secret.extend(mounts.map(|mount| (mount.path.clone(), Value::Object(shown(mount)))));
     Ok(Envelope::to(call.id()).data(json!({ "auth": auth, "secret": secret })).reply())
 }
 
@@ -33,17 +35,15 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let visible = call.broker.visible_mounts(&call.request).await?;
 
     let path = format!("{}/", call.name);
-    let found = visible.and_then(|entries| {
-        if path.starts_with("sys/") {
-            return Some(("sys/".to_owned(), system(call)));
-        }
-        if path.starts_with("auth/token/") {
-            return Some(("auth/token/".to_owned(), tokens(call)));
-        }
-        let mounts = entries.iter().map(|entry| &entry.mount.record);
-        let mount = mounts.into_iter().find(|mount| path.starts_with(&mount.path))?;
-        Some((mount.path.clone(), shown(mount)))
-    });
+    let found = if path.starts_with("sys/") {
+        visible.system.then(|| ("sys/".to_owned(), system(call)))
+    } else if path.starts_with("auth/token/") {
+        visible.tokens.then(|| ("auth/token/".to_owned(), tokens(call)))
+    } else {
+        let mut mounts = visible.entries.iter().map(|entry| &entry.mount.record);
+        let mount = mounts.find(|mount| path.starts_with(&mount.path));
+        mount.map(|mount| (mount.path.clone(), shown(mount)))
+    };
     // What is not there and what is not for the caller look the same.
     let (at, mut data) = found.ok_or_else(|| {
         let message = format!(

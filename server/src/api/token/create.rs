@@ -96,13 +96,7 @@ fn policies(call: &Call, fields: &Fields<'_>) -> Result<Vec<String>, Refusal> {
     let listed = fields.texts("policies")?.unwrap_or_default();
     let written = call.request.asked.data.as_ref().and_then(|data| data.get("policies"));
     let single = written.and_then(Value::as_str).map(|name| vec![name.to_owned()]);
-    let names = single.unwrap_or(listed).iter().map(|name| policy(name)).collect::<Vec<_>>();
-    Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
-}
-
-/// A policy has one name, whichever way it is written.
-fn policy(name: &str) -> String {
-    name.trim().to_lowercase()
+    Ok(single.unwrap_or(listed))
 }
 
 /// The characters that Vault leaves in a display name; the rest would end up in the names of credentials.

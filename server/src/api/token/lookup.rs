@@ -15,7 +15,7 @@ pub(in crate::api) async fn own(call: &Call) -> Result<Reply, Refusal> {
 /// Without a text it is the caller's own token, as in Vault.
 pub(in crate::api) async fn by_its_text(call: &Call) -> Result<Reply, Refusal> {
     let fields = call.fields();
-    let which = by_text(&fields)?.unwrap_or(WhichToken::Unnamed);
+    let which = by_text(&fields)?.unwrap_or(WhichToken::Own);
     lookup(call, which, fields.ignored().into_iter().collect()).await
 }
 
@@ -37,7 +37,7 @@ async fn lookup(call: &Call, which: WhichToken, warnings: Vec<String>) -> Result
 /// Returns the text of a token, if the caller knows it.
 pub(super) fn text_of<'a>(call: &'a Call, which: &'a WhichToken) -> Option<&'a SecretText> {
     match which {
-        WhichToken::Own | WhichToken::Unnamed => call.request.token.as_ref(),
+        WhichToken::Own => call.request.token.as_ref(),
         WhichToken::Text(text) => Some(text),
         WhichToken::Accessor(_) => None,
     }

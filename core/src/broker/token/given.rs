@@ -1,0 +1,89 @@
+//! Which policies a new token carries, and what its maker must be to give them.
+
+use super::super::access::Rights;
+use super::super::{Broker, Request};
+use super::{TokenError, TokenRequest};
+use crate::access::policy::{DEFAULT_POLICY, PolicyName, Question, Right};
+use crate::access::token::{ROOT_POLICY, Token};
+use crate::limits::POLICIES_MAX;
+use crate::store::StoreError;
+
+impl Broker {
+    /// Decides which policies a new token carries. Without `sudo` at the path nobody gives more than they have, and
+    /// nobody but root gives root.
+    pub(super) fn given(
+        &self,
+        request: &Request,
+        (maker, rights): (&Token, &Rights),
+        wanted: &TokenRequest,
+    ) -> Result<Vec<String>, TokenError> {
+        let sudo = self.has_sudo(request, rights);
+        let bad = |message: &str| Err(TokenError::Bad(message.into()));
+        if !sudo && wanted.id.is_some() {
+            return bad("root or sudo privileges required to specify token id");
+        }
+        if !sudo && wanted.no_parent {
+            return bad("root or sudo privileges required to create orphan token");
+        }
+        if !sudo && !wanted.period.is_zero() {
+            return bad("root or sudo privileges required to create periodic token");
+        }
+        let named = named(&wanted.policies)?;
+        let has = |name: &str| maker.policies.iter().any(|policy| policy == name);
+        let adds_default = !named.is_empty() && (sudo || has(DEFAULT_POLICY));
+        if !sudo && !named.iter().all(|name| has(name)) {
+            return bad("child policies must be subset of parent");
+        }
+        let mut policies = if named.is_empty() { maker.policies.clone() } else { named };
+        if policies.iter().any(|policy| policy == ROOT_POLICY) {
+            if !maker.is_root() {
+                return bad("root tokens may not be created without parent token being root");
+            }
+            return Ok(vec![ROOT_POLICY.into()]);
+        }
+        if wanted.no_default_policy {
+            policies.retain(|policy| policy != DEFAULT_POLICY);
+        } else if adds_default {
+            policies.push(DEFAULT_POLICY.into());
+        }
+        policies.sort();
+        policies.dedup();
+        Ok(policies)
+    }
+
+    /// Whether a caller may do what a request asks, and with `sudo`.
+    fn has_sudo(&self, request: &Request, rights: &Rights) -> bool {
+        let question = Question { right: Right::Sudo, ..self.question(request) };
+        rights.acl.decide(&question).verdict.is_allowed()
+    }
+
+    /// Warns of policies that do not exist: they grant nothing until somebody writes them.
+    pub(super) async fn unknown_policies(
+        &self,
+        policies: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        let mut warnings = Vec::new();
+        for policy in policies.iter().filter(|policy| *policy != ROOT_POLICY) {
+            if self.records.policy(policy).await?.is_none() {
+                warnings.push(format!("Policy {policy:?} does not exist"));
+            }
+        }
+        Ok(warnings)
+    }
+}
+
+/// Reads the names of policies; each is normalized before anything looks at it.
+fn named(written: &[String]) -> Result<Vec<String>, TokenError> {
+    let written = written.iter().filter(|name| !name.trim().is_empty());
+    let names = written.map(|name| match PolicyName::parse(name) {
+        Ok(name) => Ok(name.as_str().to_owned()),
+        Err(error) => Err(TokenError::Bad(error.to_string())),
+    });
+    let mut names = names.collect::<Result<Vec<_>, _>>()?;
+    names.sort();
+    names.dedup();
+    if names.len() > POLICIES_MAX {
+        return Err(TokenError::Bad(format!("a token carries at most {POLICIES_MAX} policies")));
+    }
+    Ok(names)
+}

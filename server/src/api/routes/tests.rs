@@ -1,0 +1,163 @@
+use super::*;
+
+fn leads(routes: &'static [Route], path: &str, operation: Operation) -> Result<String, Nowhere> {
+    let Picked { endpoint, name, .. } = pick(routes, path, operation);
+    endpoint.map(|_| name)
+}
+
+#[test]
+fn a_path_leads_to_its_endpoint_and_names_what_it_is_about() {
+    use Operation::{Delete, List, Read, Update};
+    let named = |name: &str| Ok(name.to_owned());
+    for (routes, path, operation, expected) in [
+        (&DATABASE[..], "creds/app", Read, named("app")),
+        (&DATABASE[..], "creds/app", Update, Err(Nowhere::Operation)),
+        (&DATABASE[..], "creds/", Read, Err(Nowhere::Path)),
+        (&DATABASE[..], "creds", List, Err(Nowhere::Path)),
+        (&DATABASE[..], "creds/team/app", Read, Err(Nowhere::Path)),
+        (&DATABASE[..], "creds/-app", Read, Err(Nowhere::Path)),
+        (&DATABASE[..], "roles", List, named("")),
+        (&DATABASE[..], "roles/", List, named("")),
+        (&DATABASE[..], "roles", Read, Err(Nowhere::Operation)),
+        (&DATABASE[..], "roles/a.b-c_d", Delete, named("a.b-c_d")),
+        (&DATABASE[..], "config/", Update, Err(Nowhere::Folder)),
+        (&SYS[..], "sys/mounts/a/b", Update, named("a/b")),
+        (&SYS[..], "sys/mounts/a/b/tune", Read, named("a/b")),
+        (&SYS[..], "sys/mounts/a/tune", Update, named("a")),
+        (&SYS[..], "sys/mounts/a/tune", Delete, Err(Nowhere::Operation)),
+        (&SYS[..], "sys/revoke/a/creds/b/c", Update, named("a/creds/b/c")),
+        (&SYS[..], "sys/leases", Read, named("")),
+        (&TOKEN[..], "auth/token/accessors/", List, named("")),
+        (&SYS[..], "sys/mounts/", Read, Err(Nowhere::Path)),
+        (&SYS[..], "sys/leases/renew/a/creds/b/c", Update, named("a/creds/b/c")),
+        (&SYS[..], "sys/leases/revoke-prefix/a/", Update, named("a")),
+        (&SYS[..], "sys/leases/lookup/a/creds/", List, named("a/creds")),
+        (&SYS[..], "sys/unknown", Read, Err(Nowhere::Path)),
+        (&TOKEN[..], "auth/token/create/x", Update, Err(Nowhere::Path)),
+    ] {
+        assert_eq!(leads(routes, path, operation), expected, "{path} {operation:?}");
+    }
+}
+
+/// What Vault protects, as far as it has paths of the kind.
+const VAULTS: [&str; 26] = [
+    "auth/token/accessors*",
+    "auth/token/create-orphan",
+    "auth/token/revoke-orphan*",
+    "sys/audit",
+    "sys/audit/*",
+    "sys/auth/*",
+    "sys/config/*",
+    "sys/generate-root-token*",
+    "sys/internal/inspect/*",
+    "sys/leases",
+    "sys/leases/lookup/*",
+    "sys/leases/revoke-force/*",
+    "sys/leases/revoke-prefix/*",
+    "sys/mounts/*/tune",
+    "sys/plugins/catalog/*",
+    "sys/pprof/*",
+    "sys/raw*",
+    "sys/remount*",
+    "sys/replication/*",
+    "sys/revoke-force/*",
+    "sys/revoke-prefix/*",
+    "sys/rotate*",
+    "sys/seal",
+    "sys/step-down",
+    "sys/storage/raft/*",
+    "sys/unseal/reset",
+];
+
+fn matches(pattern: &str, path: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == path,
+        Some((start, end)) => path.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
+    }
+}
+
+/// What may be asked of a route, with a path of it and what that needs.
+fn asked(route: &'static Route) -> Vec<(String, Operation, Right)> {
+    use Operation::{Delete, List, Read, Update};
+    let rest = match route.tail {
+        Tail::End => "",
+        Tail::Name | Tail::Rest => "x",
+        Tail::Before(end) => &format!("x{end}"),
+    };
+    let operations = [
+        (Read, route.read.is_some()),
+        (List, route.list.is_some()),
+        (Update, route.update.is_some()),
+        (Delete, route.delete.is_some()),
+    ];
+    let asked = operations.into_iter().filter(|(_, is)| *is).map(|(operation, _)| operation);
+    asked
+        .map(|operation| {
+            // What is listed ends in a slash, for policies and for this list.
+            let slash = if operation == List && rest.is_empty() { "/" } else { "" };
+            let path = format!("{}{rest}{slash}", route.path);
+            (path, operation, route.right_to(operation))
+        })
+        .collect()
+}
+
+#[test]
+fn what_vault_protects_needs_sudo_here() {
+    // To see how a mount is tuned needs no more than to see the mount.
+    let free = [("sys/mounts/x/tune", Operation::Read)];
+    for (path, operation, right) in SYS.iter().chain(&TOKEN).flat_map(asked) {
+        let vaults = VAULTS.iter().any(|pattern| matches(pattern, &path));
+        if vaults && !free.contains(&(path.as_str(), operation)) {
+            assert_eq!(right, Right::Sudo, "{operation:?} {path}");
+        }
+    }
+}
+
+#[test]
+fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
+    let all = || SYS.iter().chain(&TOKEN).chain(&DATABASE).flat_map(asked);
+    let of = |wanted: Right| -> Vec<String> {
+        let found = all().filter(|(.., right)| *right == wanted);
+        found.map(|(path, operation, _)| format!("{operation:?} {path}")).collect()
+    };
+    assert_eq!(
+        of(Right::Sudo),
+        [
+            "Update sys/mounts/x/tune",
+            "Read sys/audit",
+            "Update sys/audit/x",
+            "Delete sys/audit/x",
+            "Update sys/clock/accept",
+            "Update sys/seal",
+            "Update sys/rotate",
+            "Read sys/rotate/config",
+            "Update sys/rotate/config",
+            "Read sys/leases",
+            "List sys/leases/lookup/",
+            "List sys/leases/lookup/x",
+            "Update sys/leases/lookup/x",
+            "Update sys/leases/revoke-prefix/x",
+            "Update sys/leases/revoke-force/x",
+            "Update sys/revoke-prefix/x",
+            "Update sys/revoke-force/x",
+            "Read sys/storage/backup",
+            "Update sys/storage/take-over/x",
+            "Update auth/token/create-orphan",
+            "List auth/token/accessors/",
+            "Update auth/token/revoke-orphan",
+        ]
+    );
+    assert_eq!(
+        of(Right::Own),
+        [
+            "Update sys/capabilities-self",
+            "Read sys/internal/ui/resultant-acl",
+            "Read sys/internal/ui/mounts",
+            "Read sys/internal/ui/mounts/x",
+            "Read auth/token/lookup-self",
+            "Update auth/token/lookup-self",
+            "Update auth/token/renew-self",
+            "Update auth/token/revoke-self",
+        ]
+    );
+}
