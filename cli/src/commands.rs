@@ -4,6 +4,7 @@ mod audit;
 mod lease;
 mod login;
 mod operator;
+mod policy;
 mod secrets;
 mod serve;
 mod shell;
@@ -39,9 +40,10 @@ Credentials and other values:
 Leases:
   lease     Look up, list, renew and revoke leases
 
-Tokens:
+Tokens and policies:
   login     Check a token and keep it for later commands
   token     Create, look up, renew and revoke tokens
+  policy    Read, write, explain and test what tokens may do
 
 Setting up:
   secrets   Mount, tune, unmount and list secrets engines
@@ -97,6 +99,8 @@ enum Command {
     Login(login::Login),
     #[command(subcommand)]
     Token(token::Token),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     #[command(subcommand)]
     Secrets(secrets::Secrets),
     #[command(subcommand)]
@@ -248,6 +252,7 @@ impl Command {
             Self::Lease(lease) => lease.run(session),
             Self::Login(login) => login.run(session),
             Self::Token(token) => token.run(session),
+            Self::Policy(policy) => policy.run(session),
             Self::Secrets(secrets) => secrets.run(session),
             Self::Operator(operator) => operator.run(session),
             Self::Audit(audit) => audit.run(session),

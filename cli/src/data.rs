@@ -105,6 +105,11 @@ pub(crate) fn parse_text(argument: &str, stdin: &mut dyn Read) -> Result<String,
     Ok(text.trim().to_owned())
 }
 
+/// Reads a whole file as it is, or standard input for `-`.
+pub(crate) fn whole(name: &str, stdin: &mut dyn Read) -> Result<String, DataError> {
+    if name == "-" { Sources { stdin, used: false }.stdin() } else { file(name) }
+}
+
 fn add(data: &mut Map<String, Value>, key: &str, value: String) {
     let value = Value::String(value);
     let value = match data.remove(key) {

@@ -26,6 +26,8 @@ mod leases;
 mod lending;
 #[path = "api/metrics.rs"]
 mod metrics;
+#[path = "api/policies.rs"]
+mod policies;
 #[path = "api/quotas.rs"]
 mod quotas;
 #[path = "api/refusals.rs"]

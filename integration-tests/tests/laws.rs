@@ -19,7 +19,7 @@ mod trees;
 
 use leasehold_core::access::policy::Right;
 use leasehold_core::broker::{
-    IssueError, RenewError, RevokeError, StillTried, TokenRequest, Until, WhichToken,
+    IssueError, RenewError, Request, RevokeError, StillTried, TokenRequest, Until, WhichToken,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};

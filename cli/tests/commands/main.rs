@@ -9,6 +9,7 @@ mod forms;
 mod leases;
 mod logins;
 mod operators;
+mod policies;
 mod shell;
 mod support;
 mod tls;

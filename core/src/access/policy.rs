@@ -7,8 +7,10 @@
 //! **Invariant:** it fails closed. What no rule allows is refused, and so is what cannot be decided.
 
 mod acl;
+mod cases;
 mod document;
 mod explain;
+mod format;
 mod lexer;
 mod name;
 mod parameters;
@@ -16,7 +18,9 @@ mod syntax;
 mod template;
 
 pub use acl::{Acl, Decision, Grant, Question, Source, Undecidable, Verdict};
+pub use cases::{Case, Tested};
 pub use document::Policy;
+pub use format::format;
 pub use name::{BadPolicyName, DEFAULT_POLICY, PolicyName};
 pub use template::Facts;
 

@@ -8,7 +8,7 @@ use super::error::Refusal;
 use super::{Broker, help};
 use crate::wiring::{Node, Server};
 use actix_web::http::StatusCode;
-use leasehold_core::access::policy::Right;
+use leasehold_core::access::policy::{PolicyName, Right};
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Request;
 use leasehold_core::tasks::Pending;
@@ -57,6 +57,8 @@ pub(super) struct Route {
     right: Right,
     /// What needs `sudo` besides.
     sudo: &'static [Operation],
+    /// Whether what follows is the name of a policy, which can be written in several ways.
+    names_policy: bool,
     read: Option<Endpoint>,
     list: Option<Endpoint>,
     update: Option<Endpoint>,
@@ -98,6 +100,7 @@ const fn at(path: &'static str, tail: Tail, help: &'static str) -> Route {
         lends: false,
         right: Right::Policy,
         sudo: &[],
+        names_policy: false,
         read: None,
         list: None,
         update: None,
@@ -113,6 +116,9 @@ impl Route {
     /// These operations need `sudo` besides.
     const fn sudo(self, operations: &'static [Operation]) -> Self {
         Self { sudo: operations, ..self }
+    }
+    const fn names_policy(self) -> Self {
+        Self { names_policy: true, ..self }
     }
     const fn lends(self) -> Self {
         Self { lends: true, ..self }
@@ -216,11 +222,18 @@ pub(super) fn find(broker: &Broker, path: String, operation: Operation) -> Found
     let Some((mount, rest, routes)) = behind(broker, &path) else {
         return Found::nowhere(path, operation, Nowhere::Mount);
     };
-    let Picked { endpoint, right, lends, name } = pick(routes, &rest, operation);
+    let Picked { endpoint, right, lends, name, names_policy } = pick(routes, &rest, operation);
     let mut path = path;
     // A `/` at the end means nothing to what is found, so it may mean nothing to the policies either.
     if endpoint.is_ok() && operation != Operation::List && path.ends_with('/') {
         path.pop();
+    }
+    // However a name is written, policies are asked about the one that it means.
+    if names_policy
+        && let Some(before) = path.strip_suffix(&name)
+        && let Ok(meant) = PolicyName::parse(&name)
+    {
+        path = format!("{before}{meant}");
     }
     Found { path, operation, name, mount, right, lends, endpoint }
 }
@@ -296,6 +309,7 @@ struct Picked {
     right: Right,
     lends: bool,
     name: String,
+    names_policy: bool,
 }
 
 fn matching<'a>(routes: &'static [Route], path: &'a str) -> Option<(&'static Route, &'a str)> {
@@ -313,7 +327,8 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
     let Some((route, name)) = found else {
         let folder = operation == Operation::Update && path.ends_with('/');
         let endpoint = Err(if folder { Nowhere::Folder } else { Nowhere::Path });
-        return Picked { endpoint, right: Right::Policy, lends: false, name: String::new() };
+        let name = String::new();
+        return Picked { endpoint, right: Right::Policy, lends: false, name, names_policy: false };
     };
     let endpoint = match operation {
         Operation::Read => route.read,
@@ -323,7 +338,13 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
         Operation::Revoke => None,
     };
     let endpoint = endpoint.ok_or(Nowhere::Operation);
-    Picked { endpoint, right: route.right_to(operation), lends: route.lends, name: name.to_owned() }
+    Picked {
+        endpoint,
+        right: route.right_to(operation),
+        lends: route.lends,
+        name: name.to_owned(),
+        names_policy: route.names_policy,
+    }
 }
 
 impl Route {

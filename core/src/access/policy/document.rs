@@ -6,7 +6,7 @@ use super::syntax::{Item, Node, read};
 use super::{BadPolicy, Capabilities, Capability, Fault, template};
 use crate::duration::parse_seconds;
 use crate::limits::{POLICY_BYTES_MAX, POLICY_RULES_MAX};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// The longest path of a rule, in bytes: that of a request.
@@ -263,7 +263,7 @@ fn old_word(word: &str) -> Option<Capabilities> {
     Some(all.iter().copied().collect())
 }
 
-fn texts(node: &Node) -> Option<Vec<&str>> {
+pub(super) fn texts(node: &Node) -> Option<Vec<&str>> {
     let Node::List(nodes) = node else { return None };
     let mut texts = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -299,10 +299,13 @@ fn value(node: &Node) -> Value {
         Node::Number(number) => Value::Number(number.clone()),
         Node::Text(text) => Value::String(text.clone()),
         Node::List(nodes) => Value::Array(nodes.iter().map(value).collect()),
-        Node::Items(items) => {
-            Value::Object(items.iter().map(|item| (item.name.clone(), value(&item.node))).collect())
-        }
+        Node::Items(items) => Value::Object(object(items)),
     }
+}
+
+/// Reads items as the fields of an object.
+pub(super) fn object(items: &[Item]) -> Map<String, Value> {
+    items.iter().map(|item| (item.name.clone(), value(&item.node))).collect()
 }
 
 /// Reads a span of time; one of nothing sets no bound.

@@ -321,6 +321,7 @@ pub(super) const SYS: [Route; 50] = [
     at("sys/policies/acl", Tail::End, "Lists the policies.")
         .list(|call| Box::pin(sys::policies::list(call))),
     at("sys/policies/acl/", Tail::Rest, "Writes, shows or deletes a policy.")
+        .names_policy()
         .read(|call| Box::pin(sys::policies::read(call)))
         .update(|call| Box::pin(sys::policies::write(call)))
         .delete(|call| Box::pin(sys::policies::delete(call))),
@@ -332,6 +333,7 @@ pub(super) const SYS: [Route; 50] = [
         Tail::Rest,
         "Writes, shows or deletes a policy. An old path of the same under `sys/policies/acl/`.",
     )
+    .names_policy()
     .read(|call| Box::pin(sys::policies::read_old(call)))
     .update(|call| Box::pin(sys::policies::write(call)))
     .delete(|call| Box::pin(sys::policies::delete(call))),

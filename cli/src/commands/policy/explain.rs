@@ -1,0 +1,154 @@
+//! `policy explain`: which rule of which policy decides, and why.
+
+use super::{files, path_of};
+use crate::client::Request;
+use crate::commands::{Format, FormatFlags, Session};
+use crate::connection::ConnectionFlags;
+use crate::data;
+use crate::failure::{Doing, Exit, Failure};
+use leasehold_core::access::policy::{
+    Acl, Capability, Decision, Facts, Grant, Policy, Question, Right,
+};
+use leasehold_core::access::token::ROOT_POLICY;
+use serde_json::{Value, json};
+
+const EXAMPLES: &str = "\
+Examples:
+  What the own token may do:
+    leasehold policy explain database/creds/app read
+
+  What a token with these policies could do:
+    leasehold policy explain -policy=app -policy=default sys/leases/renew update
+
+  From files, without a server:
+    leasehold policy explain -file=app.hcl auth/token/create update policies=ops
+
+  For what only `sudo` opens:
+    leasehold policy explain -sudo sys/leases/revoke-prefix/database update";
+
+/// Tell which rule of which policy decides, and why
+///
+/// Asks as the server does: the one rule that speaks of the path most exactly decides alone. Also
+/// shown are the rules that speak of it and yield. Without -policy and -file it is about the
+/// policies of the token that the command acts with, which must be allowed to read them.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::commands) struct Explain {
+    /// The path, without `/v1/`
+    path: String,
+    /// What is to be done: create, read, update, delete, list, patch
+    #[arg(value_parser = capability)]
+    capability: Capability,
+    /// Parameters of the request: key=value
+    parameters: Vec<String>,
+    /// A policy of whoever asks, read from the server; may be given several times
+    #[arg(long, value_name = "NAME")]
+    policy: Vec<String>,
+    /// A policy of whoever asks, read from a file; may be given several times
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    file: Vec<String>,
+    /// Ask for `sudo` as well, as protected paths do
+    #[arg(long)]
+    sudo: bool,
+    #[command(flatten)]
+    format: FormatFlags,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+fn capability(word: &str) -> Result<Capability, String> {
+    let known = Capability::of_word(word)
+        .filter(|known| !matches!(known, Capability::Deny | Capability::Sudo));
+    known.ok_or_else(|| "it is create, read, update, delete, list or patch".to_owned())
+}
+
+impl Explain {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let format = self.format.resolve(session.environment)?;
+        let parameters = data::parse(&self.parameters, &mut std::io::stdin().lock())
+            .map_err(|error| Failure::Local(error.to_string()))?;
+        let policies = if self.file.is_empty() {
+            fetched(session, self.connection, self.policy)?
+        } else {
+            Some(files::policies(&self.file)?)
+        };
+        let acl =
+            policies.map_or_else(Acl::root, |policies| Acl::compile(&policies, &Facts::default()));
+        let question = Question {
+            path: self.path.trim_start_matches('/'),
+            capability: self.capability,
+            parameters: Some(&parameters),
+            wrap_ttl: None,
+            right: if self.sudo { Right::Sudo } else { Right::Policy },
+        };
+        let decision = acl.decide(&question);
+        let yielding: Vec<_> = acl.speaking(&question).into_iter().skip(1).collect();
+        show(session, format, &decision, &yielding);
+        Ok(Exit::Done)
+    }
+}
+
+/// Reads policies from the server: those that are named, or those of the own token. `None` for those that allow all.
+fn fetched(
+    session: &Session<'_>,
+    connection: ConnectionFlags,
+    mut names: Vec<String>,
+) -> Result<Option<Vec<Policy>>, Failure> {
+    let client = session.client(connection)?;
+    if names.is_empty() {
+        let own = client
+            .send(Request::get("auth/token/lookup-self"))
+            .doing(|| "looking up the own token".to_owned())?;
+        let carried = own.data().and_then(|data| data.get("policies")).and_then(Value::as_array);
+        let carried = carried.into_iter().flatten().filter_map(Value::as_str);
+        names = carried.map(str::to_owned).collect();
+    }
+    if names.iter().any(|name| name == ROOT_POLICY) {
+        return Ok(None);
+    }
+    let mut policies = Vec::with_capacity(names.len());
+    for name in names {
+        let answer = client
+            .send(Request::get(path_of(&name)?))
+            .doing(|| format!("reading the policy {name}"))?;
+        let text = answer.data().and_then(|data| data.get("policy")).and_then(Value::as_str);
+        policies.push(files::parsed(&name, text.unwrap_or_default())?);
+    }
+    Ok(Some(policies))
+}
+
+fn show(session: &mut Session<'_>, format: Format, decision: &Decision<'_>, yielding: &[&Grant]) {
+    let allowed = decision.verdict.is_allowed();
+    let rules = |grants: &[&Grant]| -> Vec<Value> {
+        let sources = grants.iter().flat_map(|grant| grant.sources());
+        sources
+            .map(|source| {
+                json!({
+                    "policy": source.policy.as_str(),
+                    "line": source.line,
+                    "path": source.path,
+                    "capabilities": source.capabilities.words(),
+                })
+            })
+            .collect()
+    };
+    let deciding: Vec<_> = decision.grant.into_iter().collect();
+    let told = json!({
+        "allowed": allowed,
+        "why": decision.to_string(),
+        "rules": rules(&deciding),
+        "yielding": rules(yielding),
+    });
+    match format {
+        Format::Table => {
+            let word = if allowed { "Allowed" } else { "Refused" };
+            session.output.line(&format!("{word}: {decision}"));
+            for source in yielding.iter().flat_map(|grant| grant.sources()) {
+                let granted = source.capabilities.words().join(", ");
+                session.output.line(&format!("  yields: {source} ({granted})"));
+            }
+        }
+        Format::Yaml => session.output.yaml(&told),
+        Format::Json | Format::Raw => session.output.json(&told),
+    }
+}

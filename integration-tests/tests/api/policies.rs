@@ -1,0 +1,348 @@
+//! Policies over HTTP: what they open, what they leave shut, and that no way of writing a path is a way around them.
+
+use leasehold_integration_tests::server::{Answer, Server};
+use serde_json::{Value, json};
+
+const DENIED: &str = "1 error occurred:\n\t* permission denied\n\n";
+
+async fn write(server: &Server, name: &str, text: &str) {
+    let path = format!("sys/policies/acl/{name}");
+    let _ = server.post(&path, json!({ "policy": text })).await.expect(204);
+}
+
+/// Makes a token that carries these policies and no other.
+async fn holder(server: &Server, policies: &[&str]) -> String {
+    let wanted = json!({ "policies": policies, "no_default_policy": true, "ttl": "1h" });
+    let made = server.post("auth/token/create", wanted).await.expect(200);
+    made.at("/auth/client_token").to_owned()
+}
+
+fn is_denied(answer: &Answer) -> bool {
+    answer.status == 403 && answer.errors() == DENIED
+}
+
+#[tokio::test]
+async fn a_policy_opens_what_it_says_and_nothing_else() {
+    let server = Server::dev();
+    let _ = server.post("sys/mounts/db", json!({ "type": "database" })).await.expect(204);
+    write(&server, "mounts", r#"path "sys/mounts" { capabilities = ["read"] }"#).await;
+    let token = holder(&server, &["mounts"]).await;
+    let _ = server.ask(&token, "GET", "sys/mounts", Value::Null).await.expect(200);
+    for (method, path) in [
+        ("GET", "sys/mounts/db"),
+        ("POST", "sys/mounts/other"),
+        ("GET", "sys/policies/acl/mounts"),
+        ("LIST", "sys/policies/acl"),
+        ("POST", "sys/capabilities"),
+        ("GET", "db/creds/app"),
+        ("GET", "nope/a"),
+    ] {
+        let answer = server.ask(&token, method, path, Value::Null).await;
+        assert!(is_denied(&answer), "{method} {path}: {answer:?}");
+    }
+    write(&server, "mounts", r#"path "sys/mounts" { policy = "deny" }"#).await;
+    assert!(is_denied(&server.ask(&token, "GET", "sys/mounts", Value::Null).await));
+}
+
+#[tokio::test]
+async fn cve_2026_3605_no_way_of_writing_a_path_leads_around_a_deny() {
+    let server = Server::dev();
+    let _ = server.post("sys/mounts/db", json!({ "type": "database" })).await.expect(204);
+    write(
+        &server,
+        "nearly-all",
+        r#"path "*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }
+        path "sys/mounts/db" { capabilities = ["deny"] }
+        path "db/roles/*" { capabilities = ["deny"] }
+        path "sys/policies/acl/secret" { capabilities = ["deny"] }"#,
+    )
+    .await;
+    write(&server, "secret", "# canary").await;
+    let token = holder(&server, &["nearly-all"]).await;
+    for (method, path) in [
+        ("GET", "sys/mounts/db"),
+        ("GET", "sys/mounts/db/"),
+        ("GET", "sys/mounts/d%62"),
+        ("GET", "sys%2Fmounts%2Fdb"),
+        ("GET", "sys/mounts/db%2f"),
+        ("GET", "sys/mounts/db?help"),
+        ("DELETE", "sys/mounts/db/"),
+        ("LIST", "db/roles"),
+        ("LIST", "db/roles/"),
+        ("GET", "db/roles?list=true"),
+        ("GET", "db/roles/?list=1"),
+        ("POST", "db/roles/app"),
+        ("GET", "sys/policies/acl/secret"),
+        ("GET", "sys/policies/acl/secret/"),
+        ("GET", "sys/policies/acl/%73ecret"),
+    ] {
+        let answer = server.ask(&token, method, path, json!({})).await;
+        assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+    }
+    for path in [
+        "sys/mounts/x/../db",
+        "sys/mounts//db",
+        "sys/./mounts/db",
+        "sys/mounts/%2e%2e/mounts/db",
+        "sys/mounts/x%2f..%2fdb",
+        "/sys/mounts/db",
+        "sys/mounts/db//",
+    ] {
+        let raw = format!(
+            "GET /v1/{path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = server.raw(&raw);
+        assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+    }
+    let _ = server.get("sys/mounts/db").await.expect(200);
+}
+
+#[tokio::test]
+async fn cve_2025_64761_a_policy_cannot_be_read_or_changed_under_another_way_of_writing_its_name() {
+    let server = Server::dev();
+    write(
+        &server,
+        "writer",
+        r#"path "sys/policies/acl/*" { capabilities = ["read", "update", "delete"] }
+        path "sys/policies/acl/admin" { capabilities = ["deny"] }
+        path "sys/policy/*" { capabilities = ["deny"] }"#,
+    )
+    .await;
+    write(&server, "admin", "# canary").await;
+    let token = holder(&server, &["writer"]).await;
+    for name in ["admin", "Admin", "ADMIN", "%20admin", "admin%20"] {
+        let path = format!("sys/policies/acl/{name}");
+        for method in ["GET", "POST", "DELETE"] {
+            let body = json!({ "policy": "# taken over" });
+            let answer = server.ask(&token, method, &path, body).await;
+            assert_eq!(answer.status, 403, "{method} {name}: {answer:?}");
+        }
+        let old = server.ask(&token, "GET", &format!("sys/policy/{name}"), Value::Null).await;
+        assert_eq!(old.status, 403);
+    }
+    let kept = server.get("sys/policies/acl/admin").await.expect(200);
+    assert_eq!(kept.data()["policy"], "# canary");
+}
+
+#[tokio::test]
+async fn protected_paths_need_sudo_beside_the_right() {
+    let server = Server::dev();
+    let _ = server.post("sys/mounts/db", json!({ "type": "database" })).await.expect(204);
+    let all = r#"["create", "read", "update", "delete", "list"]"#;
+    write(&server, "all", &format!("path \"*\" {{ capabilities = {all} }}")).await;
+    let sudo = all.replace(']', ", \"sudo\"]");
+    write(&server, "sudo", &format!("path \"*\" {{ capabilities = {sudo} }}")).await;
+    let (plain, strong) = (holder(&server, &["all"]).await, holder(&server, &["sudo"]).await);
+    for (method, path) in [
+        ("LIST", "auth/token/accessors"),
+        ("POST", "auth/token/create-orphan"),
+        ("POST", "auth/token/revoke-orphan"),
+        ("LIST", "sys/leases/lookup/"),
+        ("LIST", "sys/leases/lookup"),
+        ("LIST", "sys/leases/lookup/db/"),
+        ("PUT", "sys/leases/revoke-prefix/db"),
+        ("PUT", "sys/leases/revoke-force/db"),
+        ("PUT", "sys/revoke-prefix/db"),
+        ("PUT", "sys/revoke-force/db"),
+        ("GET", "sys/leases?type=irrevocable"),
+        ("POST", "sys/mounts/db/tune"),
+        ("POST", "sys/clock/accept"),
+        ("GET", "sys/storage/backup"),
+        ("POST", "sys/storage/take-over/db/pg"),
+    ] {
+        let refused = server.ask(&plain, method, path, json!({})).await;
+        assert_eq!(refused.status, 403, "{method} {path}");
+        if path != "sys/storage/backup" {
+            let served = server.ask(&strong, method, path, json!({})).await;
+            assert_ne!(served.status, 403, "{method} {path}: {served:?}");
+        }
+    }
+    let _ = server.ask(&plain, "GET", "sys/mounts/db/tune", Value::Null).await.expect(200);
+}
+
+#[tokio::test]
+async fn nobody_gives_more_than_they_have_without_sudo() {
+    let server = Server::dev();
+    let create = |capabilities: &str| {
+        format!("path \"auth/token/create\" {{ capabilities = {capabilities} }}")
+    };
+    write(&server, "maker", &create(r#"["update"]"#)).await;
+    write(&server, "chief", &create(r#"["update", "sudo"]"#)).await;
+    write(&server, "other", "# nothing").await;
+    let wanted = json!({ "policies": ["maker"], "ttl": "1h" });
+    let made = server.post("auth/token/create", wanted).await.expect(200);
+    let maker = made.at("/auth/client_token").to_owned();
+    let chief = holder(&server, &["chief"]).await;
+    let subset = "child policies must be subset of parent";
+    let privileges = |what: &str| format!("root or sudo privileges required to {what}");
+    for (wanted, told) in [
+        (json!({ "policies": ["other"] }), subset.to_owned()),
+        (json!({ "policies": ["maker", "Other "] }), subset.to_owned()),
+        (json!({ "policies": ["root"] }), subset.to_owned()),
+        (json!({ "policies": [" Root"] }), subset.to_owned()),
+        (json!({ "no_parent": true }), privileges("create orphan token")),
+        (json!({ "period": "1h" }), privileges("create periodic token")),
+        (json!({ "id": "mine" }), privileges("specify token id")),
+    ] {
+        let refused = server.ask(&maker, "POST", "auth/token/create", wanted.clone()).await;
+        assert_eq!(refused.expect(400).errors(), told, "{wanted}");
+    }
+    for (token, wanted, given) in [
+        (&maker, json!({}), json!(["default", "maker"])),
+        (&maker, json!({ "policies": ["maker"] }), json!(["default", "maker"])),
+        (&maker, json!({ "policies": ["default"] }), json!(["default"])),
+        (&maker, json!({ "no_default_policy": true }), json!(["maker"])),
+        (&chief, json!({}), json!(["chief"])),
+        (
+            &chief,
+            json!({ "policies": ["other"], "no_parent": true, "period": "1h" }),
+            json!(["default", "other"]),
+        ),
+        (&chief, json!({ "policies": ["other"], "id": "chosen" }), json!(["default", "other"])),
+    ] {
+        let made = server.ask(token, "POST", "auth/token/create", wanted.clone()).await;
+        assert_eq!(made.expect(200).body["auth"]["policies"], given, "{wanted}");
+    }
+    let root =
+        server.ask(&chief, "POST", "auth/token/create", json!({ "policies": ["ROOT"] })).await;
+    let told = "root tokens may not be created without parent token being root";
+    assert_eq!(root.expect(400).errors(), told);
+    let short = server.post("auth/token/create", json!({ "ttl": "1h" })).await.expect(200);
+    let short = short.at("/auth/client_token").to_owned();
+    let forever = server.ask(&short, "POST", "auth/token/create", json!({})).await.expect(400);
+    assert_eq!(forever.errors(), "expiring root tokens cannot create non-expiring root tokens");
+    let many: Vec<_> = (0..300).map(|number| format!("p{number}")).collect();
+    let refused = server.post("auth/token/create", json!({ "policies": many })).await.expect(400);
+    assert_eq!(refused.errors(), "a token carries at most 256 policies");
+    let odd = server.post("auth/token/create", json!({ "policies": ["r\u{43e}\u{43e}t"] })).await;
+    assert!(odd.expect(400).errors().contains("printable ASCII"));
+}
+
+#[tokio::test]
+async fn what_a_request_is_sent_with_is_decided_as_well() {
+    let server = Server::dev();
+    write(
+        &server,
+        "short",
+        r#"path "auth/token/create" { capabilities = ["update"]
+            required_parameters = ["ttl"]
+            allowed_parameters = { "ttl" = ["5m"], "display_name" = ["app-*"], "policies" = [] }
+            denied_parameters = { "policies" = ["default"] } }"#,
+    )
+    .await;
+    let token = holder(&server, &["short"]).await;
+    for (wanted, status) in [
+        (json!({ "ttl": "5m" }), 200),
+        (json!({ "ttl": "5m", "display_name": "app-1", "policies": ["short"] }), 200),
+        (json!({}), 403),
+        (json!({ "ttl": "10m" }), 403),
+        (json!({ "ttl": "5m", "meta": {} }), 403),
+        (json!({ "ttl": "5m", "TTL": "10m" }), 403),
+        (json!({ "ttl": "5m", "policies": ["short", "default"] }), 403),
+    ] {
+        let answer = server.ask(&token, "POST", "auth/token/create", wanted.clone()).await;
+        assert_eq!(answer.status, status, "{wanted}: {answer:?}");
+    }
+    let query = server.ask(&token, "POST", "auth/token/create?ttl=5m&period=1h", Value::Null).await;
+    assert_eq!(query.status, 403, "what is in the query is a parameter too");
+}
+
+#[tokio::test]
+async fn a_token_learns_what_it_may_do() {
+    let server = Server::dev();
+    write(
+        &server,
+        "app",
+        r#"path "db/creds/+" { capabilities = ["read"] }
+        path "db/*" { capabilities = ["list", "update", "create"] }
+        path "db/roles/app" { policy = "deny" }"#,
+    )
+    .await;
+    let token = holder(&server, &["app"]).await;
+    let paths = json!({ "paths": ["db/creds/x", "db/roles/app", "db/x/y", "none"] });
+    let own = server.ask(&token, "POST", "sys/capabilities-self", paths.clone()).await.expect(200);
+    let granted = json!({
+        "db/creds/x": ["read"], "db/roles/app": ["deny"], "db/x/y": ["create", "list", "update"], "none": ["deny"],
+    });
+    assert_eq!(*own.data(), granted);
+    assert_eq!(own.body["db/creds/x"], json!(["read"]), "shown twice");
+    let one = json!({ "token": token, "path": "db/creds/x" });
+    let by_text = server.post("sys/capabilities", one).await.expect(200);
+    assert_eq!(*by_text.data(), json!({ "capabilities": ["read"], "db/creds/x": ["read"] }));
+    let seen = server.ask(&token, "GET", "auth/token/lookup-self", Value::Null).await.expect(200);
+    let mut by_accessor = paths;
+    by_accessor["accessor"] = json!(seen.at("/data/accessor"));
+    let answer = server.post("sys/capabilities-accessor", by_accessor).await.expect(200);
+    assert_eq!(*answer.data(), granted);
+    let root = server.post("sys/capabilities-self", json!({ "paths": "a" })).await.expect(200);
+    assert_eq!(root.data()["capabilities"], json!(["root"]));
+    for (path, body, status) in [
+        ("sys/capabilities", json!({ "paths": "a" }), 400),
+        ("sys/capabilities", json!({ "paths": "a", "token": "nope" }), 400),
+        ("sys/capabilities-self", json!({}), 400),
+        ("sys/capabilities-accessor", json!({ "paths": "a", "accessor": "nope" }), 400),
+    ] {
+        let _ = server.post(path, body).await.expect(status);
+    }
+    let all =
+        server.ask(&token, "GET", "sys/internal/ui/resultant-acl", Value::Null).await.expect(200);
+    assert_eq!(
+        *all.data(),
+        json!({
+            "root": false,
+            "exact_paths": { "db/roles/app": { "capabilities": ["deny"] } },
+            "glob_paths": {
+                "db/": { "capabilities": ["create", "list", "update"] },
+                "db/creds/+": { "capabilities": ["read"] },
+            },
+        })
+    );
+    let root = server.get("sys/internal/ui/resultant-acl").await.expect(200);
+    assert_eq!(*root.data(), json!({ "root": true }));
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_is_refused_and_changes_nothing() {
+    let server = Server::dev();
+    write(&server, "app", "# first").await;
+    let long = "#".repeat(300_000);
+    for (body, told) in [
+        (json!({ "policy": "path \"a\" {" }), "failed to parse policy: line 1: "),
+        (
+            json!({ "policy": "path \"a\" { capabilities = [\"read\"]\n x = 1 }" }),
+            "line 2: path \"a\": invalid key \"x\"",
+        ),
+        (json!({ "policy": long }), "at most 262144 bytes"),
+        (json!({ "policy": "" }), "'policy' parameter not supplied or empty"),
+        (json!({ "policy": "", "ttl": "1h" }), "`ttl` of a policy is not supported"),
+        (json!({ "policy": ["x"] }), "expected type 'string'"),
+    ] {
+        let refused = server.post("sys/policies/acl/app", body).await.expect(400);
+        assert!(refused.errors().contains(told), "{told}: {}", refused.errors());
+    }
+    for name in ["root", "Root", "%20ROOT"] {
+        let path = format!("sys/policies/acl/{name}");
+        let refused = server.post(&path, json!({ "policy": "# mine" })).await.expect(400);
+        assert_eq!(refused.errors(), "cannot update \"root\" policy");
+    }
+    let kept = server.get("sys/policies/acl/app").await.expect(200);
+    assert_eq!((&kept.data()["policy"], &kept.data()["version"]), (&json!("# first"), &json!(1)));
+}
+
+#[tokio::test]
+async fn why_something_is_refused_is_told_to_who_may_read_the_policies() {
+    let server = Server::dev();
+    write(
+        &server,
+        "reader",
+        "path \"sys/policies/acl/+\" { capabilities = [\"read\"] }\npath \"sys/mounts\" { capabilities = [\"list\"] }",
+    )
+    .await;
+    let token = holder(&server, &["reader"]).await;
+    let refused = server.ask(&token, "GET", "sys/mounts", Value::Null).await.expect(403);
+    let why = "policy `reader`, line 2, path \"sys/mounts\" grants list, and not read";
+    assert_eq!(
+        refused.errors(),
+        format!("2 errors occurred:\n\t* permission denied\n\t* {why}\n\n")
+    );
+}
