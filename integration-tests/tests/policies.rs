@@ -1,11 +1,6 @@
 //! Policies in simulated worlds: what they grant is done, what they do not is not, and a change counts at once.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use leasehold_core::access::policy::Right;
 use leasehold_core::audit::{Asked, Operation};
@@ -14,6 +9,7 @@ use leasehold_core::broker::{
     RoleError, RoleWrite, TokenError, TokenRequest, Until, WhichToken,
 };
 use leasehold_core::secret::SecretText;
+use leasehold_integration_tests::world::target::Mood;
 use leasehold_integration_tests::world::{ROOT, World, request};
 use serde_json::json;
 use std::sync::Arc;
@@ -183,6 +179,30 @@ async fn a_lease_is_renewed_only_while_its_token_could_still_be_lent_it() {
         matches!(own, Err(RenewError::Admit(AdmitError::Denied { .. }))),
         "its own right to renew is gone"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_is_committed_only_with_the_policy_that_decided_it() {
+    let world = Arc::new(World::new().await);
+    let target = world.target("app", "1h", "24h").await;
+    write(&world, "app", APP).await;
+    let token = holder(&world, &["app"]).await;
+    let lease = lend(&world, &token, "app").await.unwrap().lease_id;
+    world.pass(Duration::from_mins(1)).await;
+    // The renewal is decided, and the target takes its time over the longer term.
+    target.mood(Mood::Slow(Duration::from_secs(5)));
+    let renewing = {
+        let (world, lease) = (Arc::clone(&world), lease.clone());
+        tokio::spawn(async move {
+            let asked = asks(ROOT, Operation::Update, "sys/leases/renew");
+            world.broker().renew(&asked, &lease, None).await
+        })
+    };
+    world.pass(Duration::from_secs(1)).await;
+    write(&world, "app", "").await;
+    assert!(matches!(renewing.await.unwrap(), Err(RenewError::OwnerMayNot(_))));
+    world.pass(HOUR).await;
+    assert_eq!((target.credentials().len(), world.leases()), (0, 0), "it ended at its term");
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ pub(super) struct Rights {
     read_at: Option<ReadAt>,
 }
 
-/// At which write of the mark something was read; before the first there is none.
+/// At which access revision something was read; before the first there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ReadAt(Option<Revision>);
 

@@ -1,9 +1,9 @@
-//! Policies in the store, and the one mark that every change of who may do what raises.
+//! Policies in the store, and the one record that every change of who may do what raises.
 //!
 //! | key | record |
 //! |---|---|
 //! | `policy/<name>` | the policy's text |
-//! | `access` | nothing; which write of it this is says as of when something was decided |
+//! | `access/revision` | nothing; which write of it this is says as of when something was decided |
 
 use super::leases::joined;
 use super::records::{Found, Records};
@@ -24,11 +24,11 @@ pub struct PolicyText {
     pub modified_at: Timestamp,
 }
 
-/// Where the mark is. Whatever is decided by policies expects it at the revision it was decided at; whatever changes
-/// what policies say, or who has which, puts it.
+/// Where the access revision is. Whatever is decided by policies expects it as it was then; whatever changes what
+/// policies say, or who has which, puts it.
 #[must_use]
 pub fn access_at() -> Key {
-    joined(&[b"access"])
+    joined(&[b"access/revision"])
 }
 
 fn policy_at(name: &str) -> Key {

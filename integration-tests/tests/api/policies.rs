@@ -153,8 +153,8 @@ async fn protected_paths_need_sudo_beside_the_right() {
         let refused = server.ask(&plain, method, path, json!({})).await;
         assert_eq!(refused.status, 403, "{method} {path}");
         if path != "sys/storage/backup" {
-            let served = server.ask(&strong, method, path, json!({})).await;
-            assert_ne!(served.status, 403, "{method} {path}: {served:?}");
+            let opened = server.ask(&strong, method, path, json!({})).await;
+            assert_ne!(opened.status, 403, "{method} {path}: {opened:?}");
         }
     }
     let _ = server.ask(&plain, "GET", "sys/mounts/db/tune", Value::Null).await.expect(200);

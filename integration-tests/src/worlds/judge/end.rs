@@ -88,6 +88,8 @@ impl Judge {
                 "nothing but the key ring and its count is kept there",
             ),
             b"clock/" => (rest == b"seen", "nothing but the time is kept there"),
+            b"policy/" => (rest == b"default", "nobody writes policies here"),
+            b"access/" => (rest == b"revision", "nothing but the revision is kept there"),
             b"token/" => {
                 let token = self.opened::<Token>(disk, key, prefix);
                 let is_root = token.is_some_and(|token| token.term.is_none());

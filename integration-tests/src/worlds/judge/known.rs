@@ -92,11 +92,14 @@ impl Unrenewed {
                 Self::HalfDone
             }
             RenewError::Store(StoreError::Conflict | StoreError::Refused(_))
-            | RenewError::Admit(AdmitError::BadToken | AdmitError::Denied | AdmitError::Store(_))
+            | RenewError::Admit(
+                AdmitError::BadToken | AdmitError::Denied { .. } | AdmitError::Store(_),
+            )
             | RenewError::NoLease
             | RenewError::Lease(LeaseError::PastCeiling)
             | RenewError::NoRole(_)
             | RenewError::NoTarget(_)
+            | RenewError::OwnerMayNot(_)
             | RenewError::Clock(_) => Self::Untouched,
         }
     }
