@@ -116,11 +116,13 @@ impl Broker {
     ) -> Result<RenewedLease, RenewError> {
         for _ in 0..CONFLICT_TRIES {
             let was = self.records.lease(id).await?.ok_or(RenewError::NoLease)?;
+            let rights = self.owner_may(&was.record).await;
+            // Read when the store has answered: the term begins now, and not when it was asked.
             let now = self.clock.now();
             if !was.record.is_held(now) {
                 return Err(LeaseError::Lapsed.into());
             }
-            let rights = self.owner_may(&was.record).await?;
+            let rights = rights?;
             // A lease that cannot be told to its target keeps the term it has.
             let basis = self.basis(&was.record)?;
             let increment = increment.filter(|increment| !increment.is_zero());
