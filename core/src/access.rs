@@ -1,5 +1,11 @@
-//! Who may do what: tokens, policies, and the secrets they rest on.
+//! Who may do what: tokens, policies, logins, and the secrets they rest on.
 
+pub mod hash_queue;
+pub mod lockout;
+pub mod login;
+pub mod params;
 pub mod password;
+pub mod password_hash;
 pub mod policy;
+pub mod throttle;
 pub mod token;

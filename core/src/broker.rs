@@ -16,7 +16,9 @@ mod idempotency;
 mod issue;
 mod key_ring;
 mod lanes;
+mod login;
 mod lookup;
+mod method;
 mod mount;
 mod open_targets;
 mod policy;
@@ -33,6 +35,7 @@ mod skew;
 mod sweep;
 mod target;
 mod token;
+mod userpass;
 mod whois;
 
 pub use authenticate::{AdmitError, Caller};
@@ -45,8 +48,10 @@ pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
 pub use issue::{IssueError, Issued};
 pub use key_ring::{KeyRingError, RotationWrite};
 pub use lanes::InHand;
+pub use login::LoginError;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
-pub use mount::{MountError, MountTune, MountWrite, VisibleMounts};
+pub use method::{LockedName, MethodError};
+pub use mount::{LockoutWrite, MountError, MountTune, MountWrite, Side, VisibleMounts};
 pub use policy::{AllGranted, Granted, PolicyError, PolicyView};
 pub use quota::{QuotaConfigWrite, QuotaError, QuotaWrite, TooOften};
 pub use reconcile::{ReconcileError, Report};
@@ -65,10 +70,13 @@ pub use token::{
     Children, TokenError, TokenKind, TokenMade, TokenRequest, TokenView, WhichToken, found,
     found_with_holders,
 };
+pub use userpass::UserWrite;
 pub use whois::{Holder, Stage, Whois, WhoisError, Whose};
 
+use crate::access::lockout::Lockouts;
 use crate::access::policy::Right;
 use crate::access::token::Token;
+use crate::address::{ClientAddress, Network};
 use crate::audit::{Asked, Audit, AuditError, Trail};
 use crate::backup::BackupKey;
 use crate::chance::Chance;
@@ -156,6 +164,10 @@ pub struct Broker {
     tallies: Mutex<Tallies>,
     /// About how many leases each token and role has.
     estimates: Mutex<Estimates>,
+    /// Passwords that are being checked, and those that wait for it.
+    hashing: login::Hashing,
+    /// Who has guessed too often.
+    lockouts: Mutex<Lockouts>,
     /// Targets that are being compared with a store that was restored.
     comparisons: restored::Comparisons,
     metrics: Metrics,
@@ -176,6 +188,13 @@ pub struct Request {
     pub right: Right,
     /// What makes it the same request as another, if its caller says that it may be.
     pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl Request {
+    /// Returns whom it is counted for.
+    pub(crate) fn network(&self) -> Option<Network> {
+        self.asked.from.map(ClientAddress::network)
+    }
 }
 
 impl Broker {
@@ -227,6 +246,8 @@ impl Broker {
             counted: quota::Counted::default(),
             tallies: Mutex::default(),
             estimates: Mutex::default(),
+            hashing: login::Hashing::default(),
+            lockouts: Mutex::default(),
             comparisons: restored::Comparisons::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),
@@ -319,7 +340,18 @@ impl Broker {
 
     /// The same for a token.
     async fn keep_token(&self, was: &Found<Token>, token: &Token) -> Result<Revision, StoreError> {
-        let outcome = self.records.replace_token(was, token).await;
+        self.keep_token_if(Batch::default(), was, token).await
+    }
+
+    /// The same, if all is as the batch expects.
+    async fn keep_token_if(
+        &self,
+        batch: Batch,
+        was: &Found<Token>,
+        token: &Token,
+    ) -> Result<Revision, StoreError> {
+        let batch = self.records.put_changed_token(batch, was, token)?;
+        let outcome = self.records.commit(batch).await;
         if let (Ok(_) | Err(StoreError::Uncertain(_)), Some(at)) = (&outcome, token.due_at()) {
             self.token_due(token.accessor, at);
         }

@@ -60,6 +60,12 @@ pub const READ_CHUNK: usize = 1024;
 /// holds its leases in memory.
 pub const REVOKE_CHUNK: usize = 2048;
 
+/// The longest name of a user, in bytes: as long as an address of mail is, and short enough to be counted by.
+pub const USER_NAME_MAX: usize = 254;
+
+/// Tokens of a disabled method that are ended at once: each waits for a commit, and commits share their flush.
+pub const TOKENS_AT_ONCE: usize = 64;
+
 /// What is due for longer than this is put into the queue again by housekeeping.
 pub const OVERDUE: Duration = Duration::from_mins(2);
 

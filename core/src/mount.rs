@@ -111,7 +111,7 @@ impl Catalog {
         })
     }
 
-    /// Returns the open mounts by path.
+    /// Returns the open mounts by path: those of engines, then those of methods are under `auth/`.
     pub fn mounts(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
         self.by_path.values()
     }
@@ -216,11 +216,17 @@ impl MountEntry {
     /// How long a lease of this role lives, and how long at most.
     #[must_use]
     pub fn ttls(&self, role: &Role, limits: &Limits) -> (Duration, Duration) {
+        self.bounded(role.default_ttl, role.max_ttl, limits)
+    }
+
+    /// The same where nothing is a role: zero is the mount's, or else the system's.
+    #[must_use]
+    pub fn bounded(&self, ttl: Duration, max: Duration, limits: &Limits) -> (Duration, Duration) {
         let mount = &self.mount.record;
         let or = |ttl: Duration, other: Duration| if ttl.is_zero() { other } else { ttl };
         let mount_max = or(mount.max_lease_ttl, limits.max_lease_ttl);
-        let max = or(role.max_ttl, mount_max).min(mount_max);
-        let ttl = or(role.default_ttl, or(mount.default_lease_ttl, limits.default_lease_ttl));
+        let max = or(max, mount_max).min(mount_max);
+        let ttl = or(ttl, or(mount.default_lease_ttl, limits.default_lease_ttl));
         (ttl, max)
     }
 }

@@ -22,6 +22,18 @@ impl SecretText {
         &self.0
     }
 
+    /// Returns how many bytes it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Tells whether two secrets are the same, in a time that does not tell where they differ.
     #[must_use]
     pub fn ct_eq(&self, other: &Self) -> bool {

@@ -12,6 +12,7 @@ pub mod policies;
 pub mod quotas;
 pub mod records;
 pub mod tokens;
+pub mod users;
 
 use crate::tasks::Pending;
 use futures_core::stream::BoxStream;

@@ -24,6 +24,8 @@ mod init;
 mod leases;
 #[path = "api/lending.rs"]
 mod lending;
+#[path = "api/methods.rs"]
+mod methods;
 #[path = "api/metrics.rs"]
 mod metrics;
 #[path = "api/policies.rs"]

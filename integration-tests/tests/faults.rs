@@ -9,7 +9,8 @@
 )]
 
 use leasehold_core::broker::{
-    Children, IssueError, MountWrite, RenewError, TargetWrite, TokenRequest, Until, WhichToken,
+    Children, IssueError, MountWrite, RenewError, Side, TargetWrite, TokenRequest, Until,
+    WhichToken,
 };
 use leasehold_core::store::StoreError;
 use leasehold_core::time::Clock;
@@ -240,7 +241,7 @@ async fn what_led_to_an_unreadable_lease_holds_up_neither_its_token_nor_its_moun
     world.issue_as(&token, "app").await.unwrap();
     world.store.damage("lease/");
     world.pass(HOUR * 2).await;
-    world.broker().disable_mount(&request(ROOT), "database").await.unwrap();
+    world.broker().disable_mount(&request(ROOT), (Side::Engines, "database")).await.unwrap();
     world.pass(HOUR * 30).await;
     for _ in 0..3 {
         world.broker().housekeep().await.unwrap();
@@ -271,7 +272,7 @@ async fn an_unreadable_lease_harms_no_other_even_if_it_cannot_be_put_aside() {
 async fn the_connections_of_a_mount_go_with_it() {
     let (world, target) = world("1h").await;
     world.issue("app").await.unwrap();
-    world.broker().disable_mount(&request(ROOT), "database").await.unwrap();
+    world.broker().disable_mount(&request(ROOT), (Side::Engines, "database")).await.unwrap();
     world.pass(MINUTE).await;
     world.broker().housekeep().await.unwrap();
     // This test and the registry of simulated targets.
@@ -297,7 +298,7 @@ async fn a_target_that_is_written_while_its_mount_is_removed_leaves_nothing() {
         }
     });
     world.pass(SECOND).await;
-    world.broker().disable_mount(&request(ROOT), "database").await.unwrap();
+    world.broker().disable_mount(&request(ROOT), (Side::Engines, "database")).await.unwrap();
     world.broker().housekeep().await.unwrap();
     assert_eq!(world.store.count("target/"), 0);
     world.pass(MINUTE).await;
@@ -309,7 +310,7 @@ async fn a_target_that_is_written_while_its_mount_is_removed_leaves_nothing() {
 async fn what_another_process_has_removed_does_not_end_the_housekeeping_of_this_one() {
     let (world, _target) = world("1h").await;
     let beside = world.beside(Arc::clone(&world.store)).await;
-    world.broker().disable_mount(&request(ROOT), "database").await.unwrap();
+    world.broker().disable_mount(&request(ROOT), (Side::Engines, "database")).await.unwrap();
     // It reads of the closed mount with what it writes itself, and not of its removal.
     let other =
         MountWrite { path: "other".into(), kind: "database".into(), ..MountWrite::default() };
@@ -364,7 +365,7 @@ async fn leases_of_a_disabled_mount_are_seen_until_they_are_gone() {
     let (world, target) = world("10h").await;
     let issued = world.issue("app").await.unwrap();
     target.mood(Mood::Down);
-    world.broker().disable_mount(&request(ROOT), "database").await.unwrap();
+    world.broker().disable_mount(&request(ROOT), (Side::Engines, "database")).await.unwrap();
     world.pass(MINUTE).await;
     let listed = world.broker().list_leases(&request(ROOT), "database/creds/app").await.unwrap();
     assert!(issued.lease_id.ends_with(listed.first().unwrap()));

@@ -19,7 +19,7 @@ mod trees;
 
 use leasehold_core::access::policy::Right;
 use leasehold_core::broker::{
-    IssueError, RenewError, Request, RevokeError, StillTried, TokenRequest, Until, WhichToken,
+    IssueError, RenewError, Request, RevokeError, Side, StillTried, TokenRequest, Until, WhichToken,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};
@@ -413,7 +413,7 @@ async fn disabling_a_mount_closes_it_at_once_and_revokes_even_if_the_target_is_d
     let target = world.target("app", "10h", "24h").await;
     world.issue("app").await.unwrap();
     target.mood(Mood::Down);
-    world.broker().disable_mount(&request(ROOT), "database").await.unwrap();
+    world.broker().disable_mount(&request(ROOT), (Side::Engines, "database")).await.unwrap();
     assert!(matches!(world.issue("app").await, Err(IssueError::UnknownRole(_))));
     world.pass(HOUR).await;
     world.restart().await;

@@ -22,8 +22,8 @@ mod snapshots;
 use differences::Differences;
 use std::path::PathBuf;
 
-/// What is replayed: all that touches leases, tokens, policies, mounts, databases, quotas, the audit and the seal.
-const SCENARIOS: [&str; 11] = [
+/// What is replayed: all that touches leases, tokens, logins, policies, mounts, databases, quotas, the audit and the seal.
+const SCENARIOS: [&str; 12] = [
     "audit",
     "seal-life",
     "sys-status",
@@ -35,6 +35,7 @@ const SCENARIOS: [&str; 11] = [
     "database-config",
     "database-creds",
     "quotas",
+    "userpass",
 ];
 /// How many of the counted steps must match, in percent.
 const MATCHING_MIN: usize = 95;

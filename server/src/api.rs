@@ -18,6 +18,8 @@ mod query;
 mod routes;
 mod sys;
 mod token;
+mod token_params;
+mod userpass;
 
 use crate::listener::Rules;
 use crate::time::Stopwatch;
@@ -30,6 +32,7 @@ use caller::Call;
 use envelope::{Parts, Reply, request_id};
 use error::Refusal;
 use futures_util::StreamExt;
+use leasehold_core::access::policy::Right;
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
 use leasehold_core::quota::windows::Allowance;
@@ -201,12 +204,18 @@ async fn answer(
     if found.endpoint.is_ok() {
         told_path(&found.path);
     }
+    // Who logs in is known once they have.
+    let is_login = found.right == Right::Nothing;
     let call = caller::call(request, front, (id, from), broker, found, query, body)?;
     // Reads are short, and asking another thread for each would cost as much again.
     let reads = operation == Operation::Read;
     let runtime = if reads { &Handle::current() } else { &front.runtime };
     let outcome = run(runtime, async move { call.served().await }).await;
-    met.known = !matches!(outcome, Err(Refusal::Told { status: StatusCode::FORBIDDEN, .. }));
+    met.known = match &outcome {
+        Ok(_) => true,
+        Err(Refusal::Told { status, .. }) => !is_login && *status != StatusCode::FORBIDDEN,
+        Err(Refusal::Unasked { .. }) => !is_login,
+    };
     outcome
 }
 

@@ -62,6 +62,8 @@ pub enum Right {
     /// A token that is good, whatever its policies are, as long as none of them denies the path: the request concerns
     /// the token itself.
     Own,
+    /// Not even a token: the request brings what proves who asks.
+    Nothing,
 }
 
 /// Something in the text of a policy that cannot be, and the line it stands in.

@@ -1,5 +1,7 @@
 //! Tokens: who a caller is, for how long, and what ends with them.
 
+use super::login::LoginOrigin;
+use crate::address::Network;
 use crate::chance::Chance;
 use crate::ids::TokenAccessor;
 use crate::lease::term::Term;
@@ -55,6 +57,12 @@ pub struct Token {
     /// Ends with this one; `None` for an orphan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<TokenKey>,
+    /// From where it may be used; none for from everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bound_cidrs: Vec<Network>,
+    /// Which login made it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginOrigin>,
     /// Set once, when it ends; what lives under it is then ended, and its record goes last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
@@ -95,6 +103,8 @@ impl Token {
             num_uses: 0,
             renewable: false,
             parent: None,
+            bound_cidrs: Vec::new(),
+            login: None,
             ended: None,
         }
     }

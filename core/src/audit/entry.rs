@@ -211,6 +211,12 @@ impl Who {
         Self { granting, ..self }
     }
 
+    /// Somebody who brings no token because they want one.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self { client_token: None, holder: None, allowed: false, granting: Vec::new() }
+    }
+
     /// The same, who may not do what they ask.
     #[must_use]
     pub fn denied(&self) -> Self {

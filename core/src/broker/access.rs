@@ -160,7 +160,8 @@ impl Broker {
     ) -> Result<(Arc<Found<Token>>, Rights), AdmitError> {
         let found = self.records.token(&caller.token.record.key).await?;
         let now = self.clock.now();
-        let held = found.filter(|found| found.record.is_held(now));
+        let is_good = |token: &Token| token.is_held(now) && self.may_come(token, request);
+        let held = found.filter(|found| is_good(&found.record));
         let token = held.ok_or(AdmitError::BadToken)?;
         let rights = self.allowed_now(&token.record, request).await?;
         Ok((Arc::new(token), rights))

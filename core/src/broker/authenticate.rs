@@ -2,7 +2,11 @@
 
 use super::access::Rights;
 use super::{Broker, Request};
+use crate::access::login::LoginOrigin;
+use crate::access::params::is_within;
+use crate::access::policy::Right;
 use crate::access::token::{Token, key_of};
+use crate::address::ClientAddress;
 use crate::audit::{Answer, AuditError, Who};
 use crate::limits::CONFLICT_TRIES;
 use crate::store::records::Found;
@@ -79,6 +83,11 @@ impl Broker {
         request: &Request,
         why: &str,
     ) -> Result<(), AdmitError> {
+        if request.right == Right::Nothing {
+            let (who, now) = (Who::nobody(), self.clock.now());
+            let record = self.trail.refused(&request.asked, &who, why.to_owned(), now);
+            return Ok(self.recorded(record).await?);
+        }
         let caller = self.admit(request).await?;
         self.conclude(request, &caller, &Answer::error(why)).await
     }
@@ -97,12 +106,23 @@ impl Broker {
         let key = key_of(&self.token_key, text);
         let token = self.records.token(&key).await?.ok_or(AdmitError::BadToken)?;
         let now = self.clock.now();
-        if !token.record.is_held(now) {
+        if !token.record.is_held(now) || !self.may_come(&token.record, request) {
             return Err(AdmitError::BadToken);
         }
         let spent = token.record.num_uses > 0 && self.spend_use(&key).await? == 0;
         let who = Who::holder(&token.record, text, now, self.trail.keys());
         Ok((token, who, spent))
+    }
+
+    /// Whether a token may be used from where this request comes, and the method that made it is still there: once that
+    /// is disabled its tokens are good for nothing, however long it takes to end them all.
+    pub(super) fn may_come(&self, token: &Token, request: &Request) -> bool {
+        let is_near = || is_within(&token.bound_cidrs, request.asked.from.map(ClientAddress::ip));
+        let is_there = |login: &LoginOrigin| {
+            let catalog = self.catalog();
+            catalog.mount(login.mount).is_some_and(|entry| entry.mount.record.closed_at.is_none())
+        };
+        (token.bound_cidrs.is_empty() || is_near()) && token.login.as_ref().is_none_or(is_there)
     }
 
     /// Spends one use of a token with few, durably, before anything else is done; returns how many are left.

@@ -5,7 +5,7 @@ use super::{Broker, Request};
 use crate::limits::{HISTORY_KEPT, READ_CHUNK};
 use crate::store::StoreError;
 use crate::store::holds::HoldCause;
-use crate::store::mounts::{Target, retired_at};
+use crate::store::mounts::{Mount, Target, retired_at};
 use crate::store::records::Found;
 use std::sync::Arc;
 
@@ -28,9 +28,9 @@ impl Broker {
         .await
     }
 
-    /// Keeps the time, removes retired targets and closed mounts whose last lease is gone, goes on revoking the
-    /// leases of closed mounts and of targets that were deleted with theirs, forgets history that is old enough, and
-    /// counts what is left. Called every minute or so; nothing depends on when.
+    /// Keeps the time, removes retired targets and closed mounts whose last lease or token is gone, goes on revoking
+    /// the leases and ending the tokens of closed mounts, and the leases of targets that were deleted with theirs,
+    /// forgets history that is old enough, and counts what is left. Called every minute or so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
         self.measure_skews();
         self.keep_time().await?;
@@ -99,10 +99,11 @@ impl Broker {
             if entry.targets.values().any(|target| held(target)) {
                 continue;
             }
-            if self.records.leases_of_role(id, None, None, 1).await?.is_empty() {
+            let leases = self.records.leases_of_role(id, None, None, 1).await?;
+            if leases.is_empty() && self.records.tokens_of_mount(id, None, 1).await?.is_empty() {
                 is_stale = true;
-                match self.records.remove_mount(&entry.mount).await {
-                    Ok(_) => {}
+                match self.remove_closed(&entry.mount).await {
+                    Ok(()) => {}
                     // The same here, and as long as it is not read anew it would be so each time.
                     Err(StoreError::Conflict) => continue,
                     Err(error) => return Err(error),
@@ -117,6 +118,13 @@ impl Broker {
             }
         }
         Ok(is_stale)
+    }
+
+    /// Removes a closed mount, in bounded steps: nothing can be written under it any more.
+    async fn remove_closed(&self, mount: &Found<Mount>) -> Result<(), StoreError> {
+        while self.records.clear_method(mount.record.id).await? {}
+        self.records.remove_mount(mount).await?;
+        Ok(())
     }
 
     async fn forget_history(&self) -> Result<(), StoreError> {

@@ -1,13 +1,18 @@
-//! Enables, disables and lists mounts.
+//! Enables, disables and lists mounts: those of engines, and those of methods under `auth/`.
 
 use super::authenticate::{AdmitError, Caller, Recorded};
+use super::token::Children;
 use super::{Broker, Request};
+use crate::access::lockout::LockoutConfig;
+use crate::access::login::METHODS;
+use crate::access::params::TokenType;
 use crate::audit::Answer;
 use crate::ids::MountId;
-use crate::limits::{CONFLICT_TRIES, TTL_MAX};
+use crate::limits::{CONFLICT_TRIES, TOKENS_AT_ONCE, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::store::StoreError;
-use crate::store::mounts::{Mount, mount_at};
+use crate::store::mounts::{MethodSettings, Mount, mount_at};
+use crate::store::tokens::TokenKey;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +25,44 @@ const LATER: [&str; 12] = [
     "ad", "aws", "azure", "consul", "gcp", "kv", "ldap", "pki", "rabbitmq", "ssh", "totp",
     "transit",
 ];
+/// Methods of Vault's that a caller may expect here.
+const METHODS_LATER: [&str; 12] = [
+    "aws",
+    "azure",
+    "cert",
+    "gcp",
+    "github",
+    "jwt",
+    "kerberos",
+    "kubernetes",
+    "ldap",
+    "oidc",
+    "okta",
+    "radius",
+];
+/// Where methods are.
+const AUTH: &str = "auth/";
 /// What is always there and cannot be a mount.
 const RESERVED: [&str; 5] = ["sys/", "auth/", "cubbyhole/", "identity/", "audit/"];
 /// The longest path of a mount, in bytes.
 const PATH_MAX: usize = 512;
 
+/// What is mounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// An engine family.
+    #[default]
+    Engines,
+    /// A method, under `auth/`.
+    Methods,
+}
+
 /// What a mount is to be.
 #[derive(Clone, Debug, Default)]
 pub struct MountWrite {
-    /// Where; a `/` at the end is added.
+    /// An engine family or a method.
+    pub side: Side,
+    /// Where, without `auth/`; a `/` at the end is added.
     pub path: String,
     /// Which family.
     pub kind: String,
@@ -40,6 +74,23 @@ pub struct MountWrite {
     pub max_lease_ttl: Duration,
     /// Read back as they were written.
     pub options: serde_json::Map<String, serde_json::Value>,
+    /// How the tokens of a method are kept.
+    pub token_type: Option<TokenType>,
+    /// When a method locks names.
+    pub lockout: Option<LockoutWrite>,
+}
+
+/// What is to be changed of when names are locked; `None` leaves it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LockoutWrite {
+    /// See [`LockoutConfig`].
+    pub threshold: Option<u32>,
+    /// See [`LockoutConfig`].
+    pub duration: Option<Duration>,
+    /// See [`LockoutConfig`].
+    pub reset_after: Option<Duration>,
+    /// See [`LockoutConfig`].
+    pub disabled: Option<bool>,
 }
 
 /// What is to be changed of a mount; `None` leaves it.
@@ -53,6 +104,10 @@ pub struct MountTune {
     pub max_lease_ttl: Option<Duration>,
     /// Added to those there are; an empty text takes one away.
     pub options: Option<serde_json::Map<String, serde_json::Value>>,
+    /// How the tokens of a method are kept.
+    pub token_type: Option<TokenType>,
+    /// When a method locks names.
+    pub lockout: Option<LockoutWrite>,
 }
 
 /// The mounts that a caller may do anything with.
@@ -111,15 +166,15 @@ impl Broker {
     async fn put_mount(&self, wanted: MountWrite) -> Result<(), MountError> {
         // Two at once could each see that nothing is in the way, and then be in each other's.
         let _mounting = self.mounting.lock().await;
-        let path = checked_path(&wanted.path)?;
+        let path = checked_path(wanted.side, &wanted.path)?;
         if wanted.kind.is_empty() {
             return Err(MountError::Bad("backend type must be specified as a string".into()));
         }
-        if let Some(message) = unmountable(&wanted.kind) {
+        if let Some(message) = unmountable(wanted.side, &wanted.kind) {
             return Err(MountError::Bad(message));
         }
         if let Some(other) = self.catalog().in_the_way(&path) {
-            return Err(MountError::Bad(format!("path is already in use at {other}")));
+            return Err(in_use(other));
         }
         let (ttl, max) = (wanted.default_lease_ttl, wanted.max_lease_ttl);
         if !max.is_zero() && ttl > max {
@@ -138,13 +193,13 @@ impl Broker {
             default_lease_ttl: ttl,
             max_lease_ttl: max,
             options: wanted.options,
+            method: (wanted.side == Side::Methods).then(MethodSettings::default),
             closed_at: None,
         };
+        let mount = with_method(mount, wanted.token_type, wanted.lockout)?;
         match self.records.put_new_mount(&mount).await {
             Ok(_) => Ok(self.reload().await?),
-            Err(StoreError::Conflict) => {
-                Err(MountError::Bad(format!("path is already in use at {path}")))
-            }
+            Err(StoreError::Conflict) => Err(in_use(&path)),
             Err(error) => Err(error.into()),
         }
     }
@@ -154,12 +209,12 @@ impl Broker {
     pub async fn tune_mount(
         self: &Arc<Self>,
         request: &Request,
-        path: &str,
+        (side, path): (Side, &str),
         tune: MountTune,
     ) -> Result<(), MountError> {
         self.served(request, async |_| {
-            let path = format!("{}/", path.trim_matches('/'));
-            if is_reserved(&path) {
+            let path = full_path(side, path);
+            if is_reserved(side, &path) {
                 return Err(MountError::Bad(format!("cannot tune {path:?}")));
             }
             for _ in 0..CONFLICT_TRIES {
@@ -182,16 +237,20 @@ impl Broker {
         .await
     }
 
-    /// Disables a mount: it is closed at once, its leases are revoked, and its targets stay until they are gone.
+    /// Disables a mount: it is closed at once, its leases are revoked, and its targets stay until they are gone. The
+    /// tokens of a method are good for nothing from then on, and are ended with what was lent to them.
     pub async fn disable_mount(
         self: &Arc<Self>,
         request: &Request,
-        path: &str,
+        (side, path): (Side, &str),
     ) -> Result<(), MountError> {
         self.served(request, async |_| {
-            let path = format!("{}/", path.trim_matches('/'));
-            if is_reserved(&path) {
-                return Err(MountError::Bad(format!("cannot unmount {path:?}")));
+            let path = full_path(side, path);
+            if is_reserved(side, &path) {
+                return Err(MountError::Bad(match side {
+                    Side::Engines => format!("cannot unmount {path:?}"),
+                    Side::Methods => "token credential backend cannot be disabled".into(),
+                }));
             }
             let _mounting = self.mounting.lock().await;
             let catalog = self.catalog();
@@ -210,17 +269,46 @@ impl Broker {
         let broker = Arc::clone(self);
         self.tasks.spawn(Box::pin(async move {
             if let Err(error) = broker.mark_all(&[(mount, None)], |_| true).await {
-                tracing::error!(%error, "the leases of a disabled mount are not all marked; this is tried again");
+                tracing::error!(%error, "the leases and tokens of a disabled mount are not all marked; this is tried again");
             }
         }));
     }
 
-    /// Lists the mounts.
+    /// Ends the tokens that logins at a mount made, in bounded groups; those that have ended are looked after already.
+    pub(super) async fn end_tokens_of(self: &Arc<Self>, mount: MountId) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let tokens =
+                self.records.tokens_of_mount(mount, after.as_ref(), TOKENS_AT_ONCE).await?;
+            let Some(last) = tokens.last() else { return Ok(()) };
+            after = Some(*last);
+            let ends = tokens.into_iter().map(|key| self.end_held_token(key));
+            // All of them, whatever becomes of one.
+            for outcome in futures_util::future::join_all(ends).await {
+                outcome?;
+            }
+        }
+    }
+
+    async fn end_held_token(self: &Arc<Self>, key: TokenKey) -> Result<(), StoreError> {
+        match self.records.token(&key).await?.filter(|held| held.record.ended.is_none()) {
+            Some(_) => self.end_token(&key, Children::End).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lists the mounts of one side.
     pub async fn list_mounts(
         self: &Arc<Self>,
         request: &Request,
+        side: Side,
     ) -> Result<Vec<Arc<MountEntry>>, MountError> {
-        self.served(request, async |_| Ok(self.catalog().mounts().map(Arc::clone).collect())).await
+        self.served(request, async |_| {
+            let catalog = self.catalog();
+            let mounts = catalog.mounts().filter(|entry| Side::of(&entry.mount.record) == side);
+            Ok(mounts.map(Arc::clone).collect())
+        })
+        .await
     }
 
     /// Returns the mounts at or below which the caller may do anything.
@@ -242,8 +330,63 @@ impl Broker {
     }
 }
 
+impl Side {
+    /// Tells what a mount is of.
+    #[must_use]
+    pub fn of(mount: &Mount) -> Self {
+        if mount.method.is_some() { Self::Methods } else { Self::Engines }
+    }
+}
+
+/// Returns the path of a mount as it is kept.
+fn full_path(side: Side, path: &str) -> String {
+    let path = path.trim_matches('/');
+    match side {
+        Side::Engines => format!("{path}/"),
+        Side::Methods => format!("{AUTH}{path}/"),
+    }
+}
+
+fn in_use(path: &str) -> MountError {
+    let path = path.strip_prefix(AUTH).unwrap_or(path);
+    MountError::Bad(format!("path is already in use at {path}"))
+}
+
+/// Changes what only a method has.
+fn with_method(
+    mut mount: Mount,
+    token_type: Option<TokenType>,
+    lockout: Option<LockoutWrite>,
+) -> Result<Mount, MountError> {
+    let Some(method) = &mut mount.method else { return Ok(mount) };
+    method.token_type = match token_type.unwrap_or(method.token_type) {
+        TokenType::Default => TokenType::DefaultService,
+        set @ (TokenType::DefaultService | TokenType::Service) => set,
+    };
+    let Some(write) = lockout else { return Ok(mount) };
+    let was = method.lockout.unwrap_or_default();
+    let lockout = LockoutConfig {
+        threshold: write.threshold.unwrap_or(was.threshold),
+        duration: write.duration.unwrap_or(was.duration),
+        reset_after: write.reset_after.unwrap_or(was.reset_after),
+        disabled: write.disabled.unwrap_or(was.disabled),
+    };
+    if lockout.duration > TTL_MAX || lockout.reset_after > TTL_MAX {
+        return Err(MountError::Bad(
+            "a duration of `user_lockout_config` may be at most 876000h".into(),
+        ));
+    }
+    if lockout.threshold == 0 {
+        return Err(MountError::Bad(
+            "`lockout_threshold` is at least 1; `lockout_disable` switches the lockout off".into(),
+        ));
+    }
+    method.lockout = Some(lockout);
+    Ok(mount)
+}
+
 fn tuned(was: &Mount, tune: &MountTune) -> Result<Mount, MountError> {
-    let mut mount = was.clone();
+    let mut mount = with_method(was.clone(), tune.token_type, tune.lockout)?;
     if let Some(description) = &tune.description {
         mount.description.clone_from(description);
     }
@@ -267,7 +410,7 @@ fn tuned(was: &Mount, tune: &MountTune) -> Result<Mount, MountError> {
     Ok(mount)
 }
 
-fn checked_path(path: &str) -> Result<String, MountError> {
+fn checked_path(side: Side, path: &str) -> Result<String, MountError> {
     let path = format!("{}/", path.trim_matches('/'));
     if path == "/" || path.len() > PATH_MAX {
         return Err(MountError::Bad(format!("a mount needs a path of 1 to {PATH_MAX} bytes")));
@@ -285,24 +428,36 @@ fn checked_path(path: &str) -> Result<String, MountError> {
             "the path {path:?} holds empty segments, spaces, or one of \\ * + ? #"
         )));
     }
-    if is_reserved(&path) {
-        return Err(MountError::Bad(format!("cannot mount {path:?}")));
+    let full = full_path(side, &path);
+    match side {
+        Side::Methods if is_reserved(side, &full) => Err(in_use(&path)),
+        Side::Engines if is_reserved(side, &full) => {
+            Err(MountError::Bad(format!("cannot mount {path:?}")))
+        }
+        Side::Engines | Side::Methods => Ok(full),
     }
-    Ok(path)
 }
 
-fn is_reserved(path: &str) -> bool {
-    RESERVED.iter().any(|reserved| path.starts_with(reserved))
+/// Whether a path is that of something that is always there.
+fn is_reserved(side: Side, path: &str) -> bool {
+    match side {
+        Side::Engines => RESERVED.iter().any(|reserved| path.starts_with(reserved)),
+        Side::Methods => path.starts_with("auth/token/"),
+    }
 }
 
-/// Says why no mount can be of a family.
-fn unmountable(kind: &str) -> Option<String> {
-    if KINDS.contains(&kind) {
+/// Says why no mount can be of a family, or of a method.
+fn unmountable(side: Side, kind: &str) -> Option<String> {
+    let (kinds, later): (&[&str], &[&str]) = match side {
+        Side::Engines => (&KINDS, &LATER),
+        Side::Methods => (&METHODS, &METHODS_LATER),
+    };
+    if kinds.contains(&kind) {
         None
     } else if SINGLE.contains(&kind) {
         Some(format!("mount type of {kind:?} is not mountable"))
-    } else if LATER.contains(&kind) {
-        let known = KINDS.join(", ");
+    } else if later.contains(&kind) {
+        let known = kinds.join(", ");
         Some(format!(
             "plugin not found in the catalog: {kind}; it is not supported yet, there is: {known}"
         ))

@@ -237,6 +237,10 @@ impl Broker {
         let now = self.clock.now();
         let mut each = Each { all: 0, failed: 0, first: None };
         for (mount, role) in places {
+            if role.is_none() {
+                // What lives under the tokens of a method goes with them.
+                self.end_tokens_of(*mount).await?;
+            }
             let mut after = None;
             loop {
                 let found = self

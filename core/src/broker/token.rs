@@ -2,9 +2,11 @@
 
 mod ending;
 mod given;
+mod minting;
 mod named;
 
 pub use ending::Children;
+pub(super) use minting::Spans;
 pub use named::{TokenView, WhichToken};
 
 use super::authenticate::{AdmitError, Caller, Recorded};
@@ -13,8 +15,7 @@ use crate::access::token::{ROOT_POLICY, Token, draw, key_of};
 use crate::audit::Answer;
 use crate::chance::Chance;
 use crate::lease::LeaseError;
-use crate::lease::term::Term;
-use crate::limits::{CONFLICT_TRIES, TTL_MAX};
+use crate::limits::CONFLICT_TRIES;
 use crate::seal::splits::{Purpose, Splits, Stored};
 use crate::seal::{self, RootKey, SealError, Unsealed};
 use crate::secret::SecretText;
@@ -215,8 +216,6 @@ impl Broker {
     ) -> Result<TokenMade, TokenError> {
         let drawn = draw(&*self.chance);
         let key = key_of(&self.token_key, wanted.id.as_ref().unwrap_or(&drawn));
-        let mut capped = Vec::new();
-        self.cap(&mut wanted, &mut capped);
         let (mut maker, mut rights) = (Arc::clone(&caller.token), caller.rights.clone());
         for _ in 0..CONFLICT_TRIES {
             let policies = self.given(request, (&maker.record, &rights), &wanted)?;
@@ -229,16 +228,11 @@ impl Broker {
                 return Err(TokenError::Bad(message.into()));
             }
             let mut warnings = self.unknown_policies(&policies).await?;
-            warnings.extend(capped.iter().cloned());
             let token = self.new_token((key, policies), &maker.record, &wanted, &mut warnings)?;
             // Nothing is made by a maker who has ended meanwhile, or by rights that have changed.
             let batch = Batch::default().expect(token_at(&maker.record.key), Some(maker.revision));
-            let batch = self.records.put_new_token(rights.expected(batch), &token)?;
-            match self.records.commit(batch).await {
-                Ok(_) => {
-                    if let Some(at) = token.due_at() {
-                        self.token_due(token.accessor, at);
-                    }
+            match self.mint(&token, rights.expected(batch)).await {
+                Ok(()) => {
                     let text = wanted.id.take().unwrap_or(drawn);
                     return Ok(TokenMade { text, token, warnings });
                 }
@@ -265,7 +259,17 @@ impl Broker {
     ) -> Result<Token, TokenError> {
         // Read once: its term and its age are counted from the same moment.
         let now = self.clock.now();
-        let (term, creation_ttl) = self.term_of_new(wanted, &policies, now, warnings)?;
+        let spans = self.spans_of(wanted);
+        if spans.are_endless() {
+            return Err(TokenError::Bad("a ttl may be at most 876000h".into()));
+        }
+        let spans = spans.capped(warnings);
+        let (term, creation_ttl) = if spans.leave_root_unbounded(&policies) {
+            (None, Duration::ZERO)
+        } else {
+            let (term, given) = spans.term(now, warnings);
+            (Some(term), given)
+        };
         if maker.term.is_some() && term.is_none() {
             return Err(TokenError::Bad(
                 "expiring root tokens cannot create non-expiring root tokens".into(),
@@ -279,66 +283,34 @@ impl Broker {
             meta: wanted.meta.clone(),
             term,
             creation_ttl,
-            explicit_max_ttl: wanted.explicit_max_ttl,
-            period: wanted.period,
+            explicit_max_ttl: spans.explicit_max_ttl,
+            period: spans.period,
             num_uses: wanted.num_uses,
             renewable: !wanted.not_renewable && term.is_some(),
             parent: (!wanted.no_parent).then_some(maker.key),
+            // Else a token could be taken elsewhere by making another one of it.
+            bound_cidrs: maker.bound_cidrs.clone(),
             ..Token::blank(key, now, &*self.chance)
         })
     }
 
-    /// Keeps the bounds that are asked for within the system's.
-    fn cap(&self, wanted: &mut TokenRequest, warnings: &mut Vec<String>) {
-        let max = self.limits.max_lease_ttl;
-        if wanted.period > max {
-            warnings.push(crate::duration::capped_warning(wanted.period, max));
-            wanted.period = max;
-        }
-        // A period passes the system's maximum, so its own bound may as well.
-        if wanted.period.is_zero() && wanted.explicit_max_ttl > max {
-            warnings.push(crate::duration::capped_warning(wanted.explicit_max_ttl, max));
-            wanted.explicit_max_ttl = max;
+    fn spans_of(&self, wanted: &TokenRequest) -> Spans {
+        Spans {
+            ttl: wanted.ttl,
+            explicit_max_ttl: wanted.explicit_max_ttl,
+            period: wanted.period,
+            default_ttl: self.limits.default_lease_ttl,
+            max_ttl: self.limits.max_lease_ttl,
         }
     }
+}
 
-    /// Decides how long a new token lives; only a root token may live for ever.
-    fn term_of_new(
-        &self,
-        wanted: &TokenRequest,
-        policies: &[String],
-        now: Timestamp,
-        warnings: &mut Vec<String>,
-    ) -> Result<(Option<Term>, Duration), TokenError> {
-        if [wanted.ttl.unwrap_or_default(), wanted.explicit_max_ttl, wanted.period]
-            .iter()
-            .any(|ttl| *ttl > TTL_MAX)
-        {
-            return Err(TokenError::Bad("a ttl may be at most 876000h".into()));
-        }
-        let bounded = !wanted.explicit_max_ttl.is_zero() || !wanted.period.is_zero();
-        let asked = wanted.ttl.filter(|ttl| !ttl.is_zero());
-        if asked.is_none() && !bounded && policies.iter().any(|policy| policy == ROOT_POLICY) {
-            return Ok((None, Duration::ZERO));
-        }
-        let max = self.limits.max_lease_ttl;
-        let explicit = wanted.explicit_max_ttl;
-        let ceiling = match (wanted.period.is_zero(), explicit.is_zero()) {
-            (false, true) => now.plus(TTL_MAX),
-            (_, false) => now.plus(explicit),
-            (true, true) => now.plus(max),
-        };
-        let ttl = if wanted.period.is_zero() {
-            asked.unwrap_or(self.limits.default_lease_ttl)
-        } else {
-            wanted.period
-        };
-        let term = Term::starting(ttl, ceiling, now);
-        let given = term.lapses_at().since(now);
-        if given < ttl {
-            warnings.push(crate::duration::capped_warning(ttl, given));
-        }
-        Ok((Some(term), given))
+impl Spans {
+    /// Only a root token may live for ever, and does where nothing else is asked for.
+    fn leave_root_unbounded(&self, policies: &[String]) -> bool {
+        let bounded = !self.explicit_max_ttl.is_zero() || !self.period.is_zero();
+        let asked = self.ttl.is_some_and(|ttl| !ttl.is_zero());
+        !bounded && !asked && policies.iter().any(|policy| policy == ROOT_POLICY)
     }
 }
 

@@ -11,23 +11,27 @@
 use super::holds::{Hold, hold_at};
 use super::leases::joined;
 use super::records::{Found, Records};
+use super::users::user_at;
 use super::{Batch, Key, Revision, StoreError, Value};
+use crate::access::lockout::LockoutConfig;
+use crate::access::params::TokenType;
 use crate::ids::{MountId, TargetId};
 use crate::lease::Generation;
+use crate::limits::READ_CHUNK;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use std::fmt;
 use std::time::Duration;
 
-/// An engine family at a path, with its targets and roles.
+/// An engine family at a path, with its targets and roles; or a method at a path under `auth/`, with those whom it knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mount {
     /// Names it through remounts.
     pub id: MountId,
     /// Where it is; ends in `/`.
     pub path: String,
-    /// Vault's word for the family: `database`.
+    /// Vault's word for the family or the method: `database`, `userpass`.
     pub kind: String,
     /// For people.
     #[serde(default)]
@@ -41,9 +45,28 @@ pub struct Mount {
     /// Kept for clients that read it back.
     #[serde(default)]
     pub options: Map<String, serde_json::Value>,
-    /// Set when it was disabled: closed to callers, and kept until its last lease is gone.
+    /// What only a method has; `None` for an engine family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<MethodSettings>,
+    /// Set when it was disabled: closed to callers, and kept until its last lease or token is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
+}
+
+/// How the logins of a method are treated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MethodSettings {
+    /// How its tokens are kept unless a login says otherwise.
+    pub token_type: TokenType,
+    /// When a name is locked; `None` for the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lockout: Option<LockoutConfig>,
+}
+
+impl Default for MethodSettings {
+    fn default() -> Self {
+        Self { token_type: TokenType::DefaultService, lockout: None }
+    }
 }
 
 /// One outside system that holds credentials.
@@ -167,6 +190,11 @@ impl Records {
             .put(at.clone(), self.seal(&at, &closed)?);
         batch.spends_reserve = true;
         self.commit(batch).await
+    }
+
+    /// Removes some of what a method keeps under a closed mount; tells whether there may be more.
+    pub async fn clear_method(&self, id: MountId) -> Result<bool, StoreError> {
+        self.clear_under(&user_at(id, ""), READ_CHUNK).await
     }
 
     /// Removes a closed mount with all that is under it.

@@ -118,6 +118,33 @@ impl Records {
         Ok(self.store_has(at).await? || self.store_has(&Self::aside(at)).await?)
     }
 
+    /// Returns what follows a prefix in all keys that begin with it: names, where keys end in names. Opens no record.
+    pub async fn names_under(&self, prefix: &Key) -> Result<Vec<String>, StoreError> {
+        let to = prefix.after_prefix();
+        let mut from = prefix.clone();
+        let mut names = Vec::new();
+        loop {
+            let found = self.index(&from, &to, crate::limits::READ_CHUNK).await?;
+            let Some((last, _)) = found.last() else { return Ok(names) };
+            from = last.next();
+            let name = |key: &Key| {
+                key.0.get(prefix.0.len()..).map(String::from_utf8_lossy).map(Into::into)
+            };
+            names.extend(found.iter().filter_map(|(key, _)| name(key)));
+        }
+    }
+
+    /// Removes up to `limit` records under a prefix; tells whether there may be more.
+    pub async fn clear_under(&self, prefix: &Key, limit: usize) -> Result<bool, StoreError> {
+        let found = self.index(prefix, &prefix.after_prefix(), limit).await?;
+        let may_be_more = found.len() >= limit;
+        let deletes: Vec<_> = found.into_iter().map(|(key, _)| key).collect();
+        if !deletes.is_empty() {
+            self.commit(Batch { deletes, spends_reserve: true, ..Batch::default() }).await?;
+        }
+        Ok(may_be_more)
+    }
+
     /// Whether anything is kept at `at`, readable or not.
     pub async fn store_has(&self, at: &Key) -> Result<bool, StoreError> {
         Ok(self.store.get(at).await?.is_some())

@@ -7,12 +7,13 @@
 //! | `token-due/<due_at><accessor>` | time, for the sweep |
 //! | `accessor/<accessor>` | its accessor; the value is the hash |
 //! | `child/<parent's hash><hash>` | the token that made it |
+//! | `token-of/<mount><hash>` | the mount whose login made it |
 
 use super::leases::{joined, tail};
 use super::records::{Found, Records};
 use super::{Batch, Key, Revision, StoreError, Value};
 use crate::access::token::Token;
-use crate::ids::TokenAccessor;
+use crate::ids::{MountId, TokenAccessor};
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -41,6 +42,10 @@ fn child_at(parent: &TokenKey, child: &TokenKey) -> Key {
     joined(&[b"child/", &parent.0, &child.0])
 }
 
+fn of_mount_at(mount: MountId, token: &TokenKey) -> Key {
+    joined(&[b"token-of/", mount.bytes(), &token.0])
+}
+
 fn due_at(at: Timestamp, accessor: TokenAccessor) -> Key {
     joined(&[b"token-due/", &at.0.to_be_bytes(), accessor.bytes()])
 }
@@ -56,6 +61,9 @@ impl Records {
         if let Some(parent) = &token.parent {
             batch = batch.put(child_at(parent, &token.key), Value::default());
         }
+        if let Some(login) = &token.login {
+            batch = batch.put(of_mount_at(login.mount, &token.key), Value::default());
+        }
         if let Some(at) = token.due_at() {
             batch = batch.put(due_at(at, token.accessor), Value::default());
         }
@@ -64,15 +72,6 @@ impl Records {
             batch = batch.put(at.clone(), self.seal(&at, &token.num_uses)?);
         }
         Ok(batch)
-    }
-
-    /// Replaces a token by what became of it, if it is still as it was found.
-    pub async fn replace_token(
-        &self,
-        was: &Found<Token>,
-        token: &Token,
-    ) -> Result<Revision, StoreError> {
-        self.commit(self.put_changed_token(Batch::default(), was, token)?).await
     }
 
     /// Adds to a batch what became of a token.
@@ -111,6 +110,7 @@ impl Records {
             .delete(accessor_at(token.accessor));
         batch.deletes.extend(token.parent.as_ref().map(|parent| child_at(parent, &token.key)));
         batch.deletes.extend(token.due_at().map(|at| due_at(at, token.accessor)));
+        batch.deletes.extend(token.login.as_ref().map(|by| of_mount_at(by.mount, &token.key)));
         batch.spends_reserve = true;
         self.commit(batch).await
     }
@@ -142,6 +142,19 @@ impl Records {
     ) -> Result<Vec<TokenKey>, StoreError> {
         let prefix = joined(&[b"child/", &parent.0]);
         let from = after.map_or_else(|| prefix.clone(), |after| child_at(parent, after).next());
+        let found = self.index(&from, &prefix.after_prefix(), limit).await?;
+        Ok(found.iter().filter_map(|(key, _)| tail(key)).map(TokenKey).collect())
+    }
+
+    /// Returns up to `limit` tokens that logins at a mount made, after the token `after`.
+    pub async fn tokens_of_mount(
+        &self,
+        mount: MountId,
+        after: Option<&TokenKey>,
+        limit: usize,
+    ) -> Result<Vec<TokenKey>, StoreError> {
+        let prefix = joined(&[b"token-of/", mount.bytes()]);
+        let from = after.map_or_else(|| prefix.clone(), |after| of_mount_at(mount, after).next());
         let found = self.index(&from, &prefix.after_prefix(), limit).await?;
         Ok(found.iter().filter_map(|(key, _)| tail(key)).map(TokenKey).collect())
     }

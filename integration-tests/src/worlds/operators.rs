@@ -8,7 +8,7 @@ use super::judge::Whole;
 use super::node::Node;
 use super::server::{Mood, Server};
 use super::setting::Setting;
-use leasehold_core::broker::{Broker, MountTune, MountWrite, RoleWrite, TargetWrite};
+use leasehold_core::broker::{Broker, MountTune, MountWrite, RoleWrite, Side, TargetWrite};
 use leasehold_core::ids::MountId;
 use leasehold_core::tasks::Pending;
 use serde_json::Map;
@@ -182,7 +182,9 @@ impl Operators {
         };
         let request = request(self.setting(), ROOT);
         self.ask(|broker| {
-            Box::pin(async move { drop(broker.tune_mount(&request, "database/", tune).await) })
+            Box::pin(async move {
+                drop(broker.tune_mount(&request, (Side::Engines, "database/"), tune).await);
+            })
         })
         .await;
     }
@@ -273,7 +275,9 @@ impl Operators {
         self.setting().note(None, || "the mount is disabled".into());
         let asked = request(self.setting(), ROOT);
         let disabled = self.ask(|broker| {
-            Box::pin(async move { broker.disable_mount(&asked, "database/").await.is_ok() })
+            Box::pin(async move {
+                broker.disable_mount(&asked, (Side::Engines, "database/")).await.is_ok()
+            })
         });
         let is_disabled = disabled.await == Some(true);
         // Whoever was not told may still see it disabled. What was told is that it ends soon, beside the caller.

@@ -1,6 +1,7 @@
 //! Reads the body of a request, within bounds that are checked before anything is parsed.
 
 use super::budget::{Budget, Share};
+use super::caller::has_token;
 use super::error::Refusal;
 use super::query;
 use actix_web::http::{StatusCode, header};
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// The longest body, in bytes. Vault's bound.
 const BODY_MAX: usize = 32 << 20;
+/// The longest body of a request without a token, in bytes: a login brings a name and a secret.
+const BODY_OF_STRANGER_MAX: usize = 64 << 10;
 /// How deep arrays and objects may nest. What operators write is three deep.
 const DEPTH_MAX: usize = 64;
 /// How many strings a body may hold, names of fields included: each costs an allocation, and the longest
@@ -32,10 +35,11 @@ pub(super) async fn read(
     if !has_body {
         return Ok(Map::new());
     }
+    let most = if has_token(request) { BODY_MAX } else { BODY_OF_STRANGER_MAX };
     let mut share = budget.share();
     let fits = |length: usize, share: &mut Share| {
-        if length > BODY_MAX {
-            return Err(too_large());
+        if length > most {
+            return Err(too_large(most));
         }
         if length > BODY_ALWAYS && !share.grow_to(length) {
             let message = "too many large request bodies at once; try again";
@@ -44,8 +48,8 @@ pub(super) async fn read(
         Ok(())
     };
     let told = request.headers().get(header::CONTENT_LENGTH).and_then(|told| told.to_str().ok());
-    if told.and_then(|told| told.parse().ok()).is_some_and(|length: usize| length > BODY_MAX) {
-        return Err(too_large());
+    if told.and_then(|told| told.parse().ok()).is_some_and(|length: usize| length > most) {
+        return Err(too_large(most));
     }
     let arriving = arrived(payload, |length| fits(length, &mut share));
     let bytes = actix_web::rt::time::timeout(BODY_WITHIN, arriving)
@@ -54,8 +58,13 @@ pub(super) async fn read(
     parse(&bytes, is_form(request))
 }
 
-fn too_large() -> Refusal {
-    Refusal::told(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than 32 MiB")
+fn too_large(most: usize) -> Refusal {
+    let message = if most == BODY_MAX {
+        "the request body is larger than 32 MiB"
+    } else {
+        "the request body is larger than 64 KiB, and there is no token"
+    };
+    Refusal::told(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 /// Takes a body in, as long as what has come of it fits.

@@ -3,6 +3,7 @@
 use super::error::Refusal;
 use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
+use super::sys::mounts::accessor_of;
 use super::{Broker, Front};
 use crate::listener::Rules;
 use crate::wiring::{Running, Server};
@@ -168,8 +169,9 @@ fn asked_mount(broker: &Broker, path: &str, mount: &str) -> Option<AskedMount> {
         ("auth/token/", "token", "auth_token", broker.installation().bytes().to_owned())
     } else {
         let entry = broker.catalog().at(mount).map(Arc::clone)?;
-        let (kind, id) = (&entry.mount.record.kind, entry.mount.record.id.bytes());
-        return Some(shown(mount, kind, kind, id));
+        let record = &entry.mount.record;
+        let (kind, accessor) = (record.kind.clone(), accessor_of(record));
+        return Some(AskedMount { point: mount.to_owned(), kind, accessor });
     };
     Some(shown(point, kind, name, &id))
 }

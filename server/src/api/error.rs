@@ -8,7 +8,7 @@
 //! | 405 | use another method |
 //! | 408 | send the body within its time |
 //! | 413 | send less |
-//! | 429 | try again later: they ask for more than a quota lets them have, or for what is done one at a time |
+//! | 429 | try again later: they ask for more than a quota lets them have, for what is done one at a time, or too many log in at once |
 //! | 500 | the operator looks at the log |
 //! | 502 | try again later: the target did not answer, or was busy |
 //! | 503 | wait: until the store is initialized, an operator has seen to the clock, or others' bodies are done with |
@@ -18,8 +18,8 @@ use crate::wiring::{FoundError, UnsealError};
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
     AdmitError, BackupError, ClockError, DeviceError, HolderError, IssueError, KeyRingError,
-    LookupError, MountError, PolicyError, QuotaError, RenewError, RevokeError, RoleError,
-    TakeOverError, TargetError, TokenError, TooOften, WhoisError,
+    LoginError, LookupError, MethodError, MountError, PolicyError, QuotaError, RenewError,
+    RevokeError, RoleError, TakeOverError, TargetError, TokenError, TooOften, WhoisError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -383,6 +383,33 @@ impl From<UnsealError> for Refusal {
             UnsealError::Wrong(WrongShare::Altered)
             | UnsealError::Seal(_)
             | UnsealError::Keeper(_) => internal(error),
+        }
+    }
+}
+
+impl From<MethodError> for Refusal {
+    fn from(error: MethodError) -> Self {
+        match error {
+            MethodError::Admit(error) => error.into(),
+            MethodError::Store(error) => error.into(),
+            MethodError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            MethodError::Nothing => Self::nothing_here(),
+            MethodError::Busy => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
+            MethodError::Missing(_) => bad(format!("1 error occurred:\n\t* {error}\n\n")),
+            MethodError::Bad(_) => bad(error),
+        }
+    }
+}
+
+impl From<LoginError> for Refusal {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Audit(error) => internal(error),
+            LoginError::Store(error) => error.into(),
+            LoginError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            LoginError::Denied => Self::told(StatusCode::FORBIDDEN, error.to_string()),
+            LoginError::Busy => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
+            LoginError::Bad(_) | LoginError::Wrong(_) => bad(error),
         }
     }
 }

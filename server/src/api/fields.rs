@@ -33,6 +33,11 @@ impl<'a> Fields<'a> {
         self.look(name).is_some()
     }
 
+    /// Whether a field is written, with whatever in it.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.is_some_and(|fields| fields.get(name).is_some_and(|value| !value.is_null()))
+    }
+
     /// Reads a text; a number or a truth value is taken as it is written.
     pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
         match self.look(name) {

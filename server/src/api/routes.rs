@@ -1,5 +1,6 @@
 //! Finds out where a request goes: its path, its method, and who may come without a token.
 
+mod methods;
 mod tables;
 
 use super::caller::Call;
@@ -12,6 +13,7 @@ use leasehold_core::access::policy::{PolicyName, Right};
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Request;
 use leasehold_core::tasks::Pending;
+use methods::USERPASS;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tables::{DATABASE, METRICS, OPEN, SYS, TOKEN};
@@ -76,6 +78,8 @@ enum Tail {
     Rest,
     /// Anything, and then this.
     Before(&'static str),
+    /// A name, and then this.
+    NameBefore(&'static str),
 }
 
 /// A path that needs no token.
@@ -119,6 +123,10 @@ impl Route {
     }
     const fn names_policy(self) -> Self {
         Self { names_policy: true, ..self }
+    }
+    /// To ask needs no token: the request brings what proves who asks.
+    const fn login(self) -> Self {
+        Self { right: Right::Nothing, ..self }
     }
     const fn lends(self) -> Self {
         Self { lends: true, ..self }
@@ -287,7 +295,11 @@ fn behind(broker: &Broker, path: &str) -> Option<(String, String, &'static [Rout
     }
     let catalog = broker.catalog();
     let (entry, rest) = catalog.route(path)?;
-    Some((entry.mount.record.path.clone(), rest.to_owned(), const { &DATABASE }))
+    let routes: &'static [Route] = match entry.mount.record.kind.as_str() {
+        "userpass" => const { &USERPASS },
+        _ => const { &DATABASE },
+    };
+    Some((entry.mount.record.path.clone(), rest.to_owned(), routes))
 }
 
 impl Found {
@@ -372,6 +384,7 @@ impl Route {
             Tail::Name => is_name(rest).then_some(rest),
             Tail::Rest => Some(rest.trim_end_matches('/')).filter(|rest| !rest.is_empty()),
             Tail::Before(end) => rest.strip_suffix(end).filter(|rest| !rest.is_empty()),
+            Tail::NameBefore(end) => rest.strip_suffix(end).filter(|rest| is_name(rest)),
         }
     }
 }

@@ -18,6 +18,7 @@ pub(super) mod leases_revoke;
 pub(super) mod leases_revoke_force;
 pub(super) mod leases_revoke_prefix;
 pub(super) mod leases_tidy;
+pub(super) mod locked_users;
 pub(super) mod metrics;
 pub(super) mod mounts;
 pub(super) mod policies;

@@ -188,7 +188,8 @@ impl Grant {
             Right::Sudo if !self.capabilities.has(Capability::Sudo) => {
                 return Verdict::Lacks(Capability::Sudo);
             }
-            Right::Sudo | Right::Policy => {}
+            // Whoever shows a token where none is needed may do what it may.
+            Right::Sudo | Right::Policy | Right::Nothing => {}
         }
         if !self.capabilities.has(question.capability) {
             return Verdict::Lacks(question.capability);
@@ -297,7 +298,7 @@ impl Acl {
         let verdict = match (grant, question.right) {
             (Some(grant), _) => grant.verdict(question),
             (None, Right::Own) => Verdict::Allowed,
-            (None, Right::Policy | Right::Sudo) => Verdict::Unmatched,
+            (None, Right::Policy | Right::Sudo | Right::Nothing) => Verdict::Unmatched,
         };
         Decision { verdict, grant }
     }

@@ -58,7 +58,7 @@ impl Broker {
 
     /// Ends a token and all below it: none of them is good for anything once this returns. The sweep goes on with
     /// what lives under them after a crash, for the end of the first is stored with what becomes of the others.
-    pub(super) async fn end_token(
+    pub(in crate::broker) async fn end_token(
         self: &Arc<Self>,
         key: &TokenKey,
         children: Children,

@@ -8,9 +8,10 @@ use crate::access::token::{Token, key_of};
 use crate::audit::Answer;
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
 use crate::secret::SecretText;
+use crate::store::mounts::mount_at;
 use crate::store::records::Found;
 use crate::store::tokens::TokenKey;
-use crate::store::{Key, StoreError};
+use crate::store::{Batch, Key, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,15 @@ pub struct TokenView {
     pub token: Token,
     /// How many requests it is good for; 0 for any number, -1 if this one was the last.
     pub uses_left: i64,
+}
+
+/// What a renewal goes by.
+#[derive(Debug)]
+struct Renewable {
+    token: Token,
+    ttl_max: Duration,
+    /// Expects all that this was read from.
+    batch: Batch,
 }
 
 impl Recorded for TokenView {
@@ -156,15 +166,38 @@ impl Broker {
                 return Err(TokenError::NotRenewable);
             }
             let asked = increment.filter(|increment| !increment.is_zero());
-            let renewed =
-                was.record.clone().renew(asked, self.limits.max_lease_ttl, self.clock.now())?;
-            match self.keep_token(&was, &renewed).await {
+            let Renewable { token, ttl_max, batch } = self.asked_again(was.record.clone()).await?;
+            let renewed = token.renew(asked, ttl_max, self.clock.now())?;
+            match self.keep_token_if(batch, &was, &renewed).await {
                 Ok(_) => return Ok(renewed),
-                Err(StoreError::Conflict) => {}
+                // Its mount may be another one now.
+                Err(StoreError::Conflict) => self.reload().await?,
                 Err(error) => return Err(error.into()),
             }
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// Asks the method that let a token's holder in whether it still would, and by what.
+    async fn asked_again(&self, token: Token) -> Result<Renewable, TokenError> {
+        let Some(login) = &token.login else {
+            let ttl_max = self.limits.max_lease_ttl;
+            return Ok(Renewable { token, ttl_max, batch: Batch::default() });
+        };
+        let entry = self.catalog().mount(login.mount).map(Arc::clone);
+        let entry = entry.ok_or(AdmitError::BadToken)?;
+        let standing = self.standing(login.mount, &login.by).await?;
+        let standing = standing.ok_or_else(|| {
+            TokenError::Bad("who it was made for is gone; the token ends at its term".into())
+        })?;
+        if standing.keeps_policies && standing.params.token_policies() != token.policies {
+            return Err(TokenError::Bad("policies have changed, not renewing".into()));
+        }
+        let spans = self.login_spans(&entry, &standing.params).capped(&mut Vec::new());
+        let mut batch = Batch::default().expect(mount_at(login.mount), Some(entry.mount.revision));
+        batch.expected.extend(standing.read);
+        let token = Token { period: spans.period, ..token };
+        Ok(Renewable { token, ttl_max: spans.max_ttl, batch })
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 50] = [
+pub(super) const SYS: [Route; 54] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -105,6 +105,35 @@ pub(super) const SYS: [Route; 50] = [
         "Lists the auth methods.",
     )
     .read(|call| Box::pin(sys::auth::list(call))),
+    at(
+        "sys/auth/",
+        Tail::Before("/tune"),
+        "Reads or changes how an auth method is described, how long its tokens live, and when it locks names.",
+    )
+    .sudo(ALL)
+    .read(|call| Box::pin(sys::auth::read_tune(call)))
+    .update(|call| Box::pin(sys::auth::tune(call))),
+    at(
+        "sys/auth/",
+        Tail::Rest,
+        "Enables, shows or disables an auth method.",
+    )
+    .sudo(ALL)
+    .read(|call| Box::pin(sys::auth::read(call)))
+    .update(|call| Box::pin(sys::auth::enable(call)))
+    .delete(|call| Box::pin(sys::auth::disable(call))),
+    at(
+        "sys/locked-users",
+        Tail::End,
+        "Lists the names that failed logins have locked.",
+    )
+    .read(|call| Box::pin(sys::locked_users::read(call))),
+    at(
+        "sys/locked-users/",
+        Tail::Rest,
+        "Lets a name in again that failed logins have locked: `<accessor>/unlock/<name>`.",
+    )
+    .update(|call| Box::pin(sys::locked_users::unlock(call))),
     at(
         "sys/clock",
         Tail::End,

@@ -82,7 +82,7 @@ fn asked(route: &'static Route) -> Vec<(String, Operation, Right)> {
     let rest = match route.tail {
         Tail::End => "",
         Tail::Name | Tail::Rest => "x",
-        Tail::Before(end) => &format!("x{end}"),
+        Tail::Before(end) | Tail::NameBefore(end) => &format!("x{end}"),
     };
     let operations = [
         (Read, route.read.is_some()),
@@ -115,7 +115,8 @@ fn what_vault_protects_needs_sudo_here() {
 
 #[test]
 fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
-    let all = || SYS.iter().chain(&TOKEN).chain(&DATABASE).flat_map(asked);
+    let behind = || DATABASE.iter().chain(&USERPASS).chain(&APPROLE);
+    let all = || SYS.iter().chain(&TOKEN).chain(behind()).flat_map(asked);
     let of = |wanted: Right| -> Vec<String> {
         let found = all().filter(|(.., right)| *right == wanted);
         found.map(|(path, operation, _)| format!("{operation:?} {path}")).collect()
@@ -127,6 +128,11 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
             "Read sys/audit",
             "Update sys/audit/x",
             "Delete sys/audit/x",
+            "Read sys/auth/x/tune",
+            "Update sys/auth/x/tune",
+            "Read sys/auth/x",
+            "Update sys/auth/x",
+            "Delete sys/auth/x",
             "Update sys/clock/accept",
             "Update sys/seal",
             "Update sys/rotate",
@@ -160,4 +166,5 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
             "Update auth/token/revoke-self",
         ]
     );
+    assert_eq!(of(Right::Nothing), ["Update login/x", "Update login"]);
 }

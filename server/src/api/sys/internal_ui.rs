@@ -7,6 +7,7 @@ use crate::api::envelope::{Envelope, Reply, request_id};
 use crate::api::error::Refusal;
 use crate::api::routes::Open;
 use actix_web::http::StatusCode;
+use leasehold_core::broker::Side;
 use serde_json::{Map, Value, json};
 
 pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
@@ -19,8 +20,13 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     if visible.system {
         secret.insert("sys/".to_owned(), Value::Object(system(call)));
     }
-    let mounts = visible.entries.iter().map(|entry| &entry.mount.record);
-    secret.extend(mounts.map(|mount| (mount.path.clone(), Value::Object(shown(mount)))));
+    for mount in visible.entries.iter().map(|entry| &entry.mount.record) {
+        let shown = Value::Object(shown(mount));
+        match Side::of(mount) {
+            Side::Engines => secret.insert(mount.path.clone(), shown),
+            Side::Methods => auth.insert(mount.path.trim_start_matches("auth/").to_owned(), shown),
+        };
+    }
     Ok(Envelope::to(call.id()).data(json!({ "auth": auth, "secret": secret })).reply())
 }
 

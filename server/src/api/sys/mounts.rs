@@ -4,15 +4,16 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
+use crate::api::token_params::{span, token_type, uses};
 use actix_web::http::StatusCode;
-use leasehold_core::broker::{MountTune, MountWrite};
+use leasehold_core::broker::{LockoutWrite, MountTune, MountWrite, Side};
 use leasehold_core::duration::parse_seconds;
 use leasehold_core::store::mounts::Mount;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
-    let entries = call.broker.list_mounts(&call.request).await?;
+    let entries = call.broker.list_mounts(&call.request, Side::Engines).await?;
 
     let mounts = entries.iter().map(|entry| &entry.mount.record);
     let mut shown: Map<_, _> =
@@ -22,14 +23,19 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
 }
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
-    let found = find(call).await?;
+    let found = find(call, Side::Engines).await?;
 
     Ok(Envelope::with_data_on_top(call.id(), found))
 }
 
 pub(in crate::api) async fn read_tune(call: &Call) -> Result<Reply, Refusal> {
-    let found = find(call).await?;
+    let found = find(call, Side::Engines).await?;
 
+    Ok(Envelope::with_data_on_top(call.id(), show_tune(call, &found)))
+}
+
+/// How a mount is described and how long its leases live, with what is the server's filled in.
+pub(super) fn show_tune(call: &Call, found: &Map<String, Value>) -> Map<String, Value> {
     let config = found.get("config").and_then(Value::as_object);
     let limits = call.broker.limits();
     let ttl = |name: &str, default: Duration| {
@@ -45,16 +51,20 @@ pub(in crate::api) async fn read_tune(call: &Call) -> Result<Reply, Refusal> {
         let value = found.get(name).filter(|value| !value.is_null());
         tune.extend(value.map(|value| (name.to_owned(), value.clone())));
     }
-    Ok(Envelope::with_data_on_top(call.id(), tune))
+    let token_type = config.and_then(|config| config.get("token_type"));
+    tune.extend(token_type.map(|value| ("token_type".to_owned(), value.clone())));
+    let lockout = config.and_then(|config| config.get("user_lockout_config"));
+    tune.extend(lockout.and_then(Value::as_object).cloned().unwrap_or_default());
+    tune
 }
 
 /// What is not named stays as it is.
 pub(in crate::api) async fn tune(call: &Call) -> Result<Reply, Refusal> {
     let fields = call.fields();
-    let tune = tuning(&fields)?;
+    let tune = tuning(&fields, Side::Engines)?;
     let ignored = fields.ignored();
 
-    call.broker.tune_mount(&call.request, &call.name, tune).await?;
+    call.broker.tune_mount(&call.request, (Side::Engines, &call.name), tune).await?;
 
     // A setting that has no effect must not look as if it had.
     Ok(ignored.map_or_else(Reply::done, |warning| {
@@ -63,7 +73,7 @@ pub(in crate::api) async fn tune(call: &Call) -> Result<Reply, Refusal> {
 }
 
 pub(in crate::api) async fn enable(call: &Call) -> Result<Reply, Refusal> {
-    let wanted = wanted(&call.name, &call.fields())?;
+    let wanted = wanted(&call.name, &call.fields(), Side::Engines)?;
 
     call.broker.enable_mount(&call.request, wanted).await?;
 
@@ -75,24 +85,32 @@ pub(in crate::api) async fn disable(call: &Call) -> Result<Reply, Refusal> {
         return Err(Refusal::bad(format!("cannot unmount \"{}/\"", call.name)));
     }
 
-    call.broker.disable_mount(&call.request, &call.name).await?;
+    call.broker.disable_mount(&call.request, (Side::Engines, &call.name)).await?;
 
     Ok(Reply::done())
 }
 
-async fn find(call: &Call) -> Result<Map<String, Value>, Refusal> {
+/// Returns a mount as Vault's clients know it.
+pub(super) async fn find(call: &Call, side: Side) -> Result<Map<String, Value>, Refusal> {
     let path = format!("{}/", call.name);
-    let entries = call.broker.list_mounts(&call.request).await?;
-    if path == "sys/" {
-        return Ok(system(call));
+    let entries = call.broker.list_mounts(&call.request, side).await?;
+    let (always, at, none) = match side {
+        Side::Engines => ("sys/", path.clone(), format!("No secret engine mount at {path}")),
+        Side::Methods => ("token/", format!("auth/{path}"), format!("No auth engine at {path}")),
+    };
+    if path == always {
+        return Ok(match side {
+            Side::Engines => system(call),
+            Side::Methods => tokens(call),
+        });
     }
-    let found = entries.iter().find(|entry| entry.mount.record.path == path);
-    found.map(|entry| shown(&entry.mount.record)).ok_or_else(|| {
-        Refusal::told(StatusCode::BAD_REQUEST, format!("No secret engine mount at {path}"))
-    })
+    let found = entries.iter().find(|entry| entry.mount.record.path == at);
+    found
+        .map(|entry| shown(&entry.mount.record))
+        .ok_or_else(|| Refusal::told(StatusCode::BAD_REQUEST, none))
 }
 
-fn tuning(fields: &Fields<'_>) -> Result<MountTune, Refusal> {
+pub(super) fn tuning(fields: &Fields<'_>, side: Side) -> Result<MountTune, Refusal> {
     let ttl = |name: &'static str| match fields.text(name)?.as_deref() {
         None => Ok(None),
         // Vault's ways to say: the system's.
@@ -104,12 +122,37 @@ fn tuning(fields: &Fields<'_>) -> Result<MountTune, Refusal> {
         default_lease_ttl: ttl("default_lease_ttl")?,
         max_lease_ttl: ttl("max_lease_ttl")?,
         options: fields.object("options")?.cloned(),
+        token_type: match side {
+            Side::Engines => None,
+            Side::Methods => token_type(fields, "invalid value for 'token_type'")?,
+        },
+        lockout: match side {
+            Side::Engines => None,
+            Side::Methods => lockout(fields)?,
+        },
     })
 }
 
-fn wanted(path: &str, fields: &Fields<'_>) -> Result<MountWrite, Refusal> {
+/// Reads when names are locked.
+fn lockout(fields: &Fields<'_>) -> Result<Option<LockoutWrite>, Refusal> {
+    let Some(written) = fields.object("user_lockout_config")? else { return Ok(None) };
+    let fields = Fields::new(written);
+    let lockout = LockoutWrite {
+        threshold: uses(&fields, "lockout_threshold")?,
+        duration: span(&fields, "lockout_duration")?,
+        reset_after: span(&fields, "lockout_counter_reset_duration")?,
+        disabled: fields.flag("lockout_disable")?,
+    };
+    if let Some(name) = fields.rest().keys().next() {
+        return Err(Refusal::bad(format!("`user_lockout_config` has no field `{name}`")));
+    }
+    Ok(Some(lockout))
+}
+
+pub(super) fn wanted(path: &str, fields: &Fields<'_>, side: Side) -> Result<MountWrite, Refusal> {
     let none = Map::new();
     let config = fields.object("config")?.unwrap_or(&none);
+    let of_config = Fields::new(config);
     let ttl = |name: &str, called: &str| {
         let written = config.get(name).unwrap_or(&Value::Null);
         parse_seconds(written).map_err(|error| {
@@ -122,13 +165,22 @@ fn wanted(path: &str, fields: &Fields<'_>) -> Result<MountWrite, Refusal> {
             return Err(Refusal::bad(format!("`{flag}` is not supported; leave it out")));
         }
     }
+    let (token_type, lockout) = match side {
+        Side::Engines => (None, None),
+        Side::Methods => {
+            (token_type(&of_config, "invalid value for 'token_type'")?, lockout(&of_config)?)
+        }
+    };
     Ok(MountWrite {
+        side,
         path: path.to_owned(),
         kind: fields.text("type")?.unwrap_or_default(),
         description: fields.text("description")?.unwrap_or_default(),
         default_lease_ttl: ttl("default_lease_ttl", "default")?,
         max_lease_ttl: ttl("max_lease_ttl", "max")?,
         options: fields.object("options")?.cloned().unwrap_or_default(),
+        token_type,
+        lockout,
     })
 }
 
@@ -136,18 +188,38 @@ fn wanted(path: &str, fields: &Fields<'_>) -> Result<MountWrite, Refusal> {
 pub(super) fn shown(mount: &Mount) -> Map<String, Value> {
     let id = mount.id.bytes();
     let mut shown = described(&mount.kind, &mount.description, id);
-    shown.insert(
-        "config".to_owned(),
-        json!({
-            "default_lease_ttl": mount.default_lease_ttl.as_secs(),
-            "max_lease_ttl": mount.max_lease_ttl.as_secs(),
-            "force_no_cache": false,
-        }),
-    );
-    if !mount.options.is_empty() {
+    let mut config = Map::from_iter([
+        ("default_lease_ttl".to_owned(), json!(mount.default_lease_ttl.as_secs())),
+        ("max_lease_ttl".to_owned(), json!(mount.max_lease_ttl.as_secs())),
+        ("force_no_cache".to_owned(), json!(false)),
+    ]);
+    if let Some(method) = &mount.method {
+        shown.insert("accessor".to_owned(), json!(accessor_of(mount)));
+        config.insert("token_type".to_owned(), json!(method.token_type.word()));
+        let lockout = method.lockout.map(|lockout| {
+            json!({
+                "user_lockout_threshold": lockout.threshold,
+                "user_lockout_duration": lockout.duration.as_secs(),
+                "user_lockout_counter_reset_duration": lockout.reset_after.as_secs(),
+                "user_lockout_disable": lockout.disabled,
+            })
+        });
+        config.extend(lockout.map(|lockout| ("user_lockout_config".to_owned(), lockout)));
+    }
+    shown.insert("config".to_owned(), Value::Object(config));
+    if !mount.options.is_empty() || mount.method.is_some() {
         shown.insert("options".to_owned(), Value::Object(mount.options.clone()));
     }
     shown
+}
+
+/// Names a mount to Vault's clients, by what it is of.
+pub(in crate::api) fn accessor_of(mount: &Mount) -> String {
+    let name = match Side::of(mount) {
+        Side::Engines => mount.kind.clone(),
+        Side::Methods => format!("auth_{}", mount.kind),
+    };
+    accessor(&name, mount.id.bytes())
 }
 
 /// What is always there.

@@ -27,12 +27,7 @@ async fn create(call: &Call, orphan: bool) -> Result<Reply, Refusal> {
     let made = call.broker.create_token(&call.request, wanted).await?;
 
     Ok(Envelope::<()>::to(call.id())
-        .auth(shown::auth(
-            &made.token,
-            &made.text,
-            made.token.issued_at,
-            made.token.num_uses.into(),
-        ))
+        .auth(shown::made(&made))
         .warnings(made.warnings)
         .warnings(fields.ignored())
         .reply())

@@ -4,7 +4,7 @@ use crate::api::envelope::Reply;
 use crate::wiring::Founded;
 use actix_web::http::StatusCode;
 use leasehold_core::access::token::Token;
-use leasehold_core::broker::TokenView;
+use leasehold_core::broker::{TokenMade, TokenView};
 use leasehold_core::seal::shares::Share;
 use leasehold_core::secret::SecretText;
 use leasehold_core::time::Timestamp;
@@ -27,6 +27,11 @@ pub(super) fn auth(token: &Token, text: &SecretText, since: Timestamp, uses_left
         "mfa_requirement": null,
         "num_uses": uses_left,
     })
+}
+
+/// The `auth` part of the answer that tells a new token.
+pub(in crate::api) fn made(made: &TokenMade) -> Value {
+    auth(&made.token, &made.text, made.token.issued_at, made.token.num_uses.into())
 }
 
 /// Shown in place of a text that the caller does not know.
@@ -60,6 +65,9 @@ pub(super) fn looked_up(seen: &TokenView, text: &SecretText, now: Timestamp) -> 
     if let Some(renewed_at) = token.renewed_at {
         data.insert("last_renewal".to_owned(), json!(renewed_at.rfc3339()));
         data.insert("last_renewal_time".to_owned(), json!(renewed_at.seconds()));
+    }
+    if !token.bound_cidrs.is_empty() {
+        data.insert("bound_cidrs".to_owned(), json!(token.bound_cidrs));
     }
     if !token.period.is_zero() {
         data.insert("period".to_owned(), json!(token.period.as_secs()));

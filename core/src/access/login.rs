@@ -1,0 +1,44 @@
+//! What a login brings, and by what a token was made: the values between the methods and the one verb of all of them.
+
+use crate::ids::MountId;
+use crate::secret::SecretText;
+use serde::{Deserialize, Serialize};
+
+/// The methods there are; Vault's words for their kinds.
+pub const METHODS: [&str; 1] = ["userpass"];
+
+/// What a caller brings to prove who they are. Each method takes one kind of it.
+#[derive(Debug)]
+pub enum Proof {
+    /// To `userpass`.
+    Password {
+        /// The user, as it was written.
+        name: String,
+        /// Their password.
+        password: SecretText,
+    },
+}
+
+/// Which login made a token: what its renewal asks the method about again, and whose end is its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginOrigin {
+    /// Where.
+    pub mount: MountId,
+    /// As whom.
+    pub by: LoggedInAs,
+}
+
+/// Whom a method knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoggedInAs {
+    /// A user of `userpass`, by name.
+    User(String),
+}
+
+/// A name has one way to be written, for whoever looks it up and for whoever counts it (CVE-2025-6004): case and space
+/// around it do not count.
+#[must_use]
+pub fn plain_name(written: &str) -> String {
+    written.trim().to_lowercase()
+}

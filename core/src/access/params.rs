@@ -1,0 +1,260 @@
+//! What a method says of the tokens that its logins make: Vault's `token_*` fields, once for all methods.
+
+use super::token::ROOT_POLICY;
+use crate::address::Network;
+use crate::limits::TTL_MAX;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The most networks that one list may hold: each request with such a token looks through them.
+const NETWORKS_MAX: usize = 256;
+/// The most policies that one role or user may give.
+const POLICIES_MAX: usize = 1024;
+
+/// The tokens that logins of one user or one role make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenParams {
+    /// What they may do, besides `default`.
+    pub policies: Vec<String>,
+    /// Leave out the `default` policy.
+    pub no_default_policy: bool,
+    /// How long they live; zero for the mount's default.
+    pub ttl: Duration,
+    /// How long they live at most; zero for the mount's maximum.
+    pub max_ttl: Duration,
+    /// The bound that no renewal and no change of the maximum passes; zero for none.
+    pub explicit_max_ttl: Duration,
+    /// Renewed by this much each time; zero for tokens that are not periodic.
+    pub period: Duration,
+    /// How many requests they are good for; 0 for any number.
+    pub num_uses: u32,
+    /// From where one may log in and use them, as it was written; none for from everywhere.
+    pub bound_cidrs: Vec<String>,
+    /// Good only from the address that logged in.
+    pub strictly_bind_ip: bool,
+    /// How they are kept.
+    pub token_type: TokenType,
+    /// Which of these were written by names that they once had: those are shown as well.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub old_names: BTreeSet<String>,
+}
+
+/// How the tokens of a method are kept; Vault's words. What is not there yet cannot be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenType {
+    /// As the mount says.
+    #[default]
+    Default,
+    /// In the store, unless a login says otherwise.
+    DefaultService,
+    /// In the store.
+    Service,
+}
+
+/// What is to be changed; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct ParamsWrite {
+    /// See [`TokenParams`].
+    pub policies: Option<Vec<String>>,
+    /// See [`TokenParams`].
+    pub no_default_policy: Option<bool>,
+    /// See [`TokenParams`].
+    pub ttl: Option<Duration>,
+    /// See [`TokenParams`].
+    pub max_ttl: Option<Duration>,
+    /// See [`TokenParams`].
+    pub explicit_max_ttl: Option<Duration>,
+    /// See [`TokenParams`].
+    pub period: Option<Duration>,
+    /// See [`TokenParams`].
+    pub num_uses: Option<u32>,
+    /// See [`TokenParams`].
+    pub bound_cidrs: Option<Vec<String>>,
+    /// See [`TokenParams`].
+    pub strictly_bind_ip: Option<bool>,
+    /// See [`TokenParams`].
+    pub token_type: Option<TokenType>,
+    /// Of each field that has an older name and is written: the older name, and whether it was written by it.
+    pub old_names: Vec<(String, bool)>,
+}
+
+/// Tokens like these cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadParams(pub String);
+
+impl TokenType {
+    /// Returns Vault's word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::DefaultService => "default-service",
+            Self::Service => "service",
+        }
+    }
+
+    /// Reads Vault's word; `None` for what is none.
+    pub fn parse(word: &str) -> Result<Option<Self>, BadParams> {
+        match word {
+            "" | "default" => Ok(Some(Self::Default)),
+            "default-service" => Ok(Some(Self::DefaultService)),
+            "service" => Ok(Some(Self::Service)),
+            "batch" | "default-batch" => {
+                Err(BadParams("batch tokens are not supported yet; leave `token_type` out".into()))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl TokenParams {
+    /// The same after a change, checked.
+    pub fn changed(mut self, write: ParamsWrite) -> Result<Self, BadParams> {
+        self.policies = write.policies.map_or(self.policies, |names| plain_policies(&names));
+        self.no_default_policy = write.no_default_policy.unwrap_or(self.no_default_policy);
+        self.ttl = write.ttl.unwrap_or(self.ttl);
+        self.max_ttl = write.max_ttl.unwrap_or(self.max_ttl);
+        self.explicit_max_ttl = write.explicit_max_ttl.unwrap_or(self.explicit_max_ttl);
+        self.period = write.period.unwrap_or(self.period);
+        self.num_uses = write.num_uses.unwrap_or(self.num_uses);
+        self.bound_cidrs = write.bound_cidrs.unwrap_or(self.bound_cidrs);
+        self.strictly_bind_ip = write.strictly_bind_ip.unwrap_or(self.strictly_bind_ip);
+        self.token_type = write.token_type.unwrap_or(self.token_type);
+        for (name, is_old) in write.old_names {
+            if is_old {
+                self.old_names.insert(name);
+            } else {
+                self.old_names.remove(&name);
+            }
+        }
+        self.checked()
+    }
+
+    fn checked(self) -> Result<Self, BadParams> {
+        let bad = |message: &str| Err(BadParams(message.to_owned()));
+        if self.policies.iter().any(|policy| policy == ROOT_POLICY) {
+            return bad("`root` is given by a root token only, not by a login");
+        }
+        if self.policies.len() > POLICIES_MAX {
+            return Err(BadParams(format!("more than {POLICIES_MAX} policies")));
+        }
+        let spans = [self.ttl, self.max_ttl, self.explicit_max_ttl, self.period];
+        if spans.iter().any(|span| *span > TTL_MAX) {
+            return bad("a ttl may be at most 876000h");
+        }
+        if !self.max_ttl.is_zero() && self.ttl > self.max_ttl {
+            return bad("'token_ttl' cannot be greater than 'token_max_ttl'");
+        }
+        networks(&self.bound_cidrs)?;
+        Ok(self)
+    }
+
+    /// The policies of a token made by a login.
+    #[must_use]
+    pub fn token_policies(&self) -> Vec<String> {
+        let mut policies = self.policies.clone();
+        if !self.no_default_policy {
+            policies.push("default".into());
+        }
+        policies.sort();
+        policies.dedup();
+        policies
+    }
+
+    /// Returns from where a token may be used that is made by a login from this address; `None` if nobody may log in
+    /// from there.
+    #[must_use]
+    pub fn bound_networks(&self, from: Option<IpAddr>) -> Option<Vec<Network>> {
+        let bound = networks(&self.bound_cidrs).ok()?;
+        if !is_within(&bound, from) {
+            return None;
+        }
+        match from {
+            Some(ip) if self.strictly_bind_ip => Some(vec![ip.to_string().parse().ok()?]),
+            None if self.strictly_bind_ip => None,
+            Some(_) | None => Some(bound),
+        }
+    }
+}
+
+/// Whether an address is in one of these networks, or there are none. One that nobody knows is in none.
+#[must_use]
+pub fn is_within(networks: &[Network], from: Option<IpAddr>) -> bool {
+    networks.is_empty() || from.is_some_and(|ip| networks.iter().any(|each| each.contains(ip)))
+}
+
+/// Reads a list of networks.
+pub fn networks(written: &[String]) -> Result<Vec<Network>, BadParams> {
+    if written.len() > NETWORKS_MAX {
+        return Err(BadParams(format!("more than {NETWORKS_MAX} networks")));
+    }
+    let read = |text: &String| {
+        text.trim().parse().map_err(|error| BadParams(format!("{text:?}: a bound CIDR {error}")))
+    };
+    written.iter().map(read).collect()
+}
+
+/// A policy has one name, whichever way it is written (CVE-2025-5999).
+fn plain_policies(names: &[String]) -> Vec<String> {
+    let mut plain: Vec<_> = names.iter().map(|name| name.trim().to_lowercase()).collect();
+    plain.retain(|name| !name.is_empty());
+    plain.sort();
+    plain.dedup();
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policies(names: &[&str]) -> ParamsWrite {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        ParamsWrite { policies: Some(names), ..ParamsWrite::default() }
+    }
+
+    #[test]
+    fn no_login_gives_root_however_it_is_written_cve_2025_5999() {
+        for name in ["root", " Root", "ROOT\t", "rOOt "] {
+            let refused = TokenParams::default().changed(policies(&["a", name]));
+            assert!(refused.is_err(), "{name:?}");
+        }
+        let params = TokenParams::default().changed(policies(&["B ", "a", "b", ""])).unwrap();
+        assert_eq!(params.token_policies(), ["a", "b", "default"]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_and_what_is_not_named_stays() {
+        let hour = Some(Duration::from_hours(1));
+        let first = ParamsWrite { ttl: hour, max_ttl: hour, ..ParamsWrite::default() };
+        let params = TokenParams::default().changed(first).unwrap();
+        let longer = ParamsWrite { ttl: Some(Duration::from_hours(2)), ..ParamsWrite::default() };
+        assert!(params.clone().changed(longer).is_err());
+        let endless = ParamsWrite { period: Some(Duration::MAX), ..ParamsWrite::default() };
+        assert!(params.clone().changed(endless).is_err());
+        let nowhere =
+            ParamsWrite { bound_cidrs: Some(vec!["10.0.0.0/33".into()]), ..ParamsWrite::default() };
+        assert!(params.clone().changed(nowhere).is_err());
+        assert_eq!(params.clone().changed(ParamsWrite::default()), Ok(params));
+    }
+
+    #[test]
+    fn a_token_is_bound_to_the_networks_of_its_role_or_to_the_address_that_logged_in() {
+        let bound = ParamsWrite {
+            bound_cidrs: Some(vec!["127.0.0.1/8".into(), "::1".into()]),
+            ..ParamsWrite::default()
+        };
+        let params = TokenParams::default().changed(bound).unwrap();
+        let ip = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(params.bound_networks(ip("127.9.9.9")).unwrap().len(), 2);
+        assert_eq!(params.bound_networks(ip("10.0.0.1")), None);
+        assert_eq!(params.bound_networks(None), None);
+        let strict = TokenParams { strictly_bind_ip: true, ..params };
+        let only = strict.bound_networks(ip("127.9.9.9")).unwrap();
+        assert!(is_within(&only, ip("127.9.9.9")) && !is_within(&only, ip("127.9.9.8")));
+        assert_eq!(TokenParams::default().bound_networks(None), Some(Vec::new()));
+    }
+}

@@ -1,0 +1,208 @@
+//! Lets somebody in who has no token yet: the one verb of all methods.
+//!
+//! Recorded; proven, by the method; decided and committed, with what decided it; recorded; answered. Methods differ in
+//! what they take for proof, and in nothing else.
+
+mod hashing;
+mod password;
+
+pub(super) use hashing::Hashing;
+
+use super::authenticate::Recorded;
+use super::token::Spans;
+use super::{Broker, Request, TokenMade};
+use crate::access::login::{LoggedInAs, LoginOrigin, Proof};
+use crate::access::params::TokenParams;
+use crate::access::token::{Token, draw, key_of};
+use crate::address::ClientAddress;
+use crate::audit::{Answer, AuditError};
+use crate::ids::MountId;
+use crate::limits::CONFLICT_TRIES;
+use crate::mount::MountEntry;
+use crate::store::mounts::mount_at;
+use crate::store::users::user_at;
+use crate::store::{Batch, Key, Revision, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Nobody was let in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// No method is there.
+    #[error("no handler for route {0:?}. route entry not found.")]
+    NoMount(String),
+    /// What was brought cannot be a proof.
+    #[error("{0}")]
+    Bad(String),
+    /// It proves nothing. It is not told whether there is such a user or role.
+    #[error("{0}")]
+    Wrong(&'static str),
+    /// Too many have failed before, or nobody may log in from there.
+    #[error("permission denied")]
+    Denied,
+    /// Too many log in at once, or too many from there have failed.
+    #[error("too many logins at once; try again in a second")]
+    Busy,
+    /// The request or its answer could not be recorded.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who somebody has proven to be.
+#[derive(Debug)]
+struct Proven {
+    by: LoggedInAs,
+    /// Which of its secrets it was proven by, as [`Standing::secret`] has it.
+    secret: u64,
+    /// How the token is called, after the mount's path.
+    name: Option<String>,
+    /// What is noted on the token.
+    meta: BTreeMap<String, String>,
+    /// What is said to those who turn out not to be what they have proven.
+    otherwise: LoginError,
+}
+
+/// What a method knows of somebody now.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) params: TokenParams,
+    /// Tells one secret of theirs from the next.
+    secret: u64,
+    /// Whether their tokens are renewed only while they would be given the same policies.
+    pub(super) keeps_policies: bool,
+    /// What it was read from: must be the same when something is committed that rests on it.
+    pub(super) read: Vec<(Key, Option<Revision>)>,
+}
+
+impl Broker {
+    /// Lets somebody in.
+    pub async fn log_in(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        proof: Proof,
+    ) -> Result<TokenMade, LoginError> {
+        self.recorded(self.trail.asked(&request.asked, None, self.clock.now())).await?;
+        let outcome = self.let_in(request, mount, proof).await;
+        let answer = match &outcome {
+            Ok(made) => made.recorded(),
+            Err(error) => Answer::error(error),
+        };
+        let record = self.trail.answered(&request.asked, None, &answer, self.clock.now());
+        if let Err(unrecorded) = self.recorded(record).await {
+            if let Ok(made) = &outcome {
+                self.end_token_soon(made.token.key);
+            }
+            return Err(unrecorded.into());
+        }
+        outcome
+    }
+
+    async fn let_in(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        proof: Proof,
+    ) -> Result<TokenMade, LoginError> {
+        let entry = self.open_method(mount)?;
+        let proven = match proof {
+            Proof::Password { name, password } => {
+                self.prove_by_password(&entry, request.network(), &name, password).await?
+            }
+        };
+        for _ in 0..CONFLICT_TRIES {
+            match self.try_let_in(request, mount, &proven).await {
+                Err(LoginError::Store(StoreError::Conflict)) => self.reload().await?,
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    fn open_method(&self, mount: &str) -> Result<Arc<MountEntry>, LoginError> {
+        let entry = self.catalog().at(mount).map(Arc::clone);
+        entry.ok_or_else(|| LoginError::NoMount(mount.to_owned()))
+    }
+
+    /// Decides on the token and commits the decision, if what it rests on is still so.
+    async fn try_let_in(
+        &self,
+        request: &Request,
+        mount: &str,
+        proven: &Proven,
+    ) -> Result<TokenMade, LoginError> {
+        let entry = self.open_method(mount)?;
+        let mount = &entry.mount;
+        let standing = self.standing(mount.record.id, &proven.by).await?;
+        let standing = standing.filter(|standing| standing.secret == proven.secret);
+        let Standing { params, read, .. } = standing.ok_or_else(|| proven.otherwise.clone())?;
+        let from = request.asked.from.map(ClientAddress::ip);
+        let bound_cidrs = params.bound_networks(from).ok_or(LoginError::Denied)?;
+
+        let now = self.clock.now();
+        let mut warnings = Vec::new();
+        let spans = self.login_spans(&entry, &params).capped(&mut warnings);
+        let (term, creation_ttl) = spans.term(now, &mut warnings);
+        let text = draw(&*self.chance);
+        let token = Token {
+            policies: params.token_policies(),
+            display_name: display_name(&mount.record.path, proven.name.as_deref()),
+            path: request.asked.path.clone(),
+            meta: proven.meta.clone(),
+            term: Some(term),
+            creation_ttl,
+            explicit_max_ttl: spans.explicit_max_ttl,
+            period: spans.period,
+            num_uses: params.num_uses,
+            renewable: true,
+            bound_cidrs,
+            login: Some(LoginOrigin { mount: mount.record.id, by: proven.by.clone() }),
+            ..Token::blank(key_of(&self.token_key, &text), now, &*self.chance)
+        };
+        let mut batch = Batch::default().expect(mount_at(mount.record.id), Some(mount.revision));
+        batch.expected.extend(read);
+        self.mint(&token, batch).await?;
+        Ok(TokenMade { text, token, warnings })
+    }
+
+    /// Returns what a method knows of somebody; `None` if it does not know them any more.
+    pub(super) async fn standing(
+        &self,
+        mount: MountId,
+        by: &LoggedInAs,
+    ) -> Result<Option<Standing>, StoreError> {
+        match by {
+            LoggedInAs::User(name) => {
+                let user = self.records.user(mount, name).await?;
+                Ok(user.map(|user| Standing {
+                    params: user.record.params,
+                    secret: user.record.password_set,
+                    keeps_policies: true,
+                    read: vec![(user_at(mount, name), Some(user.revision))],
+                }))
+            }
+        }
+    }
+
+    /// How long a token lives that a login makes.
+    pub(super) fn login_spans(&self, entry: &MountEntry, params: &TokenParams) -> Spans {
+        let (default_ttl, max_ttl) = entry.bounded(params.ttl, params.max_ttl, &self.limits);
+        Spans {
+            ttl: None,
+            explicit_max_ttl: params.explicit_max_ttl,
+            period: params.period,
+            default_ttl,
+            max_ttl,
+        }
+    }
+}
+
+/// Names a token after the mount and whoever logged in there: `userpass-ann`.
+fn display_name(mount: &str, name: Option<&str>) -> String {
+    let mount = mount.strip_prefix("auth/").unwrap_or(mount).trim_end_matches('/');
+    let mount = mount.replace('/', "-");
+    name.map_or_else(|| mount.clone(), |name| format!("{mount}-{name}"))
+}

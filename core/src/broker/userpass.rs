@@ -1,0 +1,183 @@
+//! Writes, shows and deletes the users of the method `userpass`.
+
+use super::authenticate::Recorded;
+use super::{Broker, MethodError, Request};
+use crate::access::login::plain_name;
+use crate::access::params::ParamsWrite;
+use crate::access::password_hash::{PASSWORD_MAX, PasswordHash};
+use crate::audit::Answer;
+use crate::limits::{CONFLICT_TRIES, USER_NAME_MAX};
+use crate::secret::SecretText;
+use crate::store::StoreError;
+use crate::store::users::{User, user_at};
+use std::sync::Arc;
+
+const KIND: &str = "userpass";
+
+/// What a user is to be; what is `None` stays as it was.
+#[derive(Debug, Default)]
+pub struct UserWrite {
+    /// The mount, by path.
+    pub mount: String,
+    /// What they are called.
+    pub name: String,
+    /// Their password.
+    pub password: Option<SecretText>,
+    /// The tokens that they are given.
+    pub params: ParamsWrite,
+    /// Whether there must be such a user.
+    pub must_exist: bool,
+}
+
+/// What becomes of a user's password.
+#[derive(Clone, Debug)]
+enum NewPassword {
+    /// It stays.
+    None,
+    /// It will be another one.
+    Unhashed,
+    /// It is this.
+    Hashed(PasswordHash),
+}
+
+impl Recorded for User {
+    fn recorded(&self) -> Answer {
+        Answer::data(Some(serde_json::json!({ "token_policies": self.params.policies })))
+    }
+}
+
+impl Broker {
+    /// Writes a user.
+    pub async fn write_user(
+        self: &Arc<Self>,
+        request: &Request,
+        wanted: UserWrite,
+    ) -> Result<(), MethodError> {
+        self.served(request, async |_| self.put_user(request, wanted).await).await
+    }
+
+    async fn put_user(
+        self: &Arc<Self>,
+        request: &Request,
+        mut wanted: UserWrite,
+    ) -> Result<(), MethodError> {
+        let name = plain_name(&wanted.name);
+        if name.len() > USER_NAME_MAX {
+            return Err(MethodError::Bad(format!("a name has {USER_NAME_MAX} bytes at most")));
+        }
+        let password = match wanted.password.take() {
+            None => NewPassword::None,
+            Some(password) => {
+                // What is refused is refused before anything is hashed.
+                self.changed_user(&wanted, &name, NewPassword::Unhashed).await?;
+                NewPassword::Hashed(self.hashed(request, password).await?)
+            }
+        };
+        for _ in 0..CONFLICT_TRIES {
+            match self.changed_user(&wanted, &name, password.clone()).await {
+                Err(MethodError::Store(StoreError::Conflict)) => self.reload().await?,
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    async fn hashed(
+        self: &Arc<Self>,
+        request: &Request,
+        password: SecretText,
+    ) -> Result<PasswordHash, MethodError> {
+        if password.len() > PASSWORD_MAX {
+            return Err(MethodError::Bad(format!("a password has {PASSWORD_MAX} bytes at most")));
+        }
+        let salt = PasswordHash::draw_salt(&*self.chance);
+        // Whoever may write users is no stranger.
+        self.know_network(request.network());
+        Ok(self.in_turn(request.network(), move || PasswordHash::of(&password, salt)).await?)
+    }
+
+    /// Decides what becomes of a user, and keeps it once their password is hashed.
+    async fn changed_user(
+        &self,
+        wanted: &UserWrite,
+        name: &str,
+        password: NewPassword,
+    ) -> Result<(), MethodError> {
+        let entry = self.method_at(KIND, &wanted.mount)?;
+        let mount = entry.mount.record.id;
+        let was = self.records.user(mount, name).await?;
+        let revision = was.as_ref().map(|was| was.revision);
+        if was.is_none() && wanted.must_exist {
+            return Err(MethodError::Missing("username does not exist".into()));
+        }
+        if was.is_none() && matches!(password, NewPassword::None) {
+            let message = "must provide either password or password_hash";
+            return Err(MethodError::Bad(message.into()));
+        }
+        let was = was.map(|was| was.record);
+        let params = was.as_ref().map(|was| was.params.clone()).unwrap_or_default();
+        let params = params.changed(wanted.params.clone())?;
+        let set = was.as_ref().map_or(0, |was| was.password_set);
+        let (password, password_set) = match (password, was) {
+            // A user who is made anew has another password than one of the same name before.
+            (NewPassword::Hashed(hash), None) => (hash, self.clock.now().0),
+            (NewPassword::Hashed(hash), Some(_)) => (hash, set.saturating_add(1)),
+            (NewPassword::None, Some(was)) => (was.password, set),
+            (NewPassword::None | NewPassword::Unhashed, _) => return Ok(()),
+        };
+        let user = User { name: name.to_owned(), password, password_set, params };
+        self.records.replace_under(&entry.mount, user_at(mount, name), revision, &user).await?;
+        Ok(())
+    }
+
+    /// Shows a user.
+    pub async fn read_user(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        name: &str,
+    ) -> Result<User, MethodError> {
+        self.served(request, async |_| {
+            let entry = self.method_at(KIND, mount)?;
+            let user = self.records.user(entry.mount.record.id, &plain_name(name)).await?;
+            user.map(|user| user.record).ok_or(MethodError::Nothing)
+        })
+        .await
+    }
+
+    /// Lists the users of a mount.
+    pub async fn list_users(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+    ) -> Result<Vec<String>, MethodError> {
+        self.served(request, async |_| {
+            let entry = self.method_at(KIND, mount)?;
+            let names = self.records.user_names(entry.mount.record.id).await?;
+            if names.is_empty() { Err(MethodError::Nothing) } else { Ok(names) }
+        })
+        .await
+    }
+
+    /// Deletes a user, if there is one. Their tokens keep their term, and are not renewed any more.
+    pub async fn delete_user(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        name: &str,
+    ) -> Result<(), MethodError> {
+        self.served(request, async |_| {
+            let entry = self.method_at(KIND, mount)?;
+            let (mount, name) = (entry.mount.record.id, plain_name(name));
+            for _ in 0..CONFLICT_TRIES {
+                let Some(user) = self.records.user(mount, &name).await? else { return Ok(()) };
+                match self.records.drop_record(user_at(mount, &name), user.revision).await {
+                    Err(StoreError::Conflict) => {}
+                    outcome => return Ok(outcome.map(|_| ())?),
+                }
+            }
+            Err(StoreError::Conflict.into())
+        })
+        .await
+    }
+}
