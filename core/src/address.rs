@@ -82,6 +82,12 @@ impl Network {
         Self { first, bits }
     }
 
+    /// Whether all addresses of another one are in it.
+    #[must_use]
+    pub fn includes(self, other: Self) -> bool {
+        self.bits <= other.bits && self.contains(other.first)
+    }
+
     /// Whether an address is in it.
     #[must_use]
     pub fn contains(self, ip: IpAddr) -> bool {

@@ -3,6 +3,7 @@
 //! Each verb is one file below, and each file is read from top to bottom.
 
 mod access;
+mod approle;
 mod authenticate;
 mod backup;
 pub mod batch;
@@ -38,6 +39,7 @@ mod token;
 mod userpass;
 mod whois;
 
+pub use approle::{AppRoleWrite, SecretIdMade, SecretIdView, SecretIdWrite, WhichSecretId};
 pub use authenticate::{AdmitError, Caller};
 pub use backup::{Backup, BackupError};
 pub use clock::{ClockAccepted, ClockError, ClockState, ClockView};
@@ -75,6 +77,7 @@ pub use whois::{Holder, Stage, Whois, WhoisError, Whose};
 
 use crate::access::lockout::Lockouts;
 use crate::access::policy::Right;
+use crate::access::throttle::Throttle;
 use crate::access::token::Token;
 use crate::address::{ClientAddress, Network};
 use crate::audit::{Asked, Audit, AuditError, Trail};
@@ -168,6 +171,8 @@ pub struct Broker {
     hashing: login::Hashing,
     /// Who has guessed too often.
     lockouts: Mutex<Lockouts>,
+    /// Networks whose logins fail too often.
+    throttle: Mutex<Throttle>,
     /// Targets that are being compared with a store that was restored.
     comparisons: restored::Comparisons,
     metrics: Metrics,
@@ -248,6 +253,7 @@ impl Broker {
             estimates: Mutex::default(),
             hashing: login::Hashing::default(),
             lockouts: Mutex::default(),
+            throttle: Mutex::default(),
             comparisons: restored::Comparisons::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),

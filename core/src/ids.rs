@@ -90,6 +90,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// Names one role of the method `approle`: one that is made anew under the same name is another.
+    AppRoleId;
     /// Names one run of one process. Tells the issues of this process from those of a dead one.
     BootId;
     /// Names one installation: a store and its copies on other nodes, but not a copy for staging.
@@ -98,6 +100,8 @@ ids! {
     LeaseId;
     /// Names one mount, through remounts.
     MountId;
+    /// Names one secret id without being able to use it.
+    SecretIdAccessor;
     /// Names one target, through its generations.
     TargetId;
     /// Names one token without being able to use it.

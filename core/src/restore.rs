@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// What under the root of the store is about leases, tokens, and targets of the past. None of it goes into a copy, nor
 /// does the time that was seen: it is there so that no lease lives too long, and is about another machine's clock. The
 /// audit devices of a copy have keys and chains of their own.
-const NOT_IN_A_COPY: [&str; 20] = [
+const NOT_IN_A_COPY: [&str; 24] = [
     "accessor/",
     "audit-device/",
     "audit-head/",
@@ -42,6 +42,10 @@ const NOT_IN_A_COPY: [&str; 20] = [
     "quarantine/",
     "repeat/",
     "retired/",
+    "secret-id-accessor/",
+    "secret-id-due/",
+    "secret-id-uses/",
+    "secret-id/",
     "token-due/",
     "token-of/",
     "token-uses/",

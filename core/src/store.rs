@@ -3,6 +3,7 @@
 //!
 //! Typed records, encryption and indexes are written once, over this port, in the modules below.
 
+pub mod approles;
 pub mod audit;
 pub mod clock;
 pub mod holds;
@@ -11,6 +12,7 @@ pub mod mounts;
 pub mod policies;
 pub mod quotas;
 pub mod records;
+pub mod secret_ids;
 pub mod tokens;
 pub mod users;
 

@@ -6,6 +6,8 @@
     reason = "a test that cannot go on must fail"
 )]
 
+#[path = "api/approle.rs"]
+mod approle;
 #[path = "api/audit.rs"]
 mod audit;
 #[path = "api/canaries.rs"]

@@ -6,6 +6,8 @@
 mod methods;
 #[path = "logins/passwords.rs"]
 mod passwords;
+#[path = "logins/secret_ids.rs"]
+mod secret_ids;
 
 use leasehold_core::access::login::Proof;
 use leasehold_core::access::params::ParamsWrite;

@@ -23,7 +23,7 @@ use differences::Differences;
 use std::path::PathBuf;
 
 /// What is replayed: all that touches leases, tokens, logins, policies, mounts, databases, quotas, the audit and the seal.
-const SCENARIOS: [&str; 12] = [
+const SCENARIOS: [&str; 14] = [
     "audit",
     "seal-life",
     "sys-status",
@@ -36,6 +36,8 @@ const SCENARIOS: [&str; 12] = [
     "database-creds",
     "quotas",
     "userpass",
+    "approle",
+    "identity",
 ];
 /// How many of the counted steps must match, in percent.
 const MATCHING_MIN: usize = 95;

@@ -4,6 +4,7 @@
 //! An endpoint is one file below, and has three parts: parse, one call on [`Broker`], render. It runs in a
 //! task of its own that [`serve`] only awaits, so a client that hangs up cancels nothing.
 
+mod approle;
 mod body;
 mod budget;
 mod caller;

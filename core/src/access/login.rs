@@ -1,11 +1,11 @@
 //! What a login brings, and by what a token was made: the values between the methods and the one verb of all of them.
 
-use crate::ids::MountId;
+use crate::ids::{AppRoleId, MountId};
 use crate::secret::SecretText;
 use serde::{Deserialize, Serialize};
 
 /// The methods there are; Vault's words for their kinds.
-pub const METHODS: [&str; 1] = ["userpass"];
+pub const METHODS: [&str; 2] = ["approle", "userpass"];
 
 /// What a caller brings to prove who they are. Each method takes one kind of it.
 #[derive(Debug)]
@@ -16,6 +16,13 @@ pub enum Proof {
         name: String,
         /// Their password.
         password: SecretText,
+    },
+    /// To `approle`.
+    SecretId {
+        /// Which role.
+        role_id: String,
+        /// Not all roles ask for one.
+        secret_id: Option<SecretText>,
     },
 }
 
@@ -34,6 +41,13 @@ pub struct LoginOrigin {
 pub enum LoggedInAs {
     /// A user of `userpass`, by name.
     User(String),
+    /// A role of `approle`.
+    Role {
+        /// Which one.
+        id: AppRoleId,
+        /// What operators call it.
+        name: String,
+    },
 }
 
 /// A name has one way to be written, for whoever looks it up and for whoever counts it (CVE-2025-6004): case and space

@@ -30,7 +30,8 @@ impl Broker {
 
     /// Keeps the time, removes retired targets and closed mounts whose last lease or token is gone, goes on revoking
     /// the leases and ending the tokens of closed mounts, and the leases of targets that were deleted with theirs,
-    /// forgets history that is old enough, and counts what is left. Called every minute or so; nothing depends on when.
+    /// forgets history that is old enough and secret ids that are over, and counts what is left. Called every minute or
+    /// so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
         self.measure_skews();
         self.keep_time().await?;
@@ -46,6 +47,7 @@ impl Broker {
         }
         self.forget_history().await?;
         self.settle_doubts().await?;
+        self.forget_secret_ids().await?;
         self.count().await
     }
 

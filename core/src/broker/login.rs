@@ -5,6 +5,7 @@
 
 mod hashing;
 mod password;
+mod secret_id;
 
 pub(super) use hashing::Hashing;
 
@@ -19,6 +20,7 @@ use crate::audit::{Answer, AuditError};
 use crate::ids::MountId;
 use crate::limits::CONFLICT_TRIES;
 use crate::mount::MountEntry;
+use crate::store::approles::approle_at;
 use crate::store::mounts::mount_at;
 use crate::store::users::user_at;
 use crate::store::{Batch, Key, Revision, StoreError};
@@ -40,6 +42,9 @@ pub enum LoginError {
     /// Too many have failed before, or nobody may log in from there.
     #[error("permission denied")]
     Denied,
+    /// Nobody may log in so from there.
+    #[error("source address {0:?} unauthorized by CIDR restrictions on the role")]
+    Elsewhere(String),
     /// Too many log in at once, or too many from there have failed.
     #[error("too many logins at once; try again in a second")]
     Busy,
@@ -61,6 +66,10 @@ struct Proven {
     name: Option<String>,
     /// What is noted on the token.
     meta: BTreeMap<String, String>,
+    /// From where alone the token may be used, if that is less than its role says.
+    bound_cidrs: Vec<String>,
+    /// A record that it was proven by, which must still be there when something is committed that rests on it.
+    by_record: Option<(Key, Revision)>,
     /// What is said to those who turn out not to be what they have proven.
     otherwise: LoginError,
 }
@@ -112,6 +121,9 @@ impl Broker {
             Proof::Password { name, password } => {
                 self.prove_by_password(&entry, request.network(), &name, password).await?
             }
+            Proof::SecretId { role_id, secret_id } => {
+                self.prove_by_secret_id(&entry, request, &role_id, secret_id).await?
+            }
         };
         for _ in 0..CONFLICT_TRIES {
             match self.try_let_in(request, mount, &proven).await {
@@ -138,7 +150,17 @@ impl Broker {
         let mount = &entry.mount;
         let standing = self.standing(mount.record.id, &proven.by).await?;
         let standing = standing.filter(|standing| standing.secret == proven.secret);
-        let Standing { params, read, .. } = standing.ok_or_else(|| proven.otherwise.clone())?;
+        let Standing { mut params, mut read, .. } =
+            standing.ok_or_else(|| proven.otherwise.clone())?;
+        if let Some((at, revision)) = &proven.by_record {
+            if self.records.revision(at).await? != Some(*revision) {
+                return Err(proven.otherwise.clone());
+            }
+            read.push((at.clone(), Some(*revision)));
+        }
+        if !proven.bound_cidrs.is_empty() {
+            params.bound_cidrs.clone_from(&proven.bound_cidrs);
+        }
         let from = request.asked.from.map(ClientAddress::ip);
         let bound_cidrs = params.bound_networks(from).ok_or(LoginError::Denied)?;
 
@@ -182,6 +204,16 @@ impl Broker {
                     secret: user.record.password_set,
                     keeps_policies: true,
                     read: vec![(user_at(mount, name), Some(user.revision))],
+                }))
+            }
+            LoggedInAs::Role { id, name } => {
+                let role = self.records.approle(mount, name).await?;
+                let role = role.filter(|role| role.record.id == *id);
+                Ok(role.map(|role| Standing {
+                    params: role.record.params,
+                    secret: 0,
+                    keeps_policies: false,
+                    read: vec![(approle_at(mount, name), Some(role.revision))],
                 }))
             }
         }

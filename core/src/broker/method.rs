@@ -25,6 +25,9 @@ pub enum MethodError {
     /// What it is about does not exist.
     #[error("{0}")]
     Missing(String),
+    /// What the path names does not exist.
+    #[error("{0}")]
+    NotFound(String),
     /// What was asked for cannot be.
     #[error("{0}")]
     Bad(String),

@@ -8,6 +8,7 @@
 //! | `role/<mount><name>` | a role |
 //! | `retired/<target><generation>` | a target as it was, while leases of that generation live |
 
+use super::approles::{approle_at, gone_of, role_id_of};
 use super::holds::{Hold, hold_at};
 use super::leases::joined;
 use super::records::{Found, Records};
@@ -194,7 +195,14 @@ impl Records {
 
     /// Removes some of what a method keeps under a closed mount; tells whether there may be more.
     pub async fn clear_method(&self, id: MountId) -> Result<bool, StoreError> {
-        self.clear_under(&user_at(id, ""), READ_CHUNK).await
+        if self.clear_secret_ids(id, None, READ_CHUNK).await? {
+            return Ok(true);
+        }
+        let mut may_be_more = false;
+        for prefix in [user_at(id, ""), approle_at(id, ""), role_id_of(id), gone_of(id)] {
+            may_be_more |= self.clear_under(&prefix, READ_CHUNK).await?;
+        }
+        Ok(may_be_more)
     }
 
     /// Removes a closed mount with all that is under it.

@@ -392,7 +392,9 @@ impl From<MethodError> for Refusal {
         match error {
             MethodError::Admit(error) => error.into(),
             MethodError::Store(error) => error.into(),
-            MethodError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            MethodError::NoMount(_) | MethodError::NotFound(_) => {
+                Self::told(StatusCode::NOT_FOUND, error.to_string())
+            }
             MethodError::Nothing => Self::nothing_here(),
             MethodError::Busy => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
             MethodError::Missing(_) => bad(format!("1 error occurred:\n\t* {error}\n\n")),
@@ -409,7 +411,7 @@ impl From<LoginError> for Refusal {
             LoginError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
             LoginError::Denied => Self::told(StatusCode::FORBIDDEN, error.to_string()),
             LoginError::Busy => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
-            LoginError::Bad(_) | LoginError::Wrong(_) => bad(error),
+            LoginError::Bad(_) | LoginError::Wrong(_) | LoginError::Elsewhere(_) => bad(error),
         }
     }
 }

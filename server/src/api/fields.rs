@@ -29,13 +29,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether there is a field.
-    pub(super) fn is_set(&self, name: &'static str) -> bool {
+    pub(super) fn is_set(&self, name: &str) -> bool {
         self.look(name).is_some()
-    }
-
-    /// Whether a field is written, with whatever in it.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.fields.is_some_and(|fields| fields.get(name).is_some_and(|value| !value.is_null()))
     }
 
     /// Reads a text; a number or a truth value is taken as it is written.

@@ -13,7 +13,7 @@ use leasehold_core::access::policy::{PolicyName, Right};
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Request;
 use leasehold_core::tasks::Pending;
-use methods::USERPASS;
+use methods::{APPROLE, USERPASS};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tables::{DATABASE, METRICS, OPEN, SYS, TOKEN};
@@ -296,6 +296,7 @@ fn behind(broker: &Broker, path: &str) -> Option<(String, String, &'static [Rout
     let catalog = broker.catalog();
     let (entry, rest) = catalog.route(path)?;
     let routes: &'static [Route] = match entry.mount.record.kind.as_str() {
+        "approle" => const { &APPROLE },
         "userpass" => const { &USERPASS },
         _ => const { &DATABASE },
     };

@@ -55,6 +55,8 @@ impl Broker {
             name: Some(name.clone()),
             by: LoggedInAs::User(name),
             secret: user.map_or(0, |user| user.record.password_set),
+            bound_cidrs: Vec::new(),
+            by_record: None,
             otherwise: WRONG,
         })
     }
