@@ -90,6 +90,12 @@ impl Answer {
         (!id.is_empty()).then(|| id.to_owned())
     }
 
+    /// Returns the token that came with the answer.
+    pub(crate) fn token(&self) -> Option<String> {
+        let auth = self.body.as_ref()?.get("auth")?;
+        auth.get("client_token")?.as_str().filter(|token| !token.is_empty()).map(str::to_owned)
+    }
+
     /// Returns the keys of a list.
     pub(crate) fn keys(&self) -> Option<&Vec<Value>> {
         self.data()?.get("keys")?.as_array()

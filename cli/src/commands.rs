@@ -1,8 +1,10 @@
 //! The commands, what they have in common, and how one of them is found and run.
 
 mod audit;
+mod auth;
 mod lease;
 mod login;
+mod mounts;
 mod operator;
 mod policy;
 mod secrets;
@@ -41,12 +43,13 @@ Leases:
   lease     Look up, list, renew and revoke leases
 
 Tokens and policies:
-  login     Check a token and keep it for later commands
+  login     Log in by token, name and password, or role, and keep the token for later commands
   token     Create, look up, renew and revoke tokens
   policy    Read, write, explain and test what tokens may do
 
 Setting up:
   secrets   Mount, tune, unmount and list secrets engines
+  auth      Mount, tune, unmount and list auth methods
   operator  Initialize, back up and restore a server, see to its clock
   audit     Check the record of an audit device
   whois     Tell whose a user name, a lease or a token is
@@ -103,6 +106,8 @@ enum Command {
     Policy(policy::Policy),
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    #[command(subcommand)]
+    Auth(auth::Auth),
     #[command(subcommand)]
     Operator(operator::Operator),
     #[command(subcommand)]
@@ -254,6 +259,7 @@ impl Command {
             Self::Token(token) => token.run(session),
             Self::Policy(policy) => policy.run(session),
             Self::Secrets(secrets) => secrets.run(session),
+            Self::Auth(auth) => auth.run(session),
             Self::Operator(operator) => operator.run(session),
             Self::Audit(audit) => audit.run(session),
             Self::Whois(whois) => whois.run(session),

@@ -1,4 +1,6 @@
-//! `login`: checks a token and keeps it for later commands.
+//! `login`: proves who somebody is, and keeps their token for later commands.
+
+mod method;
 
 use super::{FieldFlags, Session, text_of};
 use crate::answer::Answer;
@@ -17,24 +19,35 @@ Examples:
   Take it from a password store, and leave it out of the shell's history:
     pass show leasehold | leasehold login -
 
+  Log in by name, and be asked for the password:
+    leasehold login -method=userpass username=ann
+
+  Log in as an application, and let only a script see the token:
+    leasehold login -method=approle -token-only role_id=$ROLE_ID secret_id=@secret-id.txt
+
   Only check a token, and keep it nowhere:
     leasehold login -no-store - < token.txt";
 
-/// Check a token and keep it for later commands
+/// Log in and keep the token for later commands
 ///
-/// Asks the server whose token it is, and writes it to ~/.leasehold-token, which only its owner can
+/// Without -method it takes a token and asks the server whose it is; with one it proves who you are
+/// and gets a token. Writes it to ~/.leasehold-token, which only its owner can
 /// read. Later commands find it there, before ~/.vault-token, which is never written: a login here
 /// takes nothing away from work on a Vault. A -token flag, LEASEHOLD_TOKEN and VAULT_TOKEN win over
 /// both files. `leasehold token revoke -self` ends the token itself.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Login {
-    /// Token, token=TOKEN, `@FILE`, or `-` for standard input [default: it is asked for]
-    #[arg(value_name = "TOKEN")]
-    subject: Option<String>,
-    /// How to log in: token
+    /// Token, token=TOKEN, `@FILE`, or `-` for standard input [default: it is asked for]; with a
+    /// method what it takes: username=NAME password=PASSWORD, or role_id=ID secret_id=ID
+    #[arg(value_name = "TOKEN | KEY=VALUE")]
+    subjects: Vec<String>,
+    /// How to log in: token, userpass or approle
     #[arg(long, value_name = "METHOD", default_value = "token", hide_default_value = true)]
     method: String,
+    /// Where the method is mounted [default: its name]
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
     /// Do not keep the token
     #[arg(long)]
     no_store: bool,
@@ -52,23 +65,11 @@ pub(super) struct Login {
 
 impl Login {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
-        if self.method != "token" {
-            return Err(Failure::Local(format!(
-                "Unknown auth method: {}\n\n`leasehold login` knows the method `token`. For others: \
-                 `leasehold write auth/…/login …`, then `leasehold login` with the token that \
-                 comes back.",
-                self.method
-            )));
-        }
         let format = self.field.format.resolve(session.environment)?;
-        let token = login_token(self.subject.as_deref())?;
-        let flags = ConnectionFlags { token: Some(token.clone()), ..self.connection };
-        let found = session
-            .client(flags)?
-            .send(Request::get("auth/token/lookup-self"))
-            .doing(|| "authenticating: looking up the token".to_owned())?;
-        let answer = as_login(&found, &token);
-        found.warn(session.output);
+        let (answer, token) = match self.method.as_str() {
+            "token" => self.check_token(session)?,
+            _ => self.log_in(session)?,
+        };
         let kept = if self.no_store || self.token_only {
             None
         } else {
@@ -86,6 +87,22 @@ impl Login {
             self.field.show(&answer, session)?;
         }
         Ok(Exit::Done)
+    }
+
+    /// Asks the server whose token it is.
+    fn check_token(&self, session: &mut Session<'_>) -> Result<(Answer, String), Failure> {
+        if self.subjects.len() > 1 {
+            return Err(Failure::Local("a login by token takes one token".to_owned()));
+        }
+        let token = login_token(self.subjects.first().map(String::as_str))?;
+        let connection = self.connection.clone();
+        let flags = ConnectionFlags { token: Some(token.clone()), ..connection };
+        let found = session
+            .client(flags)?
+            .send(Request::get("auth/token/lookup-self"))
+            .doing(|| "authenticating: looking up the token".to_owned())?;
+        found.warn(session.output);
+        Ok((as_login(&found, &token), token))
     }
 }
 

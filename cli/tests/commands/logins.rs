@@ -101,7 +101,12 @@ fn a_login_that_cannot_work_asks_no_server() {
     for (arguments, words) in [
         (&["login"][..], "leasehold login - < FILE"),
         (&["login", "-"], "the token is empty"),
-        (&["login", "-method=userpass", "x"], "Unknown auth method: userpass"),
+        (&["login", "one", "two"], "takes one token"),
+        (&["login", "-method=ldap", "username=x"], "Unknown auth method: ldap"),
+        (&["login", "-method=userpass"], "`username=USERNAME` is missing"),
+        (&["login", "-method=userpass", "username=a/b", "password=x"], "`username` holds a `/`"),
+        (&["login", "-method=userpass", "username=ann"], "`password=@FILE`"),
+        (&["login", "-method=approle", "secret_id=x"], "`role_id=ROLE_ID` is missing"),
     ] {
         let server = Server::with(&[]);
         let outcome = Run::at(&server, arguments).run();
@@ -109,6 +114,74 @@ fn a_login_that_cannot_work_asks_no_server() {
         assert!(outcome.err.contains(words), "{outcome:?}");
         assert_eq!(server.lines().len(), 0);
     }
+}
+
+/// What a server answers to a login.
+fn logged_in() -> String {
+    json!({
+        "request_id": "r", "lease_id": "", "lease_duration": 0, "renewable": false, "data": null,
+        "warnings": null, "wrap_info": null,
+        "auth": {
+            "client_token": "hvs.made", "accessor": "acc", "policies": ["a", "default"],
+            "token_policies": ["a", "default"], "metadata": { "username": "ann" },
+            "lease_duration": 1800, "renewable": true, "entity_id": "", "token_type": "service",
+            "orphan": true, "mfa_requirement": null, "num_uses": 0,
+        },
+    })
+    .to_string()
+}
+
+#[test]
+fn a_method_is_sent_what_it_takes_and_no_token_and_its_token_is_kept() {
+    for (arguments, stdin, line, body) in [
+        (
+            &["-method=userpass", "username=ann", "password=secret"][..],
+            "",
+            "PUT /v1/auth/userpass/login/ann",
+            json!({ "password": "secret" }),
+        ),
+        (
+            &["-method=userpass", "-path=/people/", "username=ann", "password=-"],
+            "se cret \n",
+            "PUT /v1/auth/people/login/ann",
+            json!({ "password": "se cret " }),
+        ),
+        (
+            &["-method=approle", "role_id=r", "secret_id=@secret.txt"],
+            "",
+            "PUT /v1/auth/approle/login",
+            json!({ "role_id": "r", "secret_id": "s" }),
+        ),
+    ] {
+        let server = Server::with(&[(200, &logged_in())]);
+        let run = Run::of(&[&["login"][..], arguments].concat()).stdin(stdin);
+        let run = run.env("VAULT_ADDR", &server.address).file("secret.txt", "s\n");
+        let (outcome, home) = run.file(".leasehold-token", "the one before").run_and_keep();
+        assert_eq!(outcome.err, "", "{arguments:?}");
+        let out = outcome.ok();
+        assert!(out.starts_with("Success! You are now authenticated."), "{out}");
+        let told = |line: &str| line.starts_with("token ") && line.ends_with(" hvs.made");
+        assert!(out.lines().any(told), "{out}");
+        let seen = server.seen();
+        assert_eq!(seen.len(), 1, "{arguments:?}");
+        assert_eq!((seen[0].line.as_str(), &seen[0].body), (line, &body));
+        assert!(!seen[0].headers.contains_key("x-vault-token"));
+        let kept = std::fs::read_to_string(home.path().join(".leasehold-token"));
+        assert_eq!(kept.expect("the file"), "hvs.made");
+    }
+}
+
+#[test]
+fn a_login_that_is_refused_leaves_the_token_before_it() {
+    let server = Server::with(&[(400, r#"{"errors":["invalid username or password"]}"#)]);
+    let arguments = ["login", "-method=userpass", "username=ann", "password=canary"];
+    let run = Run::of(&arguments).env("VAULT_ADDR", &server.address);
+    let (outcome, home) = run.file(".leasehold-token", "good").run_and_keep();
+    assert_eq!(outcome.exit, 2);
+    assert!(outcome.err.contains("invalid username or password"), "{outcome:?}");
+    assert!(!outcome.err.contains("canary"), "{outcome:?}");
+    let kept = std::fs::read_to_string(home.path().join(".leasehold-token"));
+    assert_eq!(kept.expect("the file"), "good");
 }
 
 #[test]

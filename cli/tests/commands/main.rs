@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "this crate is a test; what surprises it should end it")]
 
+mod auth;
 mod failures;
 mod flags;
 mod forms;

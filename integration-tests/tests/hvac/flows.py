@@ -170,6 +170,60 @@ def leases_end_by_prefix_and_with_their_token():
     assert not can_log_in(credential)
 
 
+def a_user_logs_in_by_name_and_password():
+    sys_ = client().sys
+    sys_.enable_auth_method("userpass", path="people", description="people")
+    assert sys_.list_auth_methods()["data"]["people/"]["type"] == "userpass"
+    sys_.tune_auth_method("people", default_lease_ttl="1h", max_lease_ttl="2h")
+    assert sys_.read_auth_method_tuning("people")["data"]["max_lease_ttl"] == 7200
+    userpass = client().auth.userpass
+    userpass.create_or_update_user("Ann", "secret", policies=["a"], mount_point="people")
+    assert userpass.list_user(mount_point="people")["data"]["keys"] == ["ann"]
+    assert userpass.read_user("ann", mount_point="people")["data"]["token_policies"] == ["a"]
+    ann = hvac.Client(url=SERVER)
+    made = ann.auth.userpass.login("ann", "secret", mount_point="people")["auth"]
+    assert (made["policies"], made["lease_duration"]) == (["a", "default"], 3600)
+    assert ann.is_authenticated()
+    assert ann.lookup_token()["data"]["meta"] == {"username": "ann"}
+    userpass.update_password_on_user("ann", "other", mount_point="people")
+    login = hvac.Client(url=SERVER).auth.userpass.login
+    wrong = "invalid username or password"
+    refused(exceptions.InvalidRequest, wrong, login, "ann", "secret", mount_point="people")
+    userpass.delete_user("ann", mount_point="people")
+    refused(exceptions.InvalidRequest, wrong, login, "ann", "other", mount_point="people")
+    sys_.disable_auth_method("people")
+    assert not ann.is_authenticated()
+
+
+def an_application_logs_in_by_role_and_secret_id():
+    client().sys.enable_auth_method("approle")
+    approle = client().auth.approle
+    approle.create_or_update_approle(
+        "app", token_policies=["a"], token_ttl="20m", secret_id_num_uses=1, secret_id_ttl="10m"
+    )
+    assert approle.list_roles()["data"]["keys"] == ["app"]
+    role_id = approle.read_role_id("app")["data"]["role_id"]
+    made = approle.generate_secret_id("app", metadata={"k": "v"})["data"]
+    seen = approle.read_secret_id_accessor("app", made["secret_id_accessor"])["data"]
+    assert (seen["secret_id_num_uses"], seen["metadata"]) == (1, {"k": "v"})
+    application = hvac.Client(url=SERVER)
+    login = application.auth.approle.login(role_id=role_id, secret_id=made["secret_id"])
+    assert login["auth"]["metadata"] == {"k": "v", "role_name": "app"}
+    assert application.is_authenticated()
+    again = hvac.Client(url=SERVER).auth.approle.login
+    wrong = "invalid role or secret ID"
+    refused(exceptions.InvalidRequest, wrong, again, role_id, made["secret_id"])
+    other = approle.create_custom_secret_id("app", "chosen-by-somebody")["data"]
+    assert approle.list_secret_id_accessors("app")["data"]["keys"] == [other["secret_id_accessor"]]
+    approle.destroy_secret_id_accessor("app", other["secret_id_accessor"])
+    refused(exceptions.InvalidRequest, wrong, again, role_id, "chosen-by-somebody")
+    approle.update_role_id("app", "chosen")
+    assert approle.read_role_id("app")["data"]["role_id"] == "chosen"
+    approle.delete_role("app")
+    client().sys.disable_auth_method("approle")
+    assert not application.is_authenticated()
+
+
 def what_goes_wrong_is_told_by_hvacs_exceptions():
     database = client().secrets.database
     refused(exceptions.InvalidRequest, "unknown role: nope", database.generate_credentials, "nope")
@@ -213,6 +267,8 @@ FLOWS = [
     a_database_and_its_role_are_configured,
     a_credential_works_until_its_lease_is_revoked,
     leases_end_by_prefix_and_with_their_token,
+    a_user_logs_in_by_name_and_password,
+    an_application_logs_in_by_role_and_secret_id,
     what_goes_wrong_is_told_by_hvacs_exceptions,
     a_role_and_a_database_are_taken_away,
 ]

@@ -29,8 +29,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether there is a field.
-    pub(super) fn is_set(&self, name: &str) -> bool {
+    pub(super) fn is_set(&self, name: &'static str) -> bool {
         self.look(name).is_some()
+    }
+
+    /// The same, of one that is not read by this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.is_some_and(|fields| fields.get(name).is_some_and(|value| !value.is_null()))
     }
 
     /// Reads a text; a number or a truth value is taken as it is written.

@@ -14,7 +14,7 @@ pub(super) fn written(fields: &Fields<'_>, old_names: &[OldName]) -> Result<Para
     let mut told = Vec::new();
     let mut name_of = |name: &'static str| {
         let Some((_, old)) = old_names.iter().find(|(new, _)| *new == name) else { return name };
-        let (is_new, is_old) = (fields.is_set(name), fields.is_set(old));
+        let (is_new, is_old) = (fields.has(name), fields.has(old));
         if is_new || is_old {
             told.push(((*old).to_owned(), !is_new));
         }

@@ -1,5 +1,6 @@
-//! `secrets tune`: changes how a mount is set up, while it is in use.
+//! `secrets tune` and `auth tune`: change how a mount is set up, while it is in use.
 
+use super::Side;
 use crate::client::Request;
 use crate::commands::{FormatFlags, Session, text_of};
 use crate::connection::ConnectionFlags;
@@ -8,23 +9,9 @@ use crate::duration::parse_seconds;
 use crate::failure::{Doing, Exit, Failure};
 use serde_json::{Map, Value};
 
-const EXAMPLES: &str = "\
-Examples:
-  Give leases of a mount an hour, and a day at most:
-    leasehold secrets tune -default-lease-ttl=1h -max-lease-ttl=24h database
-
-  Go back to the system's times:
-    leasehold secrets tune -default-lease-ttl=system -max-lease-ttl=system database
-
-  See how it is set up now:
-    leasehold read sys/mounts/database/tune";
-
-/// Change the lease times and the description of a mount
-///
-/// Only what is named changes. Leases issued before keep their term.
+/// What may be changed of both.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
-pub(in crate::commands) struct Tune {
+pub(in crate::commands) struct TuneFlags {
     /// Where it is mounted
     path: String,
     /// How long leases live if nobody says: seconds, or 90s, 15m, 1h30m, 7d, or system
@@ -63,29 +50,43 @@ fn parse_ttl(text: &str) -> Result<String, String> {
     Ok(format!("{seconds}s"))
 }
 
-impl Tune {
-    pub(super) fn run(mut self, session: &mut Session<'_>) -> Result<Exit, Failure> {
-        let format = self.format.resolve(session.environment)?;
-        let path = self.path.trim_matches('/').to_owned();
+impl Side {
+    /// Changes what is named of a mount; `more` is what only this side has.
+    pub(in crate::commands) fn tune(
+        self,
+        mut flags: TuneFlags,
+        more: Map<String, Value>,
+        session: &mut Session<'_>,
+    ) -> Result<Exit, Failure> {
+        let format = flags.format.resolve(session.environment)?;
+        let path = flags.path.trim_matches('/').to_owned();
         if path.is_empty() {
             return Err(Failure::Local("the path is empty".to_owned()));
         }
-        let body = self.body()?;
+        let mut body = flags.body()?;
+        body.extend(more);
+        let (at, one) = (self.at(), self.one());
         if body.is_empty() {
+            let command = match self {
+                Self::Engines => "secrets",
+                Self::Methods => "auth",
+            };
             return Err(Failure::Local(format!(
-                "Nothing to change was named\n\n`leasehold secrets tune -help` lists what can be, \
-                 `leasehold read sys/mounts/{path}/tune` shows how it is."
+                "Nothing to change was named\n\n`leasehold {command} tune -help` lists what can be, \
+                 `leasehold read {at}/{path}/tune` shows how it is."
             )));
         }
         let answer = session
-            .client(self.connection)?
-            .send(Request::post(format!("sys/mounts/{path}/tune"), Value::Object(body)))
-            .doing(|| format!("tuning secrets engine {path}/"))?;
+            .client(flags.connection)?
+            .send(Request::post(format!("{at}/{path}/tune"), Value::Object(body)))
+            .doing(|| format!("tuning {one} {path}/"))?;
         answer.warn(session.output);
-        session.success(format, &format!("Success! Tuned the secrets engine at: {path}/"));
+        session.success(format, &format!("Success! Tuned the {one} at: {path}/"));
         Ok(Exit::Done)
     }
+}
 
+impl TuneFlags {
     fn body(&mut self) -> Result<Map<String, Value>, Failure> {
         let mut body = Map::new();
         for (key, text) in [
