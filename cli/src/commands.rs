@@ -12,6 +12,7 @@ mod serve;
 mod shell;
 mod status;
 mod token;
+mod unwrap;
 mod values;
 mod whois;
 
@@ -38,6 +39,7 @@ Credentials and other values:
   write     Write values to a path: configuration, roles
   list      List the keys under a path
   delete    Delete what is at a path
+  unwrap    Take an answer out of its wrapping token, once
 
 Leases:
   lease     Look up, list, renew and revoke leases
@@ -97,6 +99,7 @@ enum Command {
     Write(values::Write),
     List(values::List),
     Delete(values::Delete),
+    Unwrap(unwrap::Unwrap),
     #[command(subcommand)]
     Lease(lease::Lease),
     Login(login::Login),
@@ -254,6 +257,7 @@ impl Command {
             Self::Write(write) => write.run(session),
             Self::List(list) => list.run(session),
             Self::Delete(delete) => delete.run(session),
+            Self::Unwrap(unwrap) => unwrap.run(session),
             Self::Lease(lease) => lease.run(session),
             Self::Login(login) => login.run(session),
             Self::Token(token) => token.run(session),

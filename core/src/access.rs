@@ -1,5 +1,6 @@
 //! Who may do what: tokens, policies, logins, and the secrets they rest on.
 
+pub mod cubbyhole;
 pub mod hash_queue;
 pub mod lockout;
 pub mod login;

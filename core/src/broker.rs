@@ -9,6 +9,7 @@ mod backup;
 pub mod batch;
 mod clock;
 mod count;
+mod cubbyhole;
 mod flights;
 mod generate_root;
 mod holders;
@@ -38,12 +39,14 @@ mod target;
 mod token;
 mod userpass;
 mod whois;
+mod wrapping;
 
 pub use approle::{AppRoleWrite, SecretIdMade, SecretIdView, SecretIdWrite, WhichSecretId};
 pub use authenticate::{AdmitError, Caller};
 pub use backup::{Backup, BackupError};
 pub use clock::{ClockAccepted, ClockError, ClockState, ClockView};
 pub use count::Readings;
+pub use cubbyhole::{CubbyholeError, Kept};
 pub use generate_root::{OTP_CHARS, RootGeneration, decoded_root_token};
 pub use holders::HolderError;
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
@@ -74,6 +77,7 @@ pub use token::{
 };
 pub use userpass::UserWrite;
 pub use whois::{Holder, Stage, Whois, WhoisError, Whose};
+pub use wrapping::{Unwrapped, WrapError, Wrapping};
 
 use crate::access::lockout::Lockouts;
 use crate::access::policy::Right;
@@ -106,6 +110,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// How the broker reaches the world.
 #[derive(Clone, Debug)]
@@ -191,6 +196,8 @@ pub struct Request {
     pub token: Option<SecretText>,
     /// What its route needs.
     pub right: Right,
+    /// For how long its answer is to be wrapped, if it is to be.
+    pub wrap_ttl: Option<Duration>,
     /// What makes it the same request as another, if its caller says that it may be.
     pub idempotency_key: Option<IdempotencyKey>,
 }

@@ -145,6 +145,12 @@ pub const POLICIES_MAX: usize = 256;
 /// Sets of policies that are kept compiled; tokens with the same policies share one.
 pub const ACLS_MAX: usize = 1024;
 
+/// What a token may keep for itself, and the longest answer that can be wrapped, in bytes: a record of the store is
+/// written whole, and Vault's storage takes no more for one either.
+pub const CUBBYHOLE_BYTES_MAX: usize = 1 << 20;
+/// Paths in which it may keep that: each costs more than its bytes to read.
+pub const CUBBYHOLE_PATHS_MAX: usize = 1024;
+
 /// Tries of a commit that loses against other writers, before the caller is told.
 pub const CONFLICT_TRIES: usize = 8;
 

@@ -3,7 +3,8 @@
 //! The world went on after the backup: credentials were issued that the store does not know, leases and tokens were
 //! renewed, others were revoked. The store cannot know which. So a restore leaves a hold on every target: nothing lapses
 //! there until the target was asked (`broker/restored.rs`). Tokens are known to nobody else, so each that was good gets
-//! one more term. What was revoked since is gone at its target, and nothing here creates anything.
+//! one more term. Whether an answer that was wrapped has been taken out since the backup nobody knows: its token is
+//! void, or it could be opened twice, and what it made is left its term. What was revoked since is gone at its target, and nothing here creates anything.
 //!
 //! A copy is another installation: it has no leases and no tokens of the original, and asks nothing of any target.
 
@@ -17,6 +18,7 @@ use crate::seal::{self, RootKey, SealError};
 use crate::secret::SecretText;
 use crate::store::holds::{Hold, HoldCause, hold_at};
 use crate::store::records::Records;
+use crate::store::tokens::delete_token;
 use crate::store::{Batch, Key, Store, StoreError};
 use crate::time::Timestamp;
 use crate::time::watch::Watch;
@@ -25,12 +27,13 @@ use std::sync::Arc;
 /// What under the root of the store is about leases, tokens, and targets of the past. None of it goes into a copy, nor
 /// does the time that was seen: it is there so that no lease lives too long, and is about another machine's clock. The
 /// audit devices of a copy have keys and chains of their own.
-const NOT_IN_A_COPY: [&str; 24] = [
+const NOT_IN_A_COPY: [&str; 25] = [
     "accessor/",
     "audit-device/",
     "audit-head/",
     "child/",
     "clock/",
+    "cubbyhole/",
     "due/",
     "history-at/",
     "history/",
@@ -167,6 +170,10 @@ impl FromBackup {
             let (found, next) = records.tokens_found(&start, READ_CHUNK).await?;
             let mut batch = Batch::default();
             for was in found {
+                if was.record.wraps.is_some() {
+                    batch = delete_token(batch, &was);
+                    continue;
+                }
                 let token = was.record.clone();
                 let max = limits.max_lease_ttl;
                 if let Some(token) = token.given_another_term(self.taken_at, max, now) {

@@ -284,6 +284,18 @@ impl World {
         tokio::time::sleep(span).await;
     }
 
+    /// Everything in the store that its seal opens, by its key.
+    pub async fn opened(&self) -> Vec<(Key, String)> {
+        let barrier = seal::unseal(&*self.store, &root_key()).await.unwrap().barrier;
+        let chunks: Vec<_> = self.store.snapshot().collect().await;
+        let records = chunks.into_iter().flat_map(Result::unwrap);
+        let opened = records.filter_map(|(key, value, _)| {
+            let plain = barrier.open(&key, &value).ok()?;
+            Some((key, String::from_utf8_lossy(&plain).into_owned()))
+        });
+        opened.collect()
+    }
+
     /// How many leases are stored.
     pub fn leases(&self) -> usize {
         self.store.count("lease/")

@@ -46,3 +46,5 @@ mod targets;
 mod tokens;
 #[path = "api/ttls.rs"]
 mod ttls;
+#[path = "api/wrapping.rs"]
+mod wrapping;

@@ -16,6 +16,8 @@ mod deletions;
 mod renewals;
 #[path = "laws/trees.rs"]
 mod trees;
+#[path = "laws/wrapping.rs"]
+mod wrapping;
 
 use leasehold_core::access::policy::Right;
 use leasehold_core::broker::{

@@ -8,6 +8,7 @@ mod approle;
 mod body;
 mod budget;
 mod caller;
+mod cubbyhole;
 mod database;
 mod envelope;
 mod error;
@@ -21,6 +22,7 @@ mod sys;
 mod token;
 mod token_params;
 mod userpass;
+mod wrapping;
 
 use crate::listener::Rules;
 use crate::time::Stopwatch;
@@ -205,8 +207,10 @@ async fn answer(
     if found.endpoint.is_ok() {
         told_path(&found.path);
     }
-    // Who logs in is known once they have.
+    // Who logs in is known once they have, and a wrapping token that is not good is told by another status than one
+    // that is.
     let is_login = found.right == Right::Nothing;
+    let is_proof = is_login || found.path.starts_with("sys/wrapping/");
     let call = caller::call(request, front, (id, from), broker, found, query, body)?;
     // Reads are short, and asking another thread for each would cost as much again.
     let reads = operation == Operation::Read;
@@ -214,7 +218,7 @@ async fn answer(
     let outcome = run(runtime, async move { call.served().await }).await;
     met.known = match &outcome {
         Ok(_) => true,
-        Err(Refusal::Told { status, .. }) => !is_login && *status != StatusCode::FORBIDDEN,
+        Err(Refusal::Told { status, .. }) => !is_proof && *status != StatusCode::FORBIDDEN,
         Err(Refusal::Unasked { .. }) => !is_login,
     };
     outcome
@@ -243,7 +247,8 @@ impl Call {
         let refused = match self.endpoint {
             Ok(endpoint) => match endpoint(&self).await {
                 Err(Refusal::Unasked { status, message }) => (status, message),
-                outcome => return outcome,
+                Err(told) => return Err(told),
+                Ok(reply) => return wrapping::told(&self, reply).await,
             },
             Err(nowhere) => (nowhere.status(), nowhere.message(&self.request.asked.path)),
         };

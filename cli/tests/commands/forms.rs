@@ -58,6 +58,22 @@ fn a_wish_for_wrapping_reaches_the_server_whose_refusal_is_shown() {
 }
 
 #[test]
+fn what_is_unwrapped_is_shown_as_if_it_had_come_open() {
+    let body = envelope(&json!({"password": "s3cret", "username": "u"}));
+    let server = Server::with(&[(200, &body), (200, &body), (200, &body)]);
+    let out = Run::at(&server, &["unwrap", "-field=password", "hvs.w"]).run().ok();
+    assert_eq!(out, "s3cret");
+    let out = Run::at(&server, &["unwrap", "-"]).stdin("hvs.w\n").run().ok();
+    assert!(out.contains("password    s3cret\n"), "{out}");
+    Run::at(&server, &["unwrap"]).run().ok();
+    let seen = server.seen();
+    assert!(seen.iter().all(|seen| seen.line == "PUT /v1/sys/wrapping/unwrap"));
+    let named = json!({"token": "hvs.w"});
+    assert_eq!((&seen[0].body, &seen[1].body), (&named, &named));
+    assert!(seen[2].body.is_null(), "the token to act with is the one that is opened");
+}
+
+#[test]
 fn a_secret_that_came_open_instead_of_wrapped_is_not_shown() {
     let id = "database/creds/app/01jdx3m5k8v2q7t4w9y6z1b0ce";
     let body = json!({"request_id": "r", "lease_id": id, "renewable": true,

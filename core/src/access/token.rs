@@ -3,7 +3,7 @@
 use super::login::LoginOrigin;
 use crate::address::Network;
 use crate::chance::Chance;
-use crate::ids::TokenAccessor;
+use crate::ids::{LeaseId, TokenAccessor};
 use crate::lease::term::Term;
 use crate::lease::{LeaseError, backoff};
 use crate::secret::SecretText;
@@ -66,6 +66,22 @@ pub struct Token {
     /// Set once, when it ends; what lives under it is then ended, and its record goes last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+    /// Set for a token that is good for one thing only: to open, once, the answer that is wrapped in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wraps: Option<Wrapped>,
+}
+
+/// What the request made whose answer is wrapped. It ends with the wrapping token, unless the answer is taken out
+/// first: what nobody can have seen is of no use to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrapped {
+    /// Nothing: there is only the answer.
+    Answer,
+    /// A lease.
+    Lease(LeaseId),
+    /// A token.
+    Token(TokenKey),
 }
 
 /// The end of a token, while anything lives under it.
@@ -106,6 +122,7 @@ impl Token {
             bound_cidrs: Vec::new(),
             login: None,
             ended: None,
+            wraps: None,
         }
     }
 
@@ -125,9 +142,10 @@ impl Token {
     }
 
     /// The token ends, or the sweep looks again at one that has. What becomes of the tokens it made is decided
-    /// once, by the first who ends it.
+    /// once, by the first who ends it; what a wrapping token wraps always ends with it.
     #[must_use]
     pub fn end(mut self, now: Timestamp, frees_children: bool) -> Self {
+        let frees_children = frees_children && self.wraps.is_none();
         let before =
             self.ended.unwrap_or(Ended { since: now, attempts: 0, retry_at: now, frees_children });
         let attempts = before.attempts.saturating_add(1);

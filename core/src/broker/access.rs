@@ -174,7 +174,7 @@ impl Broker {
             path,
             capability: self.capability(*operation, path),
             parameters: data.as_ref().and_then(serde_json::Value::as_object),
-            wrap_ttl: None,
+            wrap_ttl: request.wrap_ttl,
             right: request.right,
         }
     }

@@ -106,7 +106,9 @@ impl Broker {
         let key = key_of(&self.token_key, text);
         let token = self.records.token(&key).await?.ok_or(AdmitError::BadToken)?;
         let now = self.clock.now();
-        if !token.record.is_held(now) || !self.may_come(&token.record, request) {
+        // Whoever has a wrapping token may open what it wraps, and nothing else.
+        let is_good = token.record.is_held(now) && token.record.wraps.is_none();
+        if !is_good || !self.may_come(&token.record, request) {
             return Err(AdmitError::BadToken);
         }
         let spent = token.record.num_uses > 0 && self.spend_use(&key).await? == 0;

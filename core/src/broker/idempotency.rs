@@ -318,6 +318,7 @@ impl Broker {
             return Ok(None);
         }
         Ok(Some(Issued {
+            lease: lease.id(),
             lease_id: self.catalog().wire_id(lease.place(), lease.id()),
             ttl: lease.term().lapses_at().since(now),
             secret: Arc::clone(&remembered.secret),

@@ -30,7 +30,9 @@ use std::time::Duration;
 /// A secret, and the lease it lives under.
 #[derive(Debug)]
 pub struct Issued {
-    /// The lease's name on the wire.
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its name on the wire.
     pub lease_id: String,
     /// How long it lives.
     pub ttl: Duration,
@@ -195,7 +197,7 @@ impl Broker {
                 let lease_id = self.catalog().wire_id(record.place(), record.id());
                 let ttl = record.term().lapses_at().since(record.issued_at());
                 let secret = Arc::new(secret);
-                Ok((Issued { lease_id, ttl, secret, capped }, lease))
+                Ok((Issued { lease: record.id(), lease_id, ttl, secret, capped }, lease))
             }
             Err(error) => {
                 self.give_up(&lease, matches!(error, EngineError::Refused(_))).await;

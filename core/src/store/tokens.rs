@@ -6,13 +6,14 @@
 //! | `token-uses/<hash>` | how many uses are left, where they are counted |
 //! | `token-due/<due_at><accessor>` | time, for the sweep |
 //! | `accessor/<accessor>` | its accessor; the value is the hash |
-//! | `child/<parent's hash><hash>` | the token that made it |
+//! | `child/<parent's hash><hash>` | the token that made it, or that wraps it |
 //! | `token-of/<mount><hash>` | the mount whose login made it |
+//! | `cubbyhole/<hash>` | what it keeps for itself, which only its text opens |
 
-use super::leases::{joined, tail};
+use super::leases::{joined, of_token_lease, tail};
 use super::records::{Found, Records};
 use super::{Batch, Key, Revision, StoreError, Value};
-use crate::access::token::Token;
+use crate::access::token::{Token, Wrapped};
 use crate::ids::{MountId, TokenAccessor};
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -32,6 +33,21 @@ pub fn token_at(key: &TokenKey) -> Key {
 #[must_use]
 pub fn uses_at(key: &TokenKey) -> Key {
     joined(&[b"token-uses/", &key.0])
+}
+
+/// Where is what it keeps for itself.
+#[must_use]
+pub fn cubbyhole_at(key: &TokenKey) -> Key {
+    joined(&[b"cubbyhole/", &key.0])
+}
+
+/// Where what it wraps is found when it ends: beside what was lent to other tokens, and what they made.
+fn wrapped_at(token: &Token) -> Option<Key> {
+    match token.wraps? {
+        Wrapped::Answer => None,
+        Wrapped::Lease(lease) => Some(of_token_lease(&token.key, lease)),
+        Wrapped::Token(made) => Some(child_at(&token.key, &made)),
+    }
 }
 
 fn accessor_at(accessor: TokenAccessor) -> Key {
@@ -63,6 +79,9 @@ impl Records {
         }
         if let Some(login) = &token.login {
             batch = batch.put(of_mount_at(login.mount, &token.key), Value::default());
+        }
+        if let Some(at) = wrapped_at(token) {
+            batch = batch.put(at, Value::default());
         }
         if let Some(at) = token.due_at() {
             batch = batch.put(due_at(at, token.accessor), Value::default());
@@ -96,23 +115,16 @@ impl Records {
             let joined = token.parent.as_ref().map(|parent| child_at(parent, &token.key));
             batch.puts.extend(joined.map(|at| (at, Value::default())));
         }
+        if token.ended.is_some() {
+            batch = batch.delete(cubbyhole_at(&token.key));
+        }
         batch.spends_reserve = true;
         Ok(batch)
     }
 
     /// Removes a token that has ended, with all that leads to it. Nothing lives under it any more.
     pub async fn remove_token(&self, was: &Found<Token>) -> Result<Revision, StoreError> {
-        let token = &was.record;
-        let mut batch = Batch::default()
-            .expect(token_at(&token.key), Some(was.revision))
-            .delete(token_at(&token.key))
-            .delete(uses_at(&token.key))
-            .delete(accessor_at(token.accessor));
-        batch.deletes.extend(token.parent.as_ref().map(|parent| child_at(parent, &token.key)));
-        batch.deletes.extend(token.due_at().map(|at| due_at(at, token.accessor)));
-        batch.deletes.extend(token.login.as_ref().map(|by| of_mount_at(by.mount, &token.key)));
-        batch.spends_reserve = true;
-        self.commit(batch).await
+        self.commit(delete_token(Batch::default(), was)).await
     }
 
     /// Returns a token.
@@ -228,6 +240,24 @@ impl Records {
         };
         Ok(found.into_iter().filter_map(|(key, _)| read(key)).collect())
     }
+}
+
+/// Adds to a batch the removal of a token, if it is still as it was found. What it wraps is free of it.
+#[must_use]
+pub fn delete_token(batch: Batch, was: &Found<Token>) -> Batch {
+    let token = &was.record;
+    let mut batch = batch
+        .expect(token_at(&token.key), Some(was.revision))
+        .delete(token_at(&token.key))
+        .delete(uses_at(&token.key))
+        .delete(cubbyhole_at(&token.key))
+        .delete(accessor_at(token.accessor));
+    batch.deletes.extend(token.parent.as_ref().map(|parent| child_at(parent, &token.key)));
+    batch.deletes.extend(token.login.as_ref().map(|by| of_mount_at(by.mount, &token.key)));
+    batch.deletes.extend(wrapped_at(token));
+    batch.deletes.extend(token.due_at().map(|at| due_at(at, token.accessor)));
+    batch.spends_reserve = true;
+    batch
 }
 
 /// The first key of the index by time at or after `at`.

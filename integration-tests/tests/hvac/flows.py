@@ -111,6 +111,16 @@ def a_token_ends_with_its_parent_unless_it_is_an_orphan():
     assert again["warnings"] == ["No token found with this accessor"]
 
 
+def an_answer_is_wrapped_and_unwrapped_once():
+    wrapped = client().auth.token.create(policies=["root"], ttl="1h", wrap_ttl="60s")["wrap_info"]
+    assert wrapped["ttl"] == 60
+    opened = client().sys.unwrap(wrapped["token"])
+    assert client(opened["auth"]["client_token"]).is_authenticated()
+    refused(exceptions.InvalidRequest, "is not valid", client().sys.unwrap, wrapped["token"])
+    told = client().sys.wrap({"a": "b"}, ttl=60)["wrap_info"]["token"]
+    assert hvac.Client(url=SERVER, token=told).sys.unwrap()["data"] == {"a": "b"}
+
+
 def a_database_and_its_role_are_configured():
     client().sys.enable_secrets_engine("database")
     database = client().secrets.database
@@ -264,6 +274,7 @@ FLOWS = [
     a_mount_is_enabled_tuned_listed_and_disabled,
     a_token_is_made_looked_up_renewed_and_revoked,
     a_token_ends_with_its_parent_unless_it_is_an_orphan,
+    an_answer_is_wrapped_and_unwrapped_once,
     a_database_and_its_role_are_configured,
     a_credential_works_until_its_lease_is_revoked,
     leases_end_by_prefix_and_with_their_token,

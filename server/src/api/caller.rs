@@ -4,7 +4,7 @@ use super::error::Refusal;
 use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
 use super::sys::mounts::accessor_of;
-use super::{Broker, Front};
+use super::{Broker, Front, wrapping};
 use crate::listener::Rules;
 use crate::wiring::{Running, Server};
 use actix_web::HttpRequest;
@@ -87,6 +87,12 @@ pub(super) fn call(
 ) -> Result<Call, Refusal> {
     refuse_what_would_be_ignored(request)?;
     let idempotency_key = idempotency_key(request)?;
+    let wrap_ttl = wrapping::asked(request)?;
+    if idempotency_key.is_some() && wrap_ttl.is_some() {
+        // One secret in two wrappings: it would be revoked by the one that nobody opens.
+        let message = "`Idempotency-Key` and `X-Vault-Wrap-TTL` do not go together; leave one out";
+        return Err(Refusal::told(StatusCode::BAD_REQUEST, message));
+    }
     let Found { path, operation, name, mount, right, lends, endpoint } = found;
     // A HEAD must do nothing, and some reads create.
     let endpoint = if request.method() == Method::HEAD && lends {
@@ -106,7 +112,7 @@ pub(super) fn call(
     };
     Ok(Call {
         broker,
-        request: Request { asked, token: token(request), right, idempotency_key },
+        request: Request { asked, token: token(request), right, wrap_ttl, idempotency_key },
         server: Arc::clone(&front.server),
         name,
         mount,
@@ -167,6 +173,8 @@ fn asked_mount(broker: &Broker, path: &str, mount: &str) -> Option<AskedMount> {
         ("sys/", "system", "system", broker.installation().bytes().to_owned())
     } else if path.starts_with("auth/token/") {
         ("auth/token/", "token", "auth_token", broker.installation().bytes().to_owned())
+    } else if path.starts_with("cubbyhole/") {
+        ("cubbyhole/", "cubbyhole", "cubbyhole", broker.installation().bytes().to_owned())
     } else {
         let entry = broker.catalog().at(mount).map(Arc::clone)?;
         let record = &entry.mount.record;
@@ -200,16 +208,9 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Refu
     key.map_err(|bad| Refusal::told(StatusCode::BAD_REQUEST, bad.to_string()))
 }
 
-/// Some headers ask for a secret to be handed over in another way. To ignore them would show it to whoever
-/// carries the answer.
+/// To ignore a namespace would act in another place than meant.
 fn refuse_what_would_be_ignored(request: &HttpRequest) -> Result<(), Refusal> {
-    let asked = |name: &str| {
-        request.headers().get(name).is_some_and(|value| !matches!(value.as_bytes(), b"" | b"0"))
-    };
     let bad = |message: &str| Err(Refusal::told(StatusCode::BAD_REQUEST, message));
-    if asked("X-Vault-Wrap-TTL") {
-        return bad("response wrapping is not supported yet; leave `X-Vault-Wrap-TTL` out");
-    }
     let namespace = request.headers().get("X-Vault-Namespace").map(header::HeaderValue::as_bytes);
     if namespace.is_some_and(|namespace| !matches!(namespace, b"" | b"/" | b"root" | b"root/")) {
         return bad("namespaces are not supported yet; leave `X-Vault-Namespace` out");

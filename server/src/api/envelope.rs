@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 use futures_core::stream::BoxStream;
+use leasehold_core::access::token::Wrapped;
 use leasehold_core::chance::Chance;
 use leasehold_core::store::StoreError;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// What nearly every body is.
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 /// An answer, as bytes.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub(super) struct Reply {
     pub(super) kind: &'static str,
     /// Bytes that are sent as they come, in place of the body.
     pub(super) stream: Option<Parts>,
+    /// What the request made that is good only for whoever reads this: it ends if the answer is wrapped and nobody
+    /// takes it out.
+    pub(super) made: Wrapped,
 }
 
 /// A body that comes in parts.
@@ -41,7 +45,7 @@ pub(super) struct Envelope<'a, D: Serialize> {
     renewable: bool,
     lease_duration: u64,
     data: Option<D>,
-    /// Response wrapping is refused before it gets here.
+    /// What is wrapped is told in place of this.
     wrap_info: Option<()>,
     warnings: Option<Vec<String>>,
     auth: Option<Value>,
@@ -113,6 +117,11 @@ impl Reply {
         }
     }
 
+    /// The request made something for whoever reads the answer.
+    pub(super) fn made(self, made: Wrapped) -> Self {
+        Self { made, ..self }
+    }
+
     /// Done, and nothing to tell.
     pub(super) fn done() -> Self {
         Self::bare(StatusCode::NO_CONTENT)
@@ -135,7 +144,7 @@ impl Reply {
     }
 
     fn bare(status: StatusCode) -> Self {
-        Self { status, body: Vec::new(), kind: JSON, stream: None }
+        Self { status, body: Vec::new(), kind: JSON, stream: None, made: Wrapped::Answer }
     }
 }
 

@@ -17,9 +17,10 @@ use super::envelope::Reply;
 use crate::wiring::{FoundError, UnsealError};
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
-    AdmitError, BackupError, ClockError, DeviceError, HolderError, IssueError, KeyRingError,
-    LoginError, LookupError, MethodError, MountError, PolicyError, QuotaError, RenewError,
-    RevokeError, RoleError, TakeOverError, TargetError, TokenError, TooOften, WhoisError,
+    AdmitError, BackupError, ClockError, CubbyholeError, DeviceError, HolderError, IssueError,
+    KeyRingError, LoginError, LookupError, MethodError, MountError, PolicyError, QuotaError,
+    RenewError, RevokeError, RoleError, TakeOverError, TargetError, TokenError, TooOften,
+    WhoisError, WrapError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::seal::SealError;
@@ -412,6 +413,27 @@ impl From<LoginError> for Refusal {
             LoginError::Denied => Self::told(StatusCode::FORBIDDEN, error.to_string()),
             LoginError::Busy => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
             LoginError::Bad(_) | LoginError::Wrong(_) | LoginError::Elsewhere(_) => bad(error),
+        }
+    }
+}
+
+impl From<CubbyholeError> for Refusal {
+    fn from(error: CubbyholeError) -> Self {
+        match error {
+            CubbyholeError::Admit(error) => error.into(),
+            CubbyholeError::Store(error) => error.into(),
+            CubbyholeError::Empty => Self::nothing_here(),
+            CubbyholeError::Bad(_) => bad(error),
+        }
+    }
+}
+
+impl From<WrapError> for Refusal {
+    fn from(error: WrapError) -> Self {
+        match error {
+            WrapError::Admit(error) => error.into(),
+            WrapError::Store(error) => error.into(),
+            WrapError::NotValid | WrapError::Bad(_) => bad(error),
         }
     }
 }

@@ -16,7 +16,7 @@ use leasehold_core::tasks::Pending;
 use methods::{APPROLE, USERPASS};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use tables::{DATABASE, METRICS, OPEN, SYS, TOKEN};
+use tables::{CUBBYHOLE, DATABASE, METRICS, OPEN, SYS, TOKEN};
 
 /// The longest name of a role or a target, in bytes: it is part of a key of the store.
 const NAME_MAX: usize = 512;
@@ -292,6 +292,9 @@ fn behind(broker: &Broker, path: &str) -> Option<(String, String, &'static [Rout
     }
     if path.starts_with("auth/token/") {
         return Some((String::new(), path.to_owned(), const { &TOKEN }));
+    }
+    if path == "cubbyhole" || path.starts_with("cubbyhole/") {
+        return Some((String::new(), path.to_owned(), const { &CUBBYHOLE }));
     }
     let catalog = broker.catalog();
     let (entry, rest) = catalog.route(path)?;

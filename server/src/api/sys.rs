@@ -31,6 +31,7 @@ pub(super) mod storage_backup;
 pub(super) mod storage_restored;
 pub(super) mod unseal;
 pub(super) mod whois;
+pub(super) mod wrapping;
 
 use super::caller::Call;
 use super::error::Refusal;

@@ -86,10 +86,14 @@ impl Broker {
                 continue;
             }
             for child in self.all_children(&key).await? {
-                // One that has ended already is looked after on its own.
-                let held = self.records.token(&child).await?;
-                if held.is_some_and(|held| held.record.ended.is_none()) {
-                    to_end.push((child, Children::End, When::Now));
+                match self.records.token(&child).await? {
+                    Some(held) if held.record.ended.is_none() => {
+                        to_end.push((child, Children::End, When::Now));
+                    }
+                    // One that has ended already is looked after on its own.
+                    Some(_) => {}
+                    // One that was wrapped in this one ended as the child of another.
+                    None => self.free_child(&key, &child).await?,
                 }
             }
         }

@@ -3,6 +3,7 @@
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
+use leasehold_core::access::token::Wrapped;
 use leasehold_core::duration::capped_warning;
 use leasehold_core::secret::{Field, Secret};
 use serde::{Serialize, Serializer};
@@ -14,7 +15,8 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
         .data(Shown(&issued.secret))
         .lease(&issued.lease_id, issued.ttl)
         .warnings(issued.capped.map(|(ttl, max)| capped_warning(ttl, max)))
-        .reply())
+        .reply()
+        .made(Wrapped::Lease(issued.lease)))
 }
 
 /// A secret as its caller sees it. It is written straight into the answer: there is no copy that outlives it.

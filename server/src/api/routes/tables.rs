@@ -1,7 +1,7 @@
 //! The route tables: which paths there are, and what they answer to.
 
 use super::{OpenRoute, Operation, Route, Tail, at, open_at};
-use crate::api::{database, sys, token};
+use crate::api::{cubbyhole, database, sys, token};
 use leasehold_core::seal::splits::Purpose::{Recovery, Unseal};
 use leasehold_core::store::quotas::QuotaKind;
 use std::future::ready;
@@ -55,7 +55,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 54] = [
+pub(super) const SYS: [Route; 58] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -410,6 +410,15 @@ pub(super) const SYS: [Route; 54] = [
         "Shows the mount that a path goes to.",
     ).own()
     .read(|call| Box::pin(sys::internal_ui::read(call))),
+    at("sys/wrapping/wrap", Tail::End, "Answers what it is sent, for `X-Vault-Wrap-TTL` to wrap it.")
+        .update(|call| Box::pin(sys::wrapping::wrap(call))),
+    at("sys/wrapping/unwrap", Tail::End, "Takes out what the token in `token`, or the one it comes with, wraps.")
+        .update(|call| Box::pin(sys::wrapping::unwrap(call))),
+    at("sys/wrapping/rewrap", Tail::End, "Puts what a wrapping token wraps into a new one.")
+        .update(|call| Box::pin(sys::wrapping::rewrap(call))),
+    at("sys/wrapping/lookup", Tail::End, "Shows when, by what and for how long a wrapping token was made.")
+        .read(|call| Box::pin(sys::wrapping::lookup(call)))
+        .update(|call| Box::pin(sys::wrapping::lookup(call))),
 ];
 
 pub(super) const TOKEN: [Route; 14] = [
@@ -473,6 +482,16 @@ pub(super) const TOKEN: [Route; 14] = [
     .update(|call| Box::pin(token::revoke::own(call))),
     at("auth/token/tidy", Tail::End, "Looks at once at what is looked at by itself now and then.")
         .update(|call| Box::pin(token::tidy::update(call))),
+];
+
+pub(super) const CUBBYHOLE: [Route; 2] = [
+    at("cubbyhole", Tail::End, "Lists what the caller's token keeps for itself.")
+        .list(|call| Box::pin(cubbyhole::list(call))),
+    at("cubbyhole/", Tail::Rest, "Keeps something for the caller's token alone, until it ends.")
+        .read(|call| Box::pin(cubbyhole::read(call)))
+        .list(|call| Box::pin(cubbyhole::list(call)))
+        .update(|call| Box::pin(cubbyhole::write(call)))
+        .delete(|call| Box::pin(cubbyhole::delete(call))),
 ];
 
 /// Behind the path of a mount of the type `database`.

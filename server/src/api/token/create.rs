@@ -5,6 +5,7 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
+use leasehold_core::access::token::Wrapped;
 use leasehold_core::broker::{TokenKind, TokenRequest};
 use leasehold_core::duration::DurationError;
 use leasehold_core::secret::SecretText;
@@ -30,7 +31,8 @@ async fn create(call: &Call, orphan: bool) -> Result<Reply, Refusal> {
         .auth(shown::made(&made))
         .warnings(made.warnings)
         .warnings(fields.ignored())
-        .reply())
+        .reply()
+        .made(Wrapped::Token(made.token.key)))
 }
 
 fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {

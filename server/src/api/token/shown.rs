@@ -4,7 +4,7 @@ use crate::api::envelope::Reply;
 use crate::wiring::Founded;
 use actix_web::http::StatusCode;
 use leasehold_core::access::token::Token;
-use leasehold_core::broker::{TokenMade, TokenView};
+use leasehold_core::broker::{TokenMade, TokenView, Wrapping};
 use leasehold_core::seal::shares::Share;
 use leasehold_core::secret::SecretText;
 use leasehold_core::time::Timestamp;
@@ -32,6 +32,21 @@ pub(super) fn auth(token: &Token, text: &SecretText, since: Timestamp, uses_left
 /// The `auth` part of the answer that tells a new token.
 pub(in crate::api) fn made(made: &TokenMade) -> Value {
     auth(&made.token, &made.text, made.token.issued_at, made.token.num_uses.into())
+}
+
+/// The `wrap_info` part of an answer.
+pub(in crate::api) fn wrap_info(wrapping: &Wrapping) -> Value {
+    let mut shown = json!({
+        "token": wrapping.text.reveal(),
+        "accessor": wrapping.token.accessor.to_string(),
+        "ttl": wrapping.token.creation_ttl.as_secs(),
+        "creation_time": wrapping.token.issued_at.rfc3339(),
+        "creation_path": wrapping.token.path,
+    });
+    if let (Some(accessor), Some(fields)) = (wrapping.wrapped_accessor, shown.as_object_mut()) {
+        fields.insert("wrapped_accessor".to_owned(), json!(accessor.to_string()));
+    }
+    shown
 }
 
 /// Shown in place of a text that the caller does not know.
