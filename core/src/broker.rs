@@ -82,7 +82,7 @@ pub use wrapping::{Unwrapped, WrapError, Wrapping};
 use crate::access::lockout::Lockouts;
 use crate::access::policy::Right;
 use crate::access::throttle::Throttle;
-use crate::access::token::Token;
+use crate::access::token::{BatchRing, Token};
 use crate::address::{ClientAddress, Network};
 use crate::audit::{Asked, Audit, AuditError, Trail};
 use crate::backup::BackupKey;
@@ -136,6 +136,8 @@ pub struct Broker {
     trail: Trail,
     token_key: hmac::Key,
     backup_key: BackupKey,
+    /// The keys that seal batch tokens, as they were read last.
+    batch_ring: RwLock<Arc<BatchRing>>,
     installation: InstallationId,
     boot: BootId,
     /// When this process began, in milliseconds since the epoch; moved with the clock, so that what has passed since
@@ -235,6 +237,7 @@ impl Broker {
             repeats: idempotency::Repeats::new(&unsealed.token_key),
             token_key: unsealed.token_key,
             backup_key: unsealed.backup_key,
+            batch_ring: RwLock::default(),
             installation: unsealed.installation,
             boot,
             began_at: AtomicU64::new(ports.clock.now().0),

@@ -8,6 +8,8 @@
 
 #[path = "laws/attempts.rs"]
 mod attempts;
+#[path = "laws/batch_tokens.rs"]
+mod batch_tokens;
 #[path = "laws/counts.rs"]
 mod counts;
 #[path = "laws/deletions.rs"]

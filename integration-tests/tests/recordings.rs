@@ -23,7 +23,7 @@ use differences::Differences;
 use std::path::PathBuf;
 
 /// What is replayed: all that touches leases, tokens, logins, policies, mounts, databases, quotas, the audit and the seal.
-const SCENARIOS: [&str; 14] = [
+const SCENARIOS: [&str; 15] = [
     "audit",
     "seal-life",
     "sys-status",
@@ -32,6 +32,7 @@ const SCENARIOS: [&str; 14] = [
     "token-create",
     "token-life",
     "policies",
+    "token-batch",
     "database-config",
     "database-creds",
     "quotas",

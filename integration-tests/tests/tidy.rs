@@ -57,6 +57,8 @@ const MAY_REVEAL: &[&str] = &[
     "core/src/access/password_hash.rs",
     // Hashes the text of a token.
     "core/src/access/token.rs",
+    // Opens a batch token, all of which is in its text.
+    "core/src/access/token/sealed.rs",
     // Hides secrets for the audit.
     "core/src/audit/entry.rs",
     // Encodes the root token that holders of shares make.
@@ -64,6 +66,8 @@ const MAY_REVEAL: &[&str] = &[
     // Hides a secret id for the audit.
     "core/src/broker/approle/secret_id.rs",
     "core/src/broker/token.rs",
+    // Measures the text of a batch token.
+    "core/src/broker/token/sealed.rs",
     "core/src/broker/wrapping.rs",
     "core/src/secret.rs",
     // Hashes a secret id.

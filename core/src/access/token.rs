@@ -2,6 +2,10 @@
 
 use super::login::LoginOrigin;
 use crate::address::Network;
+mod sealed;
+
+pub use sealed::{BATCH_TEXT_MAX, BatchRing, is_batch};
+
 use crate::chance::Chance;
 use crate::ids::{LeaseId, TokenAccessor};
 use crate::lease::term::Term;
@@ -23,7 +27,10 @@ pub const ROOT_POLICY: &str = "root";
 pub struct Token {
     /// The keyed hash of its text.
     pub key: TokenKey,
-    /// Names it to people.
+    /// Whether it is stored.
+    #[serde(default, skip_serializing_if = "TokenKind::is_service")]
+    pub kind: TokenKind,
+    /// Names it to people; nothing names a batch token.
     pub accessor: TokenAccessor,
     /// What decides what it may do.
     pub policies: Vec<String>,
@@ -71,6 +78,33 @@ pub struct Token {
     pub wraps: Option<Wrapped>,
 }
 
+/// How a token is kept; Vault's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// In the store.
+    #[default]
+    Service,
+    /// Nowhere: all of it is in its text.
+    Batch,
+}
+
+impl TokenKind {
+    /// Returns Vault's word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Batch => "batch",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_service(&self) -> bool {
+        *self == Self::Service
+    }
+}
+
 /// What the request made whose answer is wrapped. It ends with the wrapping token, unless the answer is taken out
 /// first: what nobody can have seen is of no use to anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +139,7 @@ impl Token {
     pub fn blank(key: TokenKey, now: Timestamp, chance: &dyn Chance) -> Self {
         Self {
             key,
+            kind: TokenKind::Service,
             accessor: TokenAccessor::new(now, chance),
             policies: Vec::new(),
             display_name: String::new(),
@@ -130,6 +165,40 @@ impl Token {
     #[must_use]
     pub fn is_held(&self, now: Timestamp) -> bool {
         self.ended.is_none() && self.term.is_none_or(|term| now < term.lapses_at())
+    }
+
+    /// The stored token that what is decided for this one rests on: itself, or the one that made a batch token. An
+    /// orphan that is stored nowhere rests on nothing.
+    #[must_use]
+    pub fn rests_on(&self) -> Option<TokenKey> {
+        match self.kind {
+            TokenKind::Service => Some(self.key),
+            TokenKind::Batch => self.parent,
+        }
+    }
+
+    /// The token under which what is lent to it is found.
+    #[must_use]
+    pub fn owner_key(&self) -> TokenKey {
+        self.rests_on().unwrap_or(self.key)
+    }
+
+    /// The latest end of what is lent to it: what it cannot take with it, for it is not stored, ends before it does.
+    #[must_use]
+    pub fn bounds_leases(&self) -> Option<Timestamp> {
+        match self.kind {
+            TokenKind::Service => None,
+            TokenKind::Batch => self.term.map(Term::lapses_at),
+        }
+    }
+
+    /// Returns what names it to people; nothing names a batch token.
+    #[must_use]
+    pub fn accessor_text(&self) -> String {
+        match self.kind {
+            TokenKind::Service => self.accessor.to_string(),
+            TokenKind::Batch => String::new(),
+        }
     }
 
     /// When the sweep has to look at it; `None` for one that never ends by itself.
@@ -238,7 +307,7 @@ mod tests {
     use super::*;
     use crate::chance::testing::Counting;
 
-    fn token() -> Token {
+    pub(super) fn token() -> Token {
         Token::blank(TokenKey([1; 32]), Timestamp(1_000), &Counting::default())
     }
 

@@ -88,6 +88,7 @@ struct Holder {
     display_name: String,
     policies: Vec<String>,
     metadata: BTreeMap<String, String>,
+    kind: &'static str,
     ttl: u64,
     issued_at: String,
 }
@@ -187,10 +188,11 @@ impl Who {
     #[must_use]
     pub fn holder(token: &Token, text: &SecretText, now: Timestamp, keys: &[hmac::Key]) -> Self {
         let holder = Holder {
-            accessor: Hidden::by(keys, &token.accessor.to_string()),
+            accessor: Hidden::by(keys, &token.accessor_text()),
             display_name: token.display_name.clone(),
             policies: token.policies.clone(),
             metadata: token.meta.clone(),
+            kind: token.kind.word(),
             ttl: token.seconds_left(now),
             issued_at: token.issued_at.rfc3339(),
         };

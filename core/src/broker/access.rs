@@ -158,7 +158,7 @@ impl Broker {
         caller: &Caller,
         request: &Request,
     ) -> Result<(Arc<Found<Token>>, Rights), AdmitError> {
-        let found = self.records.token(&caller.token.record.key).await?;
+        let found = self.token_again(&caller.token.record).await?;
         let now = self.clock.now();
         let is_good = |token: &Token| token.is_held(now) && self.may_come(token, request);
         let held = found.filter(|found| is_good(&found.record));

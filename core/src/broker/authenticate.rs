@@ -5,7 +5,7 @@ use super::{Broker, Request};
 use crate::access::login::LoginOrigin;
 use crate::access::params::is_within;
 use crate::access::policy::Right;
-use crate::access::token::{Token, key_of};
+use crate::access::token::Token;
 use crate::address::ClientAddress;
 use crate::audit::{Answer, AuditError, Who};
 use crate::limits::CONFLICT_TRIES;
@@ -103,15 +103,14 @@ impl Broker {
         request: &Request,
     ) -> Result<(Found<Token>, Who, bool), AdmitError> {
         let text = request.token.as_ref().ok_or(AdmitError::BadToken)?;
-        let key = key_of(&self.token_key, text);
-        let token = self.records.token(&key).await?.ok_or(AdmitError::BadToken)?;
+        let token = self.token_of(text).await?.ok_or(AdmitError::BadToken)?;
         let now = self.clock.now();
         // Whoever has a wrapping token may open what it wraps, and nothing else.
         let is_good = token.record.is_held(now) && token.record.wraps.is_none();
         if !is_good || !self.may_come(&token.record, request) {
             return Err(AdmitError::BadToken);
         }
-        let spent = token.record.num_uses > 0 && self.spend_use(&key).await? == 0;
+        let spent = token.record.num_uses > 0 && self.spend_use(&token.record.key).await? == 0;
         let who = Who::holder(&token.record, text, now, self.trail.keys());
         Ok((token, who, spent))
     }

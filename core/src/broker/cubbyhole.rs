@@ -3,6 +3,7 @@
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
 use crate::access::cubbyhole::{Closed, Cubbyhole};
+use crate::access::token::TokenKind;
 use crate::audit::Answer;
 use crate::limits::{CONFLICT_TRIES, CUBBYHOLE_BYTES_MAX, CUBBYHOLE_PATHS_MAX};
 use crate::secret::SecretText;
@@ -106,7 +107,7 @@ impl Broker {
         request: &Request,
         caller: &Caller,
     ) -> Result<(Cubbyhole, Option<Revision>), CubbyholeError> {
-        let text = request.token.as_ref().ok_or(AdmitError::BadToken)?;
+        let text = text_of_keeper(request, caller)?;
         Ok(self.open_cubbyhole(&caller.token.record.key, text).await?)
     }
 
@@ -116,7 +117,7 @@ impl Broker {
         caller: &Caller,
         change: impl Fn(&mut Cubbyhole),
     ) -> Result<(), CubbyholeError> {
-        let text = request.token.as_ref().ok_or(AdmitError::BadToken)?;
+        let text = text_of_keeper(request, caller)?;
         let key = &caller.token.record.key;
         for _ in 0..CONFLICT_TRIES {
             let token = self.records.token(key).await?.ok_or(AdmitError::BadToken)?;
@@ -165,6 +166,19 @@ impl Broker {
     ) -> Result<Value, StoreError> {
         let closed = open.close(text, at, &*self.chance).map_err(|_| damaged())?;
         self.records.seal(at, &closed)
+    }
+}
+
+/// Returns the text of the caller's token, if it is one that can keep something.
+fn text_of_keeper<'a>(
+    request: &'a Request,
+    caller: &Caller,
+) -> Result<&'a SecretText, CubbyholeError> {
+    match caller.token.record.kind {
+        TokenKind::Service => Ok(request.token.as_ref().ok_or(AdmitError::BadToken)?),
+        TokenKind::Batch => Err(CubbyholeError::Bad(
+            "cubbyhole operations are only supported by 'service' type tokens".into(),
+        )),
     }
 }
 

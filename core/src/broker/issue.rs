@@ -257,7 +257,7 @@ impl Broker {
         let now = self.clock.now();
         let id = LeaseId::new(now, &*self.chance);
         let owner = Owner {
-            token: token.record.key,
+            token: token.record.owner_key(),
             accessor: token.record.accessor,
             display_name: token.record.display_name.clone(),
             request: request.asked.id.clone(),
@@ -278,6 +278,7 @@ impl Broker {
         let drafted = recipe.prepare(&naming, &*self.chance)?;
 
         let (ttl, ttl_max) = plan.entry.ttls(&role.record, &self.limits);
+        let ttl_max = self.bounded_by_token(ttl_max, &token.record, now)?;
         let place = Place {
             mount: mount.record.id,
             role: role.record.name.clone(),
@@ -289,11 +290,13 @@ impl Broker {
             Lease::new(id, place, owner, drafted.handle().clone(), self.issue_span(now), term, now)
                 .repeatable(repeat);
         let mut batch = Batch::default()
-            .expect(token_at(&token.record.key), Some(token.revision))
             .expect(mount_at(mount.record.id), Some(mount.revision))
             .expect(role_at(mount.record.id, &role.record.name), Some(role.revision))
             .expect(target_at(mount.record.id, &target.record.name), Some(target.revision));
         batch = rights.expected(batch);
+        if let Some(key) = token.record.rests_on() {
+            batch = batch.expect(token_at(&key), Some(token.revision));
+        }
         if let Some(key) = &repeat {
             batch = batch.expect(repeat_at(key), self.supersede(key).await?);
         }
@@ -315,6 +318,19 @@ impl Broker {
         })?;
         let capped = (ttl > ttl_max).then_some((ttl, ttl_max));
         Ok(Committed { lease: Found { record: lease, revision }, drafted, flight, capped })
+    }
+
+    /// Returns how long a lease of this token may live. What the token does not take with it ends before it does.
+    fn bounded_by_token(
+        &self,
+        ttl_max: Duration,
+        token: &Token,
+        now: Timestamp,
+    ) -> Result<Duration, AdmitError> {
+        let Some(end) = token.bounds_leases() else { return Ok(ttl_max) };
+        // Less than a second would be told as a `lease_duration` of 0, which clients read as "never ends".
+        let left = Some(end.since(now)).filter(|left| *left >= Duration::from_secs(1));
+        Ok(ttl_max.min(left.ok_or(AdmitError::BadToken)?))
     }
 
     fn issue_span(&self, now: Timestamp) -> IssueSpan {

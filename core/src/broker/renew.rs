@@ -6,9 +6,10 @@
 //! bounds them: `docs/decisions/0006-renewals.md`.
 
 use super::access::Rights;
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
 use crate::access::policy::Capability;
+use crate::access::token::{Token, TokenKind};
 use crate::audit::Answer;
 use crate::engine::erased::{OpenTarget, RoleRef, ToRenew};
 use crate::engine::{EngineError, Renewed};
@@ -94,7 +95,7 @@ impl Broker {
         lease_id: &str,
         increment: Option<Duration>,
     ) -> Result<RenewedLease, RenewError> {
-        self.served(request, async |_| {
+        self.served(request, async |caller: Caller| {
             self.trust_clock()?;
             let found = self.find_lease(request, lease_id).await?.ok_or(RenewError::NoLease)?;
             let id = found.record.id();
@@ -104,19 +105,20 @@ impl Broker {
             }
             // One at a time for each lease, revocations included: what the target is told last is what is stored.
             let _turn = self.turns.begin_next(id).await;
-            self.renew_found(id, increment).await
+            self.renew_found(&caller.token.record, id, increment).await
         })
         .await
     }
 
     async fn renew_found(
         self: &Arc<Self>,
+        caller: &Token,
         id: LeaseId,
         increment: Option<Duration>,
     ) -> Result<RenewedLease, RenewError> {
         for _ in 0..CONFLICT_TRIES {
             let was = self.records.lease(id).await?.ok_or(RenewError::NoLease)?;
-            let rights = self.owner_may(&was.record).await;
+            let rights = self.owner_may(caller, &was.record).await;
             // Read when the store has answered: the term begins now, and not when it was asked.
             let now = self.clock.now();
             if !was.record.is_held(now) {
@@ -158,9 +160,13 @@ impl Broker {
 
     /// Returns the rights of the token that a lease was issued to, if it could still be issued the same. Who renews
     /// it for that token gives it no more than it may have.
-    async fn owner_may(&self, lease: &Lease) -> Result<Rights, RenewError> {
+    async fn owner_may(&self, caller: &Token, lease: &Lease) -> Result<Rights, RenewError> {
         let path = self.catalog().creds_path(lease.place().mount, &lease.place().role);
-        let owner = self.records.token(&lease.owner().token).await?;
+        let key = lease.owner().token;
+        // A batch token is stored nowhere, and known only while it is shown.
+        let is_own = caller.kind == TokenKind::Batch && caller.owner_key() == key;
+        let owner =
+            if is_own { self.token_again(caller).await? } else { self.records.token(&key).await? };
         let now = self.clock.now();
         if let Some(owner) = owner.filter(|owner| owner.record.is_held(now)) {
             let rights = self.rights_of(&owner.record).await?;

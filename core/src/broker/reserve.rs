@@ -115,8 +115,9 @@ impl Broker {
         if !self.has_room(role, LEASES_PER_ROLE_MAX).await? {
             return Err(TooManyLeases::Role.into());
         }
+        let token_key = token.owner_key();
         let is_bounded = !token.is_root();
-        if is_bounded && !self.has_room(Holder::Token(token.key), LEASES_PER_TOKEN_MAX).await? {
+        if is_bounded && !self.has_room(Holder::Token(token_key), LEASES_PER_TOKEN_MAX).await? {
             return Err(TooManyLeases::Token.into());
         }
         Ok(())

@@ -4,14 +4,16 @@ mod ending;
 mod given;
 mod minting;
 mod named;
+mod sealed;
 
+pub use crate::access::token::TokenKind;
 pub use ending::Children;
 pub(super) use minting::Spans;
 pub use named::{TokenView, WhichToken};
 
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Ports, Request};
-use crate::access::token::{ROOT_POLICY, Token, draw, key_of};
+use crate::access::token::{ROOT_POLICY, Token, Wrapped, draw, key_of};
 use crate::audit::Answer;
 use crate::chance::Chance;
 use crate::lease::LeaseError;
@@ -27,16 +29,6 @@ use aws_lc_rs::hmac;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How a token is kept; Vault's words.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenKind {
-    /// In the store.
-    #[default]
-    Service,
-    /// Nowhere: all of it is in its text.
-    Batch,
-}
 
 /// What a token is to be.
 #[derive(Debug, Default)]
@@ -65,6 +57,12 @@ pub struct TokenRequest {
     pub kind: TokenKind,
     /// Whether it may be renewed; yes unless said otherwise.
     pub not_renewable: bool,
+}
+
+impl TokenRequest {
+    fn shown_name(&self) -> String {
+        self.display_name.as_deref().map_or("token".into(), |name| format!("token-{name}"))
+    }
 }
 
 /// A token, with its text: shown once.
@@ -107,11 +105,22 @@ pub enum TokenError {
     Store(#[from] StoreError),
 }
 
+impl TokenMade {
+    /// What ends with the wrapping token, if this is wrapped and nobody takes it out. A batch token cannot be ended.
+    #[must_use]
+    pub fn made(&self) -> Wrapped {
+        match self.token.kind {
+            TokenKind::Service => Wrapped::Token(self.token.key),
+            TokenKind::Batch => Wrapped::Answer,
+        }
+    }
+}
+
 impl Recorded for TokenMade {
     fn recorded(&self) -> Answer {
         let auth = serde_json::json!({
             "client_token": self.text.reveal(),
-            "accessor": self.token.accessor.to_string(),
+            "accessor": self.token.accessor_text(),
             "display_name": self.token.display_name,
         });
         Answer::data(Some(serde_json::json!({ "auth": auth })))
@@ -120,7 +129,7 @@ impl Recorded for TokenMade {
 
 impl Recorded for Token {
     fn recorded(&self) -> Answer {
-        Answer::data(Some(serde_json::json!({ "accessor": self.accessor.to_string() })))
+        Answer::data(Some(serde_json::json!({ "accessor": self.accessor_text() })))
     }
 }
 
@@ -219,15 +228,20 @@ impl Broker {
         let (mut maker, mut rights) = (Arc::clone(&caller.token), caller.rights.clone());
         for _ in 0..CONFLICT_TRIES {
             let policies = self.given(request, (&maker.record, &rights), &wanted)?;
-            match wanted.kind {
-                TokenKind::Service => {}
-                TokenKind::Batch => return Err(TokenError::Bad(no_batch(&wanted, &policies))),
+            if maker.record.kind == TokenKind::Batch {
+                return Err(TokenError::Bad("batch tokens cannot create more tokens".into()));
             }
             if caller.spent {
                 let message = "restricted use token cannot generate child tokens";
                 return Err(TokenError::Bad(message.into()));
             }
             let mut warnings = self.unknown_policies(&policies).await?;
+            match wanted.kind {
+                TokenKind::Service => {}
+                TokenKind::Batch => {
+                    return self.make_batch_token(&maker.record, wanted, policies, warnings).await;
+                }
+            }
             let token = self.new_token((key, policies), &maker.record, &wanted, &mut warnings)?;
             // Nothing is made by a maker who has ended meanwhile, or by rights that have changed.
             let batch = Batch::default().expect(token_at(&maker.record.key), Some(maker.revision));
@@ -275,10 +289,9 @@ impl Broker {
                 "expiring root tokens cannot create non-expiring root tokens".into(),
             ));
         }
-        let name = wanted.display_name.as_deref().map(|name| format!("token-{name}"));
         Ok(Token {
             policies,
-            display_name: name.unwrap_or_else(|| "token".into()),
+            display_name: wanted.shown_name(),
             path: "auth/token/create".into(),
             meta: wanted.meta.clone(),
             term,
@@ -311,21 +324,5 @@ impl Spans {
         let bounded = !self.explicit_max_ttl.is_zero() || !self.period.is_zero();
         let asked = self.ttl.is_some_and(|ttl| !ttl.is_zero());
         !bounded && !asked && policies.iter().any(|policy| policy == ROOT_POLICY)
-    }
-}
-
-/// Says why there is no batch token: what no batch token can have, before that there are none yet.
-fn no_batch(wanted: &TokenRequest, policies: &[String]) -> String {
-    let set = [
-        ("explicit_max_ttl", !wanted.explicit_max_ttl.is_zero()),
-        ("num_uses", wanted.num_uses > 0),
-        ("period", !wanted.period.is_zero()),
-    ];
-    if let Some((name, _)) = set.iter().find(|(_, set)| *set) {
-        format!("batch tokens cannot have {name:?} set")
-    } else if policies.iter().any(|policy| policy == ROOT_POLICY) {
-        "batch tokens cannot be root tokens".to_owned()
-    } else {
-        "batch tokens are not supported yet".to_owned()
     }
 }

@@ -364,7 +364,7 @@ impl Broker {
         // The token may have ended with this request, if that was its last use.
         let who = match &request.token {
             Some(text) => {
-                let found = self.records.token(&key_of(&self.token_key, text)).await?;
+                let found = self.token_of(text).await?;
                 found.map(|found| Who::holder(&found.record, text, now, self.trail.keys()))
             }
             None => None,

@@ -179,6 +179,12 @@ impl SealingKey {
     }
 }
 
+/// Returns the id of the key that a value says it was sealed by.
+#[must_use]
+pub fn id_of_key(sealed: &Value) -> Option<u32> {
+    sealed.0.get(1..HEAD).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes)
+}
+
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealingKey").field("id", &self.id).finish_non_exhaustive()

@@ -8,6 +8,7 @@
 //! | `accessor/<accessor>` | its accessor; the value is the hash |
 //! | `child/<parent's hash><hash>` | the token that made it, or that wraps it |
 //! | `token-of/<mount><hash>` | the mount whose login made it |
+//! | `batch-ring` | the keys that seal batch tokens, of which none is stored |
 //! | `cubbyhole/<hash>` | what it keeps for itself, which only its text opens |
 
 use super::leases::{joined, of_token_lease, tail};
@@ -33,6 +34,12 @@ pub fn token_at(key: &TokenKey) -> Key {
 #[must_use]
 pub fn uses_at(key: &TokenKey) -> Key {
     joined(&[b"token-uses/", &key.0])
+}
+
+/// Where the keys that seal batch tokens are.
+#[must_use]
+pub fn batch_ring_at() -> Key {
+    joined(&[b"batch-ring"])
 }
 
 /// Where is what it keeps for itself.

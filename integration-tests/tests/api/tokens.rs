@@ -58,7 +58,10 @@ async fn a_token_that_cannot_be_is_refused() {
         (json!({ "type": "batch" }), "batch tokens cannot be root tokens"),
         (json!({ "type": "batch", "num_uses": 2 }), "batch tokens cannot have \"num_uses\" set"),
         (json!({ "type": "batch", "period": 60 }), "batch tokens cannot have \"period\" set"),
-        (json!({ "type": "batch", "policies": "default" }), "batch tokens are not supported yet"),
+        (
+            json!({ "type": "batch", "policies": "default", "id": "own" }),
+            "batch tokens cannot have \"id\" set",
+        ),
         (json!({ "type": "bad" }), "invalid 'token_type' value"),
         (
             json!({ "entity_alias": "x" }),
@@ -340,6 +343,41 @@ async fn the_accessors_of_all_good_tokens_are_listed() {
     }
     let tidied = server.post("auth/token/tidy", Value::Null).await.expect(202);
     assert!(tidied.body["warnings"][0].as_str().unwrap().starts_with("Tidy operation"));
+}
+
+#[tokio::test]
+async fn a_batch_token_is_all_in_its_text() {
+    let server = Server::dev();
+    let wanted =
+        json!({ "type": "batch", "policies": "default", "ttl": "1h", "meta": { "a": "b" } });
+    let made = server.post("auth/token/create", wanted).await.expect(200);
+    let auth = &made.body["auth"];
+    assert_eq!((&auth["token_type"], &auth["accessor"]), (&json!("batch"), &json!("")));
+    assert_eq!((&auth["renewable"], &auth["lease_duration"]), (&json!(false), &json!(3600)));
+    let token = made.at("/auth/client_token");
+    assert!(token.starts_with("hvb."), "{token}");
+    let own = server.ask(token, "GET", "auth/token/lookup-self", Value::Null).await.expect(200);
+    assert_eq!((own.at("/data/type"), own.at("/data/meta/a")), ("batch", "b"));
+    let listed = server.list("auth/token/accessors").await.expect(200);
+    assert_eq!(listed.data()["keys"].as_array().unwrap().len(), 1);
+    for (path, error) in [
+        ("renew-self", "batch tokens cannot be renewed"),
+        ("revoke-self", "batch tokens cannot be revoked"),
+    ] {
+        let refused = server.ask(token, "POST", &format!("auth/token/{path}"), json!({})).await;
+        assert_eq!(refused.expect(400).errors(), error);
+    }
+    for altered in [format!("{token}A"), token.replace("hvb.", "hvb.A"), "hvb.".to_owned()] {
+        assert!(!is_good(&server, &altered).await, "{altered}");
+    }
+    let parent = server.post("auth/token/create", json!({ "ttl": "1h" })).await.expect(200);
+    let parent = parent.at("/auth/client_token");
+    let wanted = json!({ "type": "batch", "policies": "default" });
+    let child = server.ask(parent, "POST", "auth/token/create", wanted).await.expect(200);
+    let child = child.at("/auth/client_token");
+    assert!(is_good(&server, child).await);
+    let _ = server.post("auth/token/revoke", json!({ "token": parent })).await.expect(204);
+    assert!(!is_good(&server, child).await);
 }
 
 #[tokio::test]

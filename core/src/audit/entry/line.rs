@@ -335,7 +335,7 @@ fn holder<'a>(holder: &'a Holder, veil: Veil<'_>) -> HolderLine<'a> {
         policies: &holder.policies,
         token_policies: &holder.policies,
         metadata: &holder.metadata,
-        token_type: "service",
+        token_type: holder.kind,
         token_ttl: holder.ttl,
         token_issue_time: &holder.issued_at,
     }

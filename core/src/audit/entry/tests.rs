@@ -44,6 +44,7 @@ fn who(key: &hmac::Key) -> Who {
         display_name: "token-x".into(),
         policies: vec!["root".into()],
         metadata: BTreeMap::new(),
+        kind: "service",
         ttl: 60,
         issued_at: NOW.rfc3339(),
     };

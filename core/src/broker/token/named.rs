@@ -4,7 +4,7 @@ use super::super::authenticate::{AdmitError, Caller, Recorded};
 use super::super::{Broker, Request};
 use super::TokenError;
 use super::ending::Children;
-use crate::access::token::{Token, key_of};
+use crate::access::token::{Token, TokenKind};
 use crate::audit::Answer;
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
 use crate::secret::SecretText;
@@ -83,6 +83,9 @@ impl Broker {
                 WhichToken::Text(_) => TokenError::NoToken,
                 WhichToken::Accessor(_) => TokenError::NoAccessor,
             })?;
+            if found.record.kind == TokenKind::Batch {
+                return Err(TokenError::Bad("batch tokens cannot be renewed".into()));
+            }
             let renewed = self.store_renewed(&found.record.key, increment).await?;
             self.seen(renewed).await
         })
@@ -99,6 +102,9 @@ impl Broker {
     ) -> Result<bool, TokenError> {
         self.served(request, async |caller: Caller| {
             let Some(found) = self.named(which, &caller).await? else { return Ok(false) };
+            if found.record.kind == TokenKind::Batch {
+                return Err(TokenError::Bad("batch tokens cannot be revoked".into()));
+            }
             self.end_token(&found.record.key, children).await?;
             Ok(true)
         })
@@ -134,7 +140,7 @@ impl Broker {
     ) -> Result<Option<Found<Token>>, StoreError> {
         let found = match which {
             WhichToken::Own => Some((*caller.token).clone()),
-            WhichToken::Text(text) => self.records.token(&key_of(&self.token_key, text)).await?,
+            WhichToken::Text(text) => self.token_of(text).await?,
             WhichToken::Accessor(accessor) => match accessor.parse() {
                 Ok(accessor) => self.records.token_by_accessor(accessor).await?,
                 Err(_) => None,

@@ -5,7 +5,6 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
-use leasehold_core::access::token::Wrapped;
 use leasehold_core::broker::{TokenKind, TokenRequest};
 use leasehold_core::duration::DurationError;
 use leasehold_core::secret::SecretText;
@@ -27,12 +26,13 @@ async fn create(call: &Call, orphan: bool) -> Result<Reply, Refusal> {
 
     let made = call.broker.create_token(&call.request, wanted).await?;
 
+    let unseen = made.made();
     Ok(Envelope::<()>::to(call.id())
         .auth(shown::made(&made))
         .warnings(made.warnings)
         .warnings(fields.ignored())
         .reply()
-        .made(Wrapped::Token(made.token.key)))
+        .made(unseen))
 }
 
 fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {

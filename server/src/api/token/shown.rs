@@ -15,14 +15,14 @@ pub(super) fn auth(token: &Token, text: &SecretText, since: Timestamp, uses_left
     let metadata = (!token.meta.is_empty()).then_some(&token.meta);
     json!({
         "client_token": text.reveal(),
-        "accessor": token.accessor.to_string(),
+        "accessor": token.accessor_text(),
         "policies": token.policies,
         "token_policies": token.policies,
         "metadata": metadata,
         "lease_duration": token.seconds_left(since),
         "renewable": token.renewable,
         "entity_id": "",
-        "token_type": "service",
+        "token_type": token.kind.word(),
         "orphan": token.parent.is_none(),
         "mfa_requirement": null,
         "num_uses": uses_left,
@@ -59,7 +59,7 @@ pub(super) fn looked_up(seen: &TokenView, text: &SecretText, now: Timestamp) -> 
     let token = &seen.token;
     let meta = (!token.meta.is_empty()).then_some(&token.meta);
     let mut data = Map::from_iter([
-        ("accessor".to_owned(), json!(token.accessor.to_string())),
+        ("accessor".to_owned(), json!(token.accessor_text())),
         ("creation_time".to_owned(), json!(token.issued_at.seconds())),
         ("creation_ttl".to_owned(), json!(token.creation_ttl.as_secs())),
         ("display_name".to_owned(), json!(token.display_name)),
@@ -75,7 +75,7 @@ pub(super) fn looked_up(seen: &TokenView, text: &SecretText, now: Timestamp) -> 
         ("policies".to_owned(), json!(token.policies)),
         ("renewable".to_owned(), json!(token.renewable)),
         ("ttl".to_owned(), json!(token.seconds_left(now))),
-        ("type".to_owned(), json!("service")),
+        ("type".to_owned(), json!(token.kind.word())),
     ]);
     if let Some(renewed_at) = token.renewed_at {
         data.insert("last_renewal".to_owned(), json!(renewed_at.rfc3339()));

@@ -1,0 +1,149 @@
+//! Batch tokens: seals them, and finds out whether one is good, which is the question whether its parent is.
+
+use super::super::Broker;
+use super::{TokenError, TokenMade, TokenRequest};
+use crate::access::token::{
+    BATCH_TEXT_MAX, BatchRing, ROOT_POLICY, Token, TokenKind, is_batch, key_of,
+};
+use crate::ids::TokenAccessor;
+use crate::limits::CONFLICT_TRIES;
+use crate::secret::SecretText;
+use crate::store::records::Found;
+use crate::store::tokens::batch_ring_at;
+use crate::store::{Batch, Revision, StoreError};
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+impl Broker {
+    /// Returns the token of a text. One of a batch token is as good as the stored token that made it, and comes with
+    /// the write of that one, so that whatever is decided for it expects its parent as it was read.
+    pub(in crate::broker) async fn token_of(
+        &self,
+        text: &SecretText,
+    ) -> Result<Option<Found<Token>>, StoreError> {
+        if !is_batch(text) {
+            return self.records.token(&key_of(&self.token_key, text)).await;
+        }
+        let open = |ring: &BatchRing| ring.open(text, self.installation, &self.token_key).ok();
+        let ring = Arc::clone(&self.batch_ring.read());
+        let token = match open(&ring) {
+            Some(token) => Some(token),
+            // Another process may have added a key.
+            None => open(&*self.read_batch_ring().await?.0),
+        };
+        match token {
+            Some(token) => self.on_its_parent(token).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a token again, to see what has become of it.
+    pub(in crate::broker) async fn token_again(
+        &self,
+        token: &Token,
+    ) -> Result<Option<Found<Token>>, StoreError> {
+        match token.kind {
+            TokenKind::Service => self.records.token(&token.key).await,
+            TokenKind::Batch => self.on_its_parent(token.clone()).await,
+        }
+    }
+
+    async fn on_its_parent(&self, token: Token) -> Result<Option<Found<Token>>, StoreError> {
+        let Some(parent) = &token.parent else {
+            return Ok(Some(Found { record: token, revision: Revision::default() }));
+        };
+        let parent = self.records.token(parent).await?;
+        let held = parent.filter(|parent| parent.record.is_held(self.clock.now()));
+        Ok(held.map(|parent| Found { record: token, revision: parent.revision }))
+    }
+
+    /// Makes a batch token. Nothing is stored but, now and then, a new key of the ring.
+    pub(super) async fn make_batch_token(
+        &self,
+        maker: &Token,
+        wanted: TokenRequest,
+        policies: Vec<String>,
+        mut warnings: Vec<String>,
+    ) -> Result<TokenMade, TokenError> {
+        refuse_for_batch(&wanted, &policies)?;
+        let now = self.clock.now();
+        let spans = self.spans_of(&wanted);
+        if spans.are_endless() {
+            return Err(TokenError::Bad("a ttl may be at most 876000h".into()));
+        }
+        let (term, creation_ttl) = spans.term(now, &mut warnings);
+        let token = Token {
+            kind: TokenKind::Batch,
+            accessor: TokenAccessor::from_bytes([0; 16]),
+            display_name: wanted.shown_name(),
+            policies,
+            path: "auth/token/create".into(),
+            meta: wanted.meta,
+            term,
+            creation_ttl,
+            parent: (!wanted.no_parent).then_some(maker.key),
+            // Else a token could be taken elsewhere by making another one of it.
+            bound_cidrs: maker.bound_cidrs.clone(),
+            ..Token::blank(maker.key, now, &*self.chance)
+        };
+        let ring = self.sealing_ring(now).await?;
+        let sealed = ring.seal(&token, self.installation, &*self.chance);
+        let text = sealed.map_err(|_| StoreError::Refused("the ring has no key".into()))?;
+        if text.reveal().len() > BATCH_TEXT_MAX {
+            let message = "all of a batch token is in its text, and this one would be too long for a header; give it less `meta` and fewer policies";
+            return Err(TokenError::Bad(message.into()));
+        }
+        let token = Token { key: key_of(&self.token_key, &text), ..token };
+        Ok(TokenMade { text, token, warnings })
+    }
+
+    /// Returns a ring whose last key seals now.
+    async fn sealing_ring(&self, now: Timestamp) -> Result<Arc<BatchRing>, StoreError> {
+        let ttl_max = self.limits.max_lease_ttl;
+        let known = Arc::clone(&self.batch_ring.read());
+        if known.renewed(ttl_max, now, &*self.chance).is_none() {
+            return Ok(known);
+        }
+        let at = batch_ring_at();
+        for _ in 0..CONFLICT_TRIES {
+            let (ring, was) = self.read_batch_ring().await?;
+            let Some(renewed) = ring.renewed(ttl_max, now, &*self.chance) else { return Ok(ring) };
+            let sealed = self.records.seal(&at, &renewed)?;
+            match self
+                .records
+                .commit(Batch::default().expect(at.clone(), was).put(at.clone(), sealed))
+                .await
+            {
+                // No token is sealed by a key that is not durable.
+                Ok(_) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    async fn read_batch_ring(&self) -> Result<(Arc<BatchRing>, Option<Revision>), StoreError> {
+        let found = self.records.read::<BatchRing>(&batch_ring_at()).await?;
+        let Some(found) = found else { return Ok((Arc::default(), None)) };
+        let ring = Arc::new(found.record);
+        *self.batch_ring.write() = Arc::clone(&ring);
+        Ok((ring, Some(found.revision)))
+    }
+}
+
+/// Refuses what no batch token can have.
+fn refuse_for_batch(wanted: &TokenRequest, policies: &[String]) -> Result<(), TokenError> {
+    let set = [
+        ("id", wanted.id.is_some()),
+        ("explicit_max_ttl", !wanted.explicit_max_ttl.is_zero()),
+        ("num_uses", wanted.num_uses > 0),
+        ("period", !wanted.period.is_zero()),
+    ];
+    if let Some((name, _)) = set.iter().find(|(_, set)| *set) {
+        return Err(TokenError::Bad(format!("batch tokens cannot have {name:?} set")));
+    }
+    if policies.iter().any(|policy| policy == ROOT_POLICY) {
+        return Err(TokenError::Bad("batch tokens cannot be root tokens".into()));
+    }
+    Ok(())
+}
