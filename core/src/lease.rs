@@ -68,7 +68,7 @@ pub struct Generation(pub u32);
 /// To whom a lease was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// Under which key the token is kept; the lease ends with it.
+    /// Under which key the token is kept that the lease ends with; [`TokenKey::NONE`] if it ends with none.
     pub token: TokenKey,
     /// What names the token to people.
     pub accessor: TokenAccessor,

@@ -26,7 +26,7 @@ use leasehold_core::secret::SecretText;
 use leasehold_core::store::{Batch, Key, Store};
 use leasehold_core::tasks::Pending;
 use leasehold_core::time::Clock;
-use serde_json::{Map, json};
+use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -257,8 +257,15 @@ impl World {
             target: Some(target.into()),
             default_ttl: span(ttl),
             max_ttl: span(max_ttl),
-            fields: Map::new(),
+            ..RoleWrite::default()
         };
+        self.broker().write_role(&request(ROOT), write).await.unwrap();
+    }
+
+    /// The leases of a role do not end with the tokens that they are lent to.
+    pub async fn orphan_leases(&self, role: &str) {
+        let (mount, name) = ("database/".to_owned(), role.to_owned());
+        let write = RoleWrite { mount, name, orphan_leases: Some(true), ..RoleWrite::default() };
         self.broker().write_role(&request(ROOT), write).await.unwrap();
     }
 

@@ -305,7 +305,7 @@ impl Broker {
         (mount, role): (&str, &str),
         remembered: &Remembered,
     ) -> Result<Option<Issued>, IssueError> {
-        self.may_borrow(caller)?;
+        self.may_borrow(caller, (mount, role))?;
         let plan = self.plan(mount, role)?;
         // They may have waited long since they were admitted.
         self.caller_now(caller, request).await?;

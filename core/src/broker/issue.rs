@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use crate::store::leases::{RepeatKey, repeat_at};
 use crate::store::mounts::{Role, Target, mount_at, role_at, target_at};
 use crate::store::records::Found;
-use crate::store::tokens::token_at;
+use crate::store::tokens::{TokenKey, token_at};
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use crate::time::watch::Doubt;
@@ -167,9 +167,16 @@ impl Broker {
     }
 
     /// Whether this caller can be lent anything now.
-    pub(super) fn may_borrow(&self, caller: &Caller) -> Result<(), IssueError> {
+    pub(super) fn may_borrow(
+        &self,
+        caller: &Caller,
+        (mount, role): (&str, &str),
+    ) -> Result<(), IssueError> {
         self.trust_clock()?;
-        if caller.spent { Err(IssueError::LastUse) } else { Ok(()) }
+        if caller.spent && !self.plan(mount, role)?.role.record.orphan_leases {
+            return Err(IssueError::LastUse);
+        }
+        Ok(())
     }
 
     /// Commits the lease, then asks the target.
@@ -180,7 +187,7 @@ impl Broker {
         path: (&str, &str),
         repeat: Option<RepeatKey>,
     ) -> Result<(Issued, Found<Lease>), IssueError> {
-        self.may_borrow(caller)?;
+        self.may_borrow(caller, path)?;
         let Committed { lease, drafted, flight, capped } =
             self.commit_lease(request, caller, path, repeat).await?;
 
@@ -257,7 +264,7 @@ impl Broker {
         let now = self.clock.now();
         let id = LeaseId::new(now, &*self.chance);
         let owner = Owner {
-            token: token.record.owner_key(),
+            token: ends_with(&token.record, &role.record),
             accessor: token.record.accessor,
             display_name: token.record.display_name.clone(),
             request: request.asked.id.clone(),
@@ -278,7 +285,7 @@ impl Broker {
         let drafted = recipe.prepare(&naming, &*self.chance)?;
 
         let (ttl, ttl_max) = plan.entry.ttls(&role.record, &self.limits);
-        let ttl_max = self.bounded_by_token(ttl_max, &token.record, now)?;
+        let ttl_max = bounded_by_token(ttl_max, (&token.record, &role.record), now)?;
         let place = Place {
             mount: mount.record.id,
             role: role.record.name.clone(),
@@ -320,19 +327,6 @@ impl Broker {
         Ok(Committed { lease: Found { record: lease, revision }, drafted, flight, capped })
     }
 
-    /// Returns how long a lease of this token may live. What the token does not take with it ends before it does.
-    fn bounded_by_token(
-        &self,
-        ttl_max: Duration,
-        token: &Token,
-        now: Timestamp,
-    ) -> Result<Duration, AdmitError> {
-        let Some(end) = token.bounds_leases() else { return Ok(ttl_max) };
-        // Less than a second would be told as a `lease_duration` of 0, which clients read as "never ends".
-        let left = Some(end.since(now)).filter(|left| *left >= Duration::from_secs(1));
-        Ok(ttl_max.min(left.ok_or(AdmitError::BadToken)?))
-    }
-
     fn issue_span(&self, now: Timestamp) -> IssueSpan {
         let (issue_by, settles_at) = (now.plus(ISSUE_WITHIN), now.plus(SETTLED_WITHIN));
         IssueSpan { boot: self.boot, issue_by, settles_at }
@@ -365,4 +359,24 @@ impl Broker {
             tracing::error!(lease = %id, %error, "a lease that failed waits for its term");
         }
     }
+}
+
+/// Returns with which token a lease ends: with the one it is lent to, or the stored one that a batch token rests on.
+fn ends_with(token: &Token, role: &Role) -> TokenKey {
+    if role.orphan_leases { TokenKey::NONE } else { token.owner_key() }
+}
+
+/// Returns how long a lease may live. What the token does not take with it ends before it does (law 4), unless the
+/// role says that its leases do not end with tokens.
+fn bounded_by_token(
+    ttl_max: Duration,
+    (token, role): (&Token, &Role),
+    now: Timestamp,
+) -> Result<Duration, AdmitError> {
+    let Some(end) = token.bounds_leases().filter(|_| !role.orphan_leases) else {
+        return Ok(ttl_max);
+    };
+    // Less than a second would be told as a `lease_duration` of 0, which clients read as "never ends".
+    let left = Some(end.since(now)).filter(|left| *left >= Duration::from_secs(1));
+    Ok(ttl_max.min(left.ok_or(AdmitError::BadToken)?))
 }

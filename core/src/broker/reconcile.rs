@@ -128,7 +128,7 @@ impl Broker {
             generation: target.generation,
         };
         let owner = Owner {
-            token: TokenKey([0; 32]),
+            token: TokenKey::NONE,
             accessor: TokenAccessor::from_bytes([0; 16]),
             display_name: "adopted".into(),
             request: String::new(),

@@ -18,6 +18,7 @@ use crate::lease::{Cause, Lease, LeaseError};
 use crate::limits::{CONFLICT_TRIES, RENEW_WITHIN};
 use crate::store::mounts::Role;
 use crate::store::records::Found;
+use crate::store::tokens::TokenKey;
 use crate::store::{Batch, StoreError};
 use crate::time::watch::Doubt;
 use std::sync::Arc;
@@ -163,8 +164,10 @@ impl Broker {
     async fn owner_may(&self, caller: &Token, lease: &Lease) -> Result<Rights, RenewError> {
         let path = self.catalog().creds_path(lease.place().mount, &lease.place().role);
         let key = lease.owner().token;
-        // A batch token is stored nowhere, and known only while it is shown.
-        let is_own = caller.kind == TokenKind::Batch && caller.owner_key() == key;
+        // A batch token is stored nowhere, and known only while it is shown; a lease that ends with no token is any
+        // caller's who could be lent the same.
+        let is_batch = caller.kind == TokenKind::Batch && caller.owner_key() == key;
+        let is_own = is_batch || key == TokenKey::NONE;
         let owner =
             if is_own { self.token_again(caller).await? } else { self.records.token(&key).await? };
         let now = self.clock.now();

@@ -24,6 +24,8 @@ pub struct RoleWrite {
     pub default_ttl: Option<Duration>,
     /// How long they live at most; zero for the mount's maximum.
     pub max_ttl: Option<Duration>,
+    /// Whether its leases live on when the token they were lent to ends.
+    pub orphan_leases: Option<bool>,
     /// What is for the engine.
     pub fields: Fields,
 }
@@ -109,6 +111,10 @@ impl Broker {
                 .or_else(|| before.map(|was| was.default_ttl))
                 .unwrap_or_default(),
             max_ttl: wanted.max_ttl.or_else(|| before.map(|was| was.max_ttl)).unwrap_or_default(),
+            orphan_leases: wanted
+                .orphan_leases
+                .or_else(|| before.map(|was| was.orphan_leases))
+                .unwrap_or_default(),
             fields,
         };
         if role.default_ttl > TTL_MAX || role.max_ttl > TTL_MAX {

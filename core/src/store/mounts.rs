@@ -129,6 +129,9 @@ pub struct Role {
     /// How long they live at most; zero for the mount's maximum.
     #[serde(default)]
     pub max_ttl: Duration,
+    /// Its leases do not end with the tokens they were lent to.
+    #[serde(default)]
+    pub orphan_leases: bool,
     /// What the operator wrote for the engine.
     pub fields: Map<String, serde_json::Value>,
 }

@@ -24,6 +24,11 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenKey(pub [u8; 32]);
 
+impl TokenKey {
+    /// The key of no token: nothing ends with it, for it never ends.
+    pub const NONE: Self = Self([0; 32]);
+}
+
 /// Where a token is kept.
 #[must_use]
 pub fn token_at(key: &TokenKey) -> Key {

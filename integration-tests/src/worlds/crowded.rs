@@ -261,7 +261,7 @@ async fn write_roles(operators: &Operators) {
             target: Some(target.to_owned()),
             default_ttl: Some(TERM),
             max_ttl: Some(TERM_MAX),
-            fields: serde_json::Map::new(),
+            ..RoleWrite::default()
         };
         let request = request(&operators.crowd.site.setting, ROOT);
         let written = operators.crowd.nodes[0].ask(|broker| {

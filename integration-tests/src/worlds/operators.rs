@@ -146,6 +146,7 @@ impl Operators {
             default_ttl: Some(ttl),
             max_ttl: Some(max),
             fields,
+            ..RoleWrite::default()
         };
         let request = request(self.setting(), ROOT);
         self.ask(|broker| Box::pin(async move { drop(broker.write_role(&request, write).await) }))

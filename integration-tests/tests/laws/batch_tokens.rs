@@ -105,6 +105,46 @@ async fn what_a_batch_token_was_lent_falls_with_the_token_that_made_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_outlives_its_token_only_if_its_role_says_so_and_never_its_ceiling() {
+    for batch in [false, true] {
+        let world = World::new().await;
+        let target = world.target("app", "1h", "2h").await;
+        let parent =
+            world.token(TokenRequest { ttl: Some(LIVES), ..TokenRequest::default() }).await;
+        let token = if batch {
+            unbound(&world, &made(&world, &parent, wanted()).await).await
+        } else {
+            parent.clone()
+        };
+        let bound = world.issue_as(&token, "app").await.unwrap();
+        world.orphan_leases("app").await;
+        let free = world.issue_as(&token, "app").await.unwrap();
+        assert_eq!((free.ttl, free.capped), (HOUR, None));
+        assert_eq!(bound.ttl, if batch { LIVES } else { HOUR });
+        let which = WhichToken::Text(SecretText::new(parent));
+        world.broker().revoke_token(&request(ROOT), &which, Children::End).await.unwrap();
+        world.pass(SECOND * 30).await;
+        assert_eq!((target.credentials().len(), world.leases()), (1, 1));
+        let renewed = world.broker().renew(&request(ROOT), &free.lease_id, Some(HOUR * 9)).await;
+        assert_eq!(renewed.unwrap().ttl, HOUR * 2 - SECOND * 30, "its ceiling holds");
+        world.pass(HOUR * 2).await;
+        let left = (target.credentials().len(), world.leases(), world.store.count("of-"));
+        assert_eq!(left, (0, 0, 0));
+    }
+    // So a token's last use is good for such a role.
+    let world = World::new().await;
+    let _ = world.target("app", "1h", "2h").await;
+    let once = || TokenRequest { num_uses: 1, ..TokenRequest::default() };
+    let token = world.token(once()).await;
+    assert!(matches!(world.issue_as(&token, "app").await, Err(IssueError::LastUse)));
+    world.orphan_leases("app").await;
+    let token = world.token(once()).await;
+    world.issue_as(&token, "app").await.unwrap();
+    world.pass(SECOND * 30).await;
+    assert_eq!(world.leases(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_token_is_nowhere_in_the_store_and_good_after_a_restart_and_in_no_copy() {
     let world = World::new().await;
     let first = made(&world, ROOT, wanted()).await;

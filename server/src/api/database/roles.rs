@@ -28,6 +28,10 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     data.insert("db_name".to_owned(), json!(role.target));
     data.insert("default_ttl".to_owned(), json!(role.default_ttl.as_secs()));
     data.insert("max_ttl".to_owned(), json!(role.max_ttl.as_secs()));
+    // Vault has no such field.
+    if role.orphan_leases {
+        data.insert("orphan_leases".to_owned(), json!(true));
+    }
     Ok(Envelope::to(call.id()).data(data).reply())
 }
 
@@ -39,6 +43,7 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
         target: fields.text("db_name")?,
         default_ttl: ttl(&fields, "default_ttl")?,
         max_ttl: ttl(&fields, "max_ttl")?,
+        orphan_leases: fields.flag("orphan_leases")?,
         fields: fields.rest(),
     };
 
