@@ -72,8 +72,8 @@ pub use sweep::Swept;
 pub use target::{TargetError, TargetView, TargetWrite};
 pub(crate) use token::root_token;
 pub use token::{
-    Children, TokenError, TokenKind, TokenMade, TokenRequest, TokenView, WhichToken, found,
-    found_with_holders,
+    Children, TokenError, TokenKind, TokenMade, TokenRequest, TokenRoleWrite, TokenView,
+    WhichToken, found, found_with_holders,
 };
 pub use userpass::UserWrite;
 pub use whois::{Holder, Stage, Whois, WhoisError, Whose};

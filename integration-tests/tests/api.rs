@@ -42,6 +42,8 @@ mod seal;
 mod shapes;
 #[path = "api/targets.rs"]
 mod targets;
+#[path = "api/token_roles.rs"]
+mod token_roles;
 #[path = "api/tokens.rs"]
 mod tokens;
 #[path = "api/ttls.rs"]

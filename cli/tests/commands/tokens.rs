@@ -17,6 +17,15 @@ fn auth() -> String {
 }
 
 #[test]
+fn a_token_is_made_by_the_role_that_is_named() {
+    let server = Server::with(&[(200, &auth())]);
+    Run::at(&server, &["token", "create", "-role=ci", "-ttl=1h"]).run().ok();
+    let seen = server.seen();
+    assert_eq!(seen[0].line, "POST /v1/auth/token/create/ci");
+    assert_eq!(seen[0].body, json!({"ttl": "3600s"}));
+}
+
+#[test]
 fn a_token_is_made_with_what_was_said_and_nothing_else() {
     let cases = [
         (&[][..], json!({})),

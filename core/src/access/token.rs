@@ -2,8 +2,10 @@
 
 use super::login::LoginOrigin;
 use crate::address::Network;
+mod role;
 mod sealed;
 
+pub use role::{RoleTokenType, TokenRole};
 pub use sealed::{BATCH_TEXT_MAX, BatchRing, is_batch};
 
 use crate::chance::Chance;

@@ -4,16 +4,18 @@ mod ending;
 mod given;
 mod minting;
 mod named;
+mod role;
 mod sealed;
 
 pub use crate::access::token::TokenKind;
 pub use ending::Children;
 pub(super) use minting::Spans;
 pub use named::{TokenView, WhichToken};
+pub use role::TokenRoleWrite;
 
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Ports, Request};
-use crate::access::token::{ROOT_POLICY, Token, Wrapped, draw, key_of};
+use crate::access::token::{ROOT_POLICY, Token, TokenRole, Wrapped, draw, key_of};
 use crate::audit::Answer;
 use crate::chance::Chance;
 use crate::lease::LeaseError;
@@ -22,10 +24,11 @@ use crate::seal::splits::{Purpose, Splits, Stored};
 use crate::seal::{self, RootKey, SealError, Unsealed};
 use crate::secret::SecretText;
 use crate::store::records::Records;
-use crate::store::tokens::{TokenKey, token_at};
+use crate::store::tokens::{TokenKey, token_at, token_role_at};
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
+use role::{made_at, refuse_root};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +56,10 @@ pub struct TokenRequest {
     pub period: Duration,
     /// How many requests it is good for; 0 for any number.
     pub num_uses: u32,
-    /// How it is kept.
-    pub kind: TokenKind,
+    /// How it is kept; stored unless said otherwise.
+    pub kind: Option<TokenKind>,
+    /// The token role that it is made by.
+    pub role: Option<String>,
     /// Whether it may be renewed; yes unless said otherwise.
     pub not_renewable: bool,
 }
@@ -85,6 +90,9 @@ pub enum TokenError {
     /// What was asked for cannot be.
     #[error("{0}")]
     Bad(String),
+    /// There is no such role, or there is none at all.
+    #[error("no value found")]
+    Empty,
     /// No good token has the text that is asked about.
     #[error("bad token")]
     BadToken,
@@ -225,9 +233,16 @@ impl Broker {
     ) -> Result<TokenMade, TokenError> {
         let drawn = draw(&*self.chance);
         let key = key_of(&self.token_key, wanted.id.as_ref().unwrap_or(&drawn));
+        let needs_sudo = wanted.needs_sudo();
+        let found = self.token_role(&wanted).await?;
+        let role = found.as_ref().map(|found| &found.record);
+        if let Some(role) = role {
+            wanted.by_role(role);
+        }
         let (mut maker, mut rights) = (Arc::clone(&caller.token), caller.rights.clone());
         for _ in 0..CONFLICT_TRIES {
-            let policies = self.given(request, (&maker.record, &rights), &wanted)?;
+            let by = (&*maker, &rights, role);
+            let policies = self.given(request, by, &wanted, needs_sudo)?;
             if maker.record.kind == TokenKind::Batch {
                 return Err(TokenError::Bad("batch tokens cannot create more tokens".into()));
             }
@@ -236,15 +251,17 @@ impl Broker {
                 return Err(TokenError::Bad(message.into()));
             }
             let mut warnings = self.unknown_policies(&policies).await?;
-            match wanted.kind {
-                TokenKind::Service => {}
-                TokenKind::Batch => {
-                    return self.make_batch_token(&maker.record, wanted, policies, warnings).await;
-                }
+            let by = (&maker.record, role);
+            if wanted.kind == Some(TokenKind::Batch) {
+                return self.make_batch_token(by, wanted, policies, warnings).await;
             }
-            let token = self.new_token((key, policies), &maker.record, &wanted, &mut warnings)?;
-            // Nothing is made by a maker who has ended meanwhile, or by rights that have changed.
-            let batch = Batch::default().expect(token_at(&maker.record.key), Some(maker.revision));
+            let token = self.new_token((key, policies), by, &wanted, &mut warnings)?;
+            // Nothing is made by a maker who has ended meanwhile, or by rights or a role that have changed.
+            let mut batch =
+                Batch::default().expect(token_at(&maker.record.key), Some(maker.revision));
+            if let Some(role) = &found {
+                batch = batch.expect(token_role_at(&role.record.name), Some(role.revision));
+            }
             match self.mint(&token, rights.expected(batch)).await {
                 Ok(()) => {
                     let text = wanted.id.take().unwrap_or(drawn);
@@ -267,7 +284,7 @@ impl Broker {
     fn new_token(
         &self,
         (key, policies): (TokenKey, Vec<String>),
-        maker: &Token,
+        (maker, role): (&Token, Option<&TokenRole>),
         wanted: &TokenRequest,
         warnings: &mut Vec<String>,
     ) -> Result<Token, TokenError> {
@@ -292,7 +309,7 @@ impl Broker {
         Ok(Token {
             policies,
             display_name: wanted.shown_name(),
-            path: "auth/token/create".into(),
+            path: made_at(role),
             meta: wanted.meta.clone(),
             term,
             creation_ttl,

@@ -8,6 +8,7 @@
 //! | `accessor/<accessor>` | its accessor; the value is the hash |
 //! | `child/<parent's hash><hash>` | the token that made it, or that wraps it |
 //! | `token-of/<mount><hash>` | the mount whose login made it |
+//! | `token-role/<name>` | a recipe for tokens |
 //! | `batch-ring` | the keys that seal batch tokens, of which none is stored |
 //! | `cubbyhole/<hash>` | what it keeps for itself, which only its text opens |
 
@@ -39,6 +40,18 @@ pub fn token_at(key: &TokenKey) -> Key {
 #[must_use]
 pub fn uses_at(key: &TokenKey) -> Key {
     joined(&[b"token-uses/", &key.0])
+}
+
+/// Where a recipe for tokens is.
+#[must_use]
+pub fn token_role_at(name: &str) -> Key {
+    joined(&[&token_roles_at().0, name.as_bytes()])
+}
+
+/// What the keys of all of them begin with.
+#[must_use]
+pub fn token_roles_at() -> Key {
+    joined(&[b"token-role/"])
 }
 
 /// Where the keys that seal batch tokens are.

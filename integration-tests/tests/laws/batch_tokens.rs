@@ -24,7 +24,7 @@ impl Chance for Sevens {
 
 fn wanted() -> TokenRequest {
     TokenRequest {
-        kind: TokenKind::Batch,
+        kind: Some(TokenKind::Batch),
         policies: vec!["default".into()],
         ttl: Some(LIVES),
         ..TokenRequest::default()

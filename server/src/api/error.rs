@@ -339,6 +339,7 @@ impl From<TokenError> for Refusal {
         match error {
             TokenError::Admit(error) => error.into(),
             TokenError::Store(error) => error.into(),
+            TokenError::Empty => Self::nothing_here(),
             TokenError::BadToken => Self::told(StatusCode::FORBIDDEN, error.to_string()),
             TokenError::NoAccessor => bad(format!("1 error occurred:\n\t* {error}\n\n")),
             TokenError::Bad(_)

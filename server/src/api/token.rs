@@ -5,6 +5,7 @@ pub(super) mod create;
 pub(super) mod lookup;
 pub(super) mod renew;
 pub(super) mod revoke;
+pub(super) mod roles;
 pub(super) mod shown;
 pub(super) mod tidy;
 

@@ -69,6 +69,9 @@ pub(in crate::commands) struct Create {
     /// [default: a new one that nobody can guess]
     #[arg(long, value_name = "TOKEN")]
     id: Option<String>,
+    /// Token role to make it by, which may decide on all the rest
+    #[arg(long, value_name = "NAME")]
+    role: Option<String>,
     /// Kind of token: service or batch [default: service]
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
@@ -86,8 +89,12 @@ impl Create {
         }
         let body = self.body()?;
         let client = session.client(self.connection)?;
+        let path = match &self.role {
+            Some(role) => format!("auth/token/create/{role}"),
+            None => "auth/token/create".to_owned(),
+        };
         let answer = client
-            .send(Request::post("auth/token/create", Value::Object(body)))
+            .send(Request::post(path, Value::Object(body)))
             .doing(|| "creating token".to_owned())?;
         self.field.show(&answer, session)?;
         Ok(Exit::Done)

@@ -2,11 +2,28 @@
 
 use super::super::access::Rights;
 use super::super::{Broker, Request};
+use super::role::refuse_root;
 use super::{TokenError, TokenRequest};
 use crate::access::policy::{DEFAULT_POLICY, PolicyName, Question, Right};
-use crate::access::token::{ROOT_POLICY, Token};
+use crate::access::token::{ROOT_POLICY, Token, TokenRole};
 use crate::limits::POLICIES_MAX;
 use crate::store::StoreError;
+use crate::store::records::Found;
+
+impl TokenRequest {
+    /// Says what of a request takes `sudo` at its path. What a role decides in its place does not.
+    pub(super) fn needs_sudo(&self) -> Option<&'static str> {
+        if self.id.is_some() {
+            Some("root or sudo privileges required to specify token id")
+        } else if self.no_parent && self.role.is_none() {
+            Some("root or sudo privileges required to create orphan token")
+        } else if !self.period.is_zero() {
+            Some("root or sudo privileges required to create periodic token")
+        } else {
+            None
+        }
+    }
+}
 
 impl Broker {
     /// Decides which policies a new token carries. Without `sudo` at the path nobody gives more than they have, and
@@ -14,28 +31,31 @@ impl Broker {
     pub(super) fn given(
         &self,
         request: &Request,
-        (maker, rights): (&Token, &Rights),
+        (maker, rights, role): (&Found<Token>, &Rights, Option<&TokenRole>),
         wanted: &TokenRequest,
+        needs_sudo: Option<&'static str>,
     ) -> Result<Vec<String>, TokenError> {
+        let maker = &maker.record;
         let sudo = self.has_sudo(request, rights);
         let bad = |message: &str| Err(TokenError::Bad(message.into()));
-        if !sudo && wanted.id.is_some() {
-            return bad("root or sudo privileges required to specify token id");
+        if let (false, Some(why)) = (sudo, needs_sudo) {
+            return bad(why);
         }
-        if !sudo && wanted.no_parent {
-            return bad("root or sudo privileges required to create orphan token");
-        }
-        if !sudo && !wanted.period.is_zero() {
-            return bad("root or sudo privileges required to create periodic token");
-        }
+        // The lists of a role say what it gives, in place of what its maker has.
+        let lists = role.filter(|role| role.decides_on_policies());
         let named = named(&wanted.policies)?;
         let has = |name: &str| maker.policies.iter().any(|policy| policy == name);
-        let adds_default = !named.is_empty() && (sudo || has(DEFAULT_POLICY));
-        if !sudo && !named.iter().all(|name| has(name)) {
+        let adds_default = lists.is_some() || (!named.is_empty() && (sudo || has(DEFAULT_POLICY)));
+        if lists.is_none() && !sudo && !named.iter().all(|name| has(name)) {
             return bad("child policies must be subset of parent");
         }
-        let mut policies = if named.is_empty() { maker.policies.clone() } else { named };
+        let mut policies = match lists {
+            Some(role) => role.policies(&named, &maker.policies).map_err(TokenError::Bad)?,
+            None if named.is_empty() => maker.policies.clone(),
+            None => named,
+        };
         if policies.iter().any(|policy| policy == ROOT_POLICY) {
+            refuse_root(role)?;
             if !maker.is_root() {
                 return bad("root tokens may not be created without parent token being root");
             }

@@ -1,9 +1,10 @@
 //! Batch tokens: seals them, and finds out whether one is good, which is the question whether its parent is.
 
 use super::super::Broker;
+use super::role::made_at;
 use super::{TokenError, TokenMade, TokenRequest};
 use crate::access::token::{
-    BATCH_TEXT_MAX, BatchRing, ROOT_POLICY, Token, TokenKind, is_batch, key_of,
+    BATCH_TEXT_MAX, BatchRing, ROOT_POLICY, Token, TokenKind, TokenRole, is_batch, key_of,
 };
 use crate::ids::TokenAccessor;
 use crate::limits::CONFLICT_TRIES;
@@ -60,7 +61,7 @@ impl Broker {
     /// Makes a batch token. Nothing is stored but, now and then, a new key of the ring.
     pub(super) async fn make_batch_token(
         &self,
-        maker: &Token,
+        (maker, role): (&Token, Option<&TokenRole>),
         wanted: TokenRequest,
         policies: Vec<String>,
         mut warnings: Vec<String>,
@@ -77,7 +78,7 @@ impl Broker {
             accessor: TokenAccessor::from_bytes([0; 16]),
             display_name: wanted.shown_name(),
             policies,
-            path: "auth/token/create".into(),
+            path: made_at(role),
             meta: wanted.meta,
             term,
             creation_ttl,

@@ -421,9 +421,17 @@ pub(super) const SYS: [Route; 58] = [
         .update(|call| Box::pin(sys::wrapping::lookup(call))),
 ];
 
-pub(super) const TOKEN: [Route; 14] = [
+pub(super) const TOKEN: [Route; 17] = [
     at("auth/token/create", Tail::End, "Makes a token that ends with the caller's.")
         .update(|call| Box::pin(token::create::update(call))),
+    at("auth/token/create/", Tail::Name, "Makes a token by a token role.")
+        .update(|call| Box::pin(token::create::update_by_role(call))),
+    at("auth/token/roles", Tail::End, "Lists the token roles.")
+        .list(|call| Box::pin(token::roles::list(call))),
+    at("auth/token/roles/", Tail::Name, "Writes, shows or deletes a token role.")
+        .read(|call| Box::pin(token::roles::read(call)))
+        .update(|call| Box::pin(token::roles::write(call)))
+        .delete(|call| Box::pin(token::roles::delete(call))),
     at("auth/token/create-orphan", Tail::End, "Makes a token that does not end with the caller's.")
         .sudo(ALL)
         .update(|call| Box::pin(token::create::update_orphan(call))),

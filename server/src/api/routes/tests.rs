@@ -33,7 +33,8 @@ fn a_path_leads_to_its_endpoint_and_names_what_it_is_about() {
         (&SYS[..], "sys/leases/revoke-prefix/a/", Update, named("a")),
         (&SYS[..], "sys/leases/lookup/a/creds/", List, named("a/creds")),
         (&SYS[..], "sys/unknown", Read, Err(Nowhere::Path)),
-        (&TOKEN[..], "auth/token/create/x", Update, Err(Nowhere::Path)),
+        (&TOKEN[..], "auth/token/create/x", Update, named("x")),
+        (&TOKEN[..], "auth/token/create/x/y", Update, Err(Nowhere::Path)),
     ] {
         assert_eq!(leads(routes, path, operation), expected, "{path} {operation:?}");
     }

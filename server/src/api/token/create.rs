@@ -12,16 +12,21 @@ use serde_json::Value;
 use std::time::Duration;
 
 pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
-    create(call, false).await
+    create(call, false, None).await
+}
+
+/// By the token role that the path names.
+pub(in crate::api) async fn update_by_role(call: &Call) -> Result<Reply, Refusal> {
+    create(call, false, Some(call.name.clone())).await
 }
 
 pub(in crate::api) async fn update_orphan(call: &Call) -> Result<Reply, Refusal> {
-    create(call, true).await
+    create(call, true, None).await
 }
 
-async fn create(call: &Call, orphan: bool) -> Result<Reply, Refusal> {
+async fn create(call: &Call, orphan: bool, role: Option<String>) -> Result<Reply, Refusal> {
     let fields = call.fields();
-    let mut wanted = wanted(call, &fields)?;
+    let mut wanted = wanted(call, &fields, role)?;
     wanted.no_parent |= orphan;
 
     let made = call.broker.create_token(&call.request, wanted).await?;
@@ -35,14 +40,19 @@ async fn create(call: &Call, orphan: bool) -> Result<Reply, Refusal> {
         .made(unseen))
 }
 
-fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {
+fn wanted(call: &Call, fields: &Fields<'_>, role: Option<String>) -> Result<TokenRequest, Refusal> {
     let kind = match fields.text("type")?.as_deref() {
-        None | Some("" | "service" | "default" | "default-service") => TokenKind::Service,
-        Some("batch") => TokenKind::Batch,
+        None | Some("" | "default" | "default-service") => None,
+        Some("service") => Some(TokenKind::Service),
+        Some("batch") => Some(TokenKind::Batch),
         Some(_) => return Err(Refusal::bad("invalid 'token_type' value")),
     };
     if fields.text("entity_alias")?.is_some_and(|alias| !alias.is_empty()) {
-        let message = "'entity_alias' is only allowed in combination with token role";
+        // No role allows any.
+        let message = match &role {
+            Some(_) => "invalid 'entity_alias' value",
+            None => "'entity_alias' is only allowed in combination with token role",
+        };
         return Err(Refusal::bad(message));
     }
     let num_uses = fields.number("num_uses")?.unwrap_or_default();
@@ -71,12 +81,13 @@ fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TokenRequest, Refusal> {
         period: span(fields, "period")?.unwrap_or_default(),
         num_uses: u32::try_from(num_uses).unwrap_or(u32::MAX),
         kind,
+        role,
         not_renewable: !fields.flag("renewable")?.unwrap_or(true),
     })
 }
 
 /// Reads a TTL; here Vault tells what is wrong with it in other words than elsewhere.
-fn span(fields: &Fields<'_>, name: &'static str) -> Result<Option<Duration>, Refusal> {
+pub(super) fn span(fields: &Fields<'_>, name: &'static str) -> Result<Option<Duration>, Refusal> {
     fields.span(name).map_err(|error| match error {
         DurationError::Negative { .. } => Refusal::bad(format!("{name} must be positive")),
         DurationError::Days(_)
@@ -94,6 +105,11 @@ fn policies(call: &Call, fields: &Fields<'_>) -> Result<Vec<String>, Refusal> {
     let written = call.request.asked.data.as_ref().and_then(|data| data.get("policies"));
     let single = written.and_then(Value::as_str).map(|name| vec![name.to_owned()]);
     Ok(single.unwrap_or(listed))
+}
+
+/// A policy has one name, whichever way it is written.
+pub(super) fn policy(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 /// The characters that Vault leaves in a display name; the rest would end up in the names of credentials.

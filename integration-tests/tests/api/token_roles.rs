@@ -1,0 +1,129 @@
+//! Token roles: what is written of them, and what tokens they make.
+
+use leasehold_integration_tests::server::{Answer, Server};
+use serde_json::{Value, json};
+
+async fn write(server: &Server, role: Value) {
+    let _ = server.post("auth/token/roles/app", role).await.expect(204);
+}
+
+async fn made(server: &Server, wanted: Value) -> Answer {
+    server.post("auth/token/create/app", wanted).await
+}
+
+#[tokio::test]
+async fn a_role_is_written_field_by_field_shown_listed_and_deleted() {
+    let server = Server::dev();
+    let _ = server.list("auth/token/roles").await.expect(404);
+    let _ = server.get("auth/token/roles/app").await.expect(404);
+    write(&server, json!({ "allowed_policies": "A, b,a", "period": "1h", "orphan": true })).await;
+    write(&server, json!({ "path_suffix": "here/", "token_num_uses": 3, "renewable": "false" }))
+        .await;
+    let none: [&str; 0] = [];
+    let shown = server.get("auth/token/roles/app").await.expect(200);
+    let expected = json!({
+        "allowed_entity_aliases": none, "allowed_policies": ["a", "b"],
+        "allowed_policies_glob": none, "disallowed_policies": none,
+        "disallowed_policies_glob": none, "explicit_max_ttl": 0, "name": "app", "orphan": true,
+        "path_suffix": "here", "period": 3600, "renewable": false, "token_explicit_max_ttl": 0,
+        "token_no_default_policy": false, "token_num_uses": 3, "token_period": 3600,
+        "token_type": "default-service",
+    });
+    assert_eq!(shown.data(), &expected);
+    let ignored = server.post("auth/token/roles/app", json!({ "nope": 1 })).await.expect(200);
+    assert!(ignored.body["warnings"][0].as_str().unwrap().contains("[nope]"));
+    assert_eq!(server.list("auth/token/roles").await.expect(200).data()["keys"], json!(["app"]));
+    let _ = server.delete("auth/token/roles/app").await.expect(204);
+    let _ = server.get("auth/token/roles/app").await.expect(404);
+    let gone = made(&server, json!({})).await.expect(400);
+    assert_eq!(gone.errors(), "unknown role app");
+}
+
+#[tokio::test]
+async fn a_token_is_what_its_role_makes_of_it() {
+    let server = Server::dev();
+    write(
+        &server,
+        json!({ "allowed_policies": ["app", "ops"], "allowed_policies_glob": ["team-*"],
+            "disallowed_policies_glob": ["*-admin"], "orphan": true, "renewable": false,
+            "path_suffix": "x", "token_num_uses": 5, "token_explicit_max_ttl": "2h" }),
+    )
+    .await;
+    let token = made(&server, json!({ "explicit_max_ttl": "9h", "num_uses": 9 })).await.expect(200);
+    let auth = &token.body["auth"];
+    assert_eq!(auth["policies"], json!(["app", "default", "ops"]));
+    assert_eq!((&auth["orphan"], &auth["renewable"]), (&json!(true), &json!(false)));
+    assert_eq!((&auth["num_uses"], &auth["lease_duration"]), (&json!(5), &json!(7200)));
+    let text = json!({ "token": token.at("/auth/client_token") });
+    let seen = server.post("auth/token/lookup", text).await.expect(200);
+    assert_eq!(seen.at("/data/path"), "auth/token/create/app/x");
+    let few = made(&server, json!({ "policies": "team-a", "num_uses": 2 })).await.expect(200);
+    assert_eq!(few.body["auth"]["policies"], json!(["default", "team-a"]));
+    assert_eq!(few.body["auth"]["num_uses"], 2);
+    for (policies, error) in [
+        (
+            json!(["other"]),
+            r#"token policies (["other"]) must be subset of the role's allowed policies (["app" "ops"]) or glob policies (["team-*"])"#,
+        ),
+        (json!(["team-admin"]), r#"token policy "team-admin" is disallowed by this role"#),
+    ] {
+        let refused = made(&server, json!({ "policies": policies })).await.expect(400);
+        assert_eq!(refused.errors(), error);
+    }
+    write(&server, json!({ "disallowed_policies": "default" })).await;
+    let without = made(&server, json!({})).await.expect(200);
+    assert_eq!(without.body["auth"]["policies"], json!(["app", "ops"]));
+    let alias = made(&server, json!({ "entity_alias": "x" })).await.expect(400);
+    assert_eq!(alias.errors(), "invalid 'entity_alias' value");
+}
+
+#[tokio::test]
+async fn no_role_gives_root_whoever_asks_and_however_it_is_written() {
+    let server = Server::dev();
+    let refused = json!({ "allowed_policies": ["a", "Root "] });
+    let refused = server.post("auth/token/roles/app", refused).await.expect(400);
+    assert!(refused.errors().contains("no token role gives the policy `root`"), "{}", refused.text);
+    for role in [
+        json!({ "orphan": false }),
+        json!({ "allowed_policies_glob": "*" }),
+        json!({ "allowed_policies_glob": "", "disallowed_policies": "x" }),
+    ] {
+        write(&server, role.clone()).await;
+        for wanted in [json!({ "policies": "root" }), json!({ "policies": ["x-y", "ROOT"] })] {
+            let refused = made(&server, wanted.clone()).await.expect(400);
+            assert!(refused.errors().contains("`root`"), "{role} {wanted} {}", refused.text);
+        }
+    }
+    // The maker's own policies are `root` here, and are not handed on either.
+    let own = made(&server, json!({})).await.expect(400);
+    assert!(own.errors().contains("`root`"), "{}", own.text);
+}
+
+#[tokio::test]
+async fn a_role_says_how_its_tokens_are_kept() {
+    let server = Server::dev();
+    for (role, asked, kind) in [
+        ("default-service", json!({}), "service"),
+        ("default-service", json!({ "type": "batch" }), "batch"),
+        ("default-batch", json!({}), "batch"),
+        ("default-batch", json!({ "type": "service" }), "service"),
+        ("batch", json!({ "type": "service" }), "batch"),
+        ("service", json!({ "type": "batch" }), "service"),
+    ] {
+        write(&server, json!({ "allowed_policies": "a", "token_type": role })).await;
+        let token = made(&server, asked.clone()).await.expect(200);
+        assert_eq!(token.at("/auth/token_type"), kind, "{role} {asked}");
+    }
+    for (role, error) in [
+        (json!({ "token_type": "batch", "token_period": "1h" }), "generate periodic tokens"),
+        (json!({ "token_type": "batch", "token_num_uses": 1 }), "with limited use count"),
+        (json!({ "token_type": "nope" }), "invalid 'token_type' value"),
+        (json!({ "token_num_uses": -1 }), "'token_num_uses' cannot be negative"),
+        (json!({ "path_suffix": "a/../b" }), "path suffix contains invalid characters"),
+        (json!({ "period": "x" }), "time: invalid duration"),
+        (json!({ "allowed_entity_aliases": ["a"] }), "leave `allowed_entity_aliases` out"),
+    ] {
+        let refused = server.post("auth/token/roles/app", role.clone()).await.expect(400);
+        assert!(refused.errors().contains(error), "{role} {}", refused.text);
+    }
+}

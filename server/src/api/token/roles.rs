@@ -1,0 +1,124 @@
+//! `auth/token/roles/:name`: recipes for tokens.
+
+use super::create::{policy, span};
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use crate::api::fields::Fields;
+use leasehold_core::access::token::RoleTokenType;
+use leasehold_core::broker::TokenRoleWrite;
+use serde_json::json;
+use std::time::Duration;
+
+pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
+    let keys = call.broker.list_token_roles(&call.request).await?;
+
+    Ok(Envelope::to(call.id()).data(json!({ "keys": keys })).reply())
+}
+
+pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
+    let role = call.broker.read_token_role(&call.request, &call.name).await?;
+
+    let none: [&str; 0] = [];
+    let (max, period) = (role.explicit_max_ttl.as_secs(), role.period.as_secs());
+    let data = json!({
+        "allowed_entity_aliases": none,
+        "allowed_policies": role.allowed_policies,
+        "allowed_policies_glob": role.allowed_policies_glob,
+        "disallowed_policies": role.disallowed_policies,
+        "disallowed_policies_glob": role.disallowed_policies_glob,
+        "explicit_max_ttl": max,
+        "name": role.name,
+        "orphan": role.orphan,
+        "path_suffix": role.path_suffix,
+        "period": period,
+        "renewable": role.renewable,
+        "token_explicit_max_ttl": max,
+        "token_no_default_policy": role.no_default_policy,
+        "token_num_uses": role.num_uses,
+        "token_period": period,
+        "token_type": role.token_type,
+    });
+    Ok(Envelope::to(call.id()).data(data).reply())
+}
+
+pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
+    let fields = call.fields();
+    let wanted = wanted(&fields)?;
+    let ignored = fields.ignored();
+
+    call.broker.write_token_role(&call.request, &call.name, wanted).await?;
+
+    Ok(match ignored {
+        None => Reply::done(),
+        Some(warning) => Envelope::<()>::to(call.id()).warnings([warning]).reply(),
+    })
+}
+
+pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {
+    call.broker.delete_token_role(&call.request, &call.name).await?;
+
+    Ok(Reply::done())
+}
+
+fn wanted(fields: &Fields<'_>) -> Result<TokenRoleWrite, Refusal> {
+    let aliases = fields.texts("allowed_entity_aliases")?.unwrap_or_default();
+    if !aliases.is_empty() {
+        return Err(Refusal::bad(
+            "token roles have no entity aliases yet; leave `allowed_entity_aliases` out",
+        ));
+    }
+    let num_uses = fields.number("token_num_uses")?;
+    if num_uses.is_some_and(|uses| uses < 0) {
+        return Err(Refusal::bad("'token_num_uses' cannot be negative"));
+    }
+    let token_type = match fields.text("token_type")?.as_deref() {
+        None => None,
+        Some("" | "default-service" | "default") => Some(RoleTokenType::DefaultService),
+        Some("default-batch") => Some(RoleTokenType::DefaultBatch),
+        Some("service") => Some(RoleTokenType::Service),
+        Some("batch") => Some(RoleTokenType::Batch),
+        Some(_) => return Err(Refusal::bad("invalid 'token_type' value")),
+    };
+    let path_suffix = fields.text("path_suffix")?;
+    let fits = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.' | '/');
+    if path_suffix.as_ref().is_some_and(|suffix| suffix.contains("..") || !suffix.chars().all(fits))
+    {
+        return Err(Refusal::bad("given role path suffix contains invalid characters"));
+    }
+    Ok(TokenRoleWrite {
+        allowed_policies: policies(fields, "allowed_policies")?,
+        allowed_policies_glob: policies(fields, "allowed_policies_glob")?,
+        disallowed_policies: policies(fields, "disallowed_policies")?,
+        disallowed_policies_glob: policies(fields, "disallowed_policies_glob")?,
+        orphan: fields.flag("orphan")?,
+        renewable: fields.flag("renewable")?,
+        path_suffix: path_suffix.map(|suffix| suffix.trim_matches('/').to_owned()),
+        explicit_max_ttl: either(fields, "token_explicit_max_ttl", "explicit_max_ttl")?,
+        period: either(fields, "token_period", "period")?,
+        num_uses: num_uses.map(|uses| u32::try_from(uses).unwrap_or(u32::MAX)),
+        no_default_policy: fields.flag("token_no_default_policy")?,
+        token_type,
+    })
+}
+
+/// Reads a span under its name, or under the one that it once had.
+fn either(
+    fields: &Fields<'_>,
+    name: &'static str,
+    old: &'static str,
+) -> Result<Option<Duration>, Refusal> {
+    let (named, old) = (span(fields, name)?, span(fields, old)?);
+    Ok(named.or(old))
+}
+
+fn policies(fields: &Fields<'_>, name: &'static str) -> Result<Option<Vec<String>>, Refusal> {
+    let named = fields.texts(name)?;
+    Ok(named.map(|names| {
+        let mut names: Vec<_> = names.iter().map(|name| policy(name)).collect();
+        names.retain(|name| !name.is_empty());
+        names.sort();
+        names.dedup();
+        names
+    }))
+}
