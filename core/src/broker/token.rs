@@ -28,7 +28,7 @@ use crate::store::tokens::{TokenKey, token_at, token_role_at};
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
-use role::{made_at, refuse_root};
+use role::made_at;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,7 @@
 //! still be good. So a text that was altered, cut or made up is told by its seal, before anything in it is believed.
 
 use super::{Token, TokenKind, key_of};
+use crate::address::Network;
 use crate::chance::Chance;
 use crate::ids::{InstallationId, TokenAccessor};
 use crate::lease::term::Term;
@@ -64,6 +65,8 @@ struct Inside {
     lapses_at: Timestamp,
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     parent: Option<TokenKey>,
+    #[serde(rename = "b", default, skip_serializing_if = "Vec::is_empty")]
+    bound_cidrs: Vec<Network>,
 }
 
 impl BatchRing {
@@ -99,6 +102,7 @@ impl BatchRing {
             issued_at: token.issued_at,
             lapses_at: token.term.ok_or(Unreadable)?.lapses_at(),
             parent: token.parent,
+            bound_cidrs: token.bound_cidrs.clone(),
         };
         let plain = Zeroizing::new(serde_json::to_vec(&inside).map_err(|_| Unreadable)?);
         let key = self.0.last().ok_or(Unreadable)?;
@@ -141,6 +145,8 @@ impl BatchRing {
             num_uses: 0,
             renewable: false,
             parent: inside.parent,
+            bound_cidrs: inside.bound_cidrs,
+            login: None,
             ended: None,
             wraps: None,
         })
@@ -190,13 +196,17 @@ mod tests {
         let now = Timestamp(1_000);
         let ring = BatchRing::default().renewed(DAY, now, &chance).unwrap();
         let installation = InstallationId::new(now, &chance);
-        let token = Token { parent: Some(TokenKey([7; 32])), ..batch() };
+        let bound_cidrs = vec!["192.0.2.0/24".parse().unwrap()];
+        let token = Token { parent: Some(TokenKey([7; 32])), bound_cidrs, ..batch() };
         let text = ring.seal(&token, installation, &chance).unwrap();
         assert!(is_batch(&text) && !text.reveal().contains("app"));
         let read = ring.open(&text, installation, &hashing).unwrap();
         assert_eq!((&read.policies, &read.meta), (&token.policies, &token.meta));
         assert_eq!((read.parent, read.term, read.kind), (token.parent, token.term, token.kind));
-        assert_eq!(read.creation_ttl, Duration::from_hours(1));
+        assert_eq!(
+            (read.creation_ttl, &read.bound_cidrs),
+            (Duration::from_hours(1), &token.bound_cidrs)
+        );
 
         let other = InstallationId::new(Timestamp(2_000), &chance);
         assert!(ring.open(&text, other, &hashing).is_err(), "another installation took it");

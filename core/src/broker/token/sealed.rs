@@ -30,7 +30,7 @@ impl Broker {
         let token = match open(&ring) {
             Some(token) => Some(token),
             // Another process may have added a key.
-            None => open(&*self.read_batch_ring().await?.0),
+            None => open(&self.read_batch_ring().await?.0),
         };
         match token {
             Some(token) => self.on_its_parent(token).await,
@@ -80,7 +80,7 @@ impl Broker {
             policies,
             path: made_at(role),
             meta: wanted.meta,
-            term,
+            term: Some(term),
             creation_ttl,
             parent: (!wanted.no_parent).then_some(maker.key),
             // Else a token could be taken elsewhere by making another one of it.

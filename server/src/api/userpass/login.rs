@@ -5,6 +5,7 @@ use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::token::shown;
 use leasehold_core::access::login::Proof;
+use leasehold_core::access::token::Wrapped;
 use leasehold_core::secret::SecretText;
 
 pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
@@ -20,5 +21,6 @@ pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
         .auth(shown::made(&made))
         .warnings(made.warnings)
         .warnings(ignored)
-        .reply())
+        .reply()
+        .made(Wrapped::Token(made.token.key)))
 }
