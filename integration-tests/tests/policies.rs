@@ -6,7 +6,7 @@ use leasehold_core::access::policy::Right;
 use leasehold_core::audit::{Asked, Operation};
 use leasehold_core::broker::{
     AdmitError, IdempotencyKey, IssueError, Issued, PolicyError, RenewError, Request, RevokeError,
-    RoleError, RoleWrite, TokenError, TokenRequest, Until, WhichToken,
+    RoleError, RoleWrite, Side, TokenError, TokenRequest, Until, WhichToken,
 };
 use leasehold_core::secret::SecretText;
 use leasehold_integration_tests::world::target::Mood;
@@ -65,7 +65,10 @@ async fn a_token_is_lent_what_its_policy_grants_and_nothing_else() {
     assert!(is_denied(&lend(&world, &token, "other").await));
     let unknown = lend(&world, &token, "no-such-role").await;
     assert!(is_denied(&unknown), "what is not there is not told");
-    let listed = world.broker().list_mounts(&asks(&token, Operation::Read, "sys/mounts")).await;
+    let listed = world
+        .broker()
+        .list_mounts(&asks(&token, Operation::Read, "sys/mounts"), Side::Engines)
+        .await;
     assert!(listed.is_err());
     assert_eq!(world.leases(), 1);
 }

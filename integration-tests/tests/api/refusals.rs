@@ -194,7 +194,7 @@ async fn a_head_without_end_is_cut_off() {
 #[tokio::test]
 async fn what_is_not_supported_is_refused_rather_than_ignored() {
     let server = Server::dev();
-    for (header, value) in [("X-Vault-Wrap-TTL", "60"), ("X-Vault-Namespace", "team/")] {
+    for (header, value) in [("X-Vault-Wrap-Format", "jwt"), ("X-Vault-Namespace", "team/")] {
         let headers = [(header, value)];
         let sent = server.send("root", "POST", "auth/token/create", &headers, Vec::new()).await;
         assert!(sent.expect(400).errors().contains(header));

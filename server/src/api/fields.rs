@@ -38,6 +38,11 @@ impl<'a> Fields<'a> {
         self.fields.is_some_and(|fields| fields.get(name).is_some_and(|value| !value.is_null()))
     }
 
+    /// Returns a field that is written as a text.
+    pub(super) fn as_text(&self, name: &'static str) -> Option<&'a str> {
+        self.look(name)?.as_str()
+    }
+
     /// Reads a text; a number or a truth value is taken as it is written.
     pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
         match self.look(name) {

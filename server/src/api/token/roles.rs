@@ -113,8 +113,8 @@ fn either(
 }
 
 fn policies(fields: &Fields<'_>, name: &'static str) -> Result<Option<Vec<String>>, Refusal> {
-    let named = fields.texts(name)?;
-    Ok(named.map(|names| {
+    let written = fields.texts(name)?;
+    Ok(written.map(|names| {
         let mut names: Vec<_> = names.iter().map(|name| policy(name)).collect();
         names.retain(|name| !name.is_empty());
         names.sort();
