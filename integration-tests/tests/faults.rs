@@ -307,6 +307,29 @@ async fn a_target_that_is_written_while_its_mount_is_removed_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_held_back_at_a_target_is_forgotten_with_it_whichever_write_fails() {
+    let (world, _target) = world("24h").await;
+    let backup = world.back_up().await;
+    for (failing, disables) in (0..8).flat_map(|failing| [(failing, false), (failing, true)]) {
+        let (copy, root) = world.copied(&backup).await;
+        let (broker, admin) = (copy.broker(), request(&root));
+        let place = if disables {
+            broker.disable_mount(&admin, (Side::Engines, "database/")).await.unwrap();
+            "mount/"
+        } else {
+            broker.delete_target(&admin, "database/", "app", false).await.unwrap();
+            "retired/"
+        };
+        assert_eq!((copy.store.count(place), copy.store.count("hold/")), (1, 1));
+        copy.store.refuse_one(failing);
+        let tidied = broker.housekeep().await;
+        let left = copy.store.count(place);
+        assert_eq!(copy.store.count("hold/"), left, "write {failing} failed of {place}");
+        assert!(left == 0 || tidied.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_another_process_has_removed_does_not_end_the_housekeeping_of_this_one() {
     let (world, _target) = world("1h").await;
     let beside = world.beside(Arc::clone(&world.store)).await;

@@ -3,9 +3,10 @@
 use super::authenticate::AdmitError;
 use super::{Broker, Request};
 use crate::limits::{HISTORY_KEPT, READ_CHUNK};
+use crate::mount::MountEntry;
 use crate::store::StoreError;
 use crate::store::holds::HoldCause;
-use crate::store::mounts::{Mount, Target, retired_at};
+use crate::store::mounts::Target;
 use crate::store::records::Found;
 use std::sync::Arc;
 
@@ -73,17 +74,12 @@ impl Broker {
                 }
                 continue;
             }
-            match self
-                .records
-                .drop_record(retired_at(record.id, record.generation), target.revision)
-                .await
-            {
+            match self.records.forget_retired(target).await {
                 // Whoever has changed it meanwhile has not told this process: it is read anew.
                 Ok(_) | Err(StoreError::Conflict) => is_stale = true,
                 Err(error) => return Err(error),
             }
             self.close_target(record.id, record.generation);
-            self.drop_hold(record).await?;
         }
         Ok(is_stale)
     }
@@ -104,7 +100,7 @@ impl Broker {
             let leases = self.records.leases_of_role(id, None, None, 1).await?;
             if leases.is_empty() && self.records.tokens_of_mount(id, None, 1).await?.is_empty() {
                 is_stale = true;
-                match self.remove_closed(&entry.mount).await {
+                match self.remove_closed(entry).await {
                     Ok(()) => {}
                     // The same here, and as long as it is not read anew it would be so each time.
                     Err(StoreError::Conflict) => continue,
@@ -112,7 +108,6 @@ impl Broker {
                 }
                 for target in entry.targets.values() {
                     self.close_target(target.record.id, target.record.generation);
-                    self.drop_hold(&target.record).await?;
                 }
             } else {
                 // The process may have died before all of them were marked.
@@ -123,9 +118,10 @@ impl Broker {
     }
 
     /// Removes a closed mount, in bounded steps: nothing can be written under it any more.
-    async fn remove_closed(&self, mount: &Found<Mount>) -> Result<(), StoreError> {
-        while self.records.clear_method(mount.record.id).await? {}
-        self.records.remove_mount(mount).await?;
+    async fn remove_closed(&self, entry: &MountEntry) -> Result<(), StoreError> {
+        while self.records.clear_method(entry.mount.record.id).await? {}
+        let targets = entry.targets.values().map(|target| &target.record);
+        self.records.remove_mount(&entry.mount, targets).await?;
         Ok(())
     }
 

@@ -99,8 +99,8 @@ impl Broker {
         format!("{mount}{}", target.name)
     }
 
-    /// Forgets what was held back at a target that is gone.
-    pub(super) async fn drop_hold(&self, target: &Target) -> Result<(), StoreError> {
+    /// Lifts the hold on a target.
+    async fn drop_hold(&self, target: &Target) -> Result<(), StoreError> {
         let hold = self.catalog().hold(target.id, target.generation).map(|hold| hold.revision);
         let Some(revision) = hold else { return Ok(()) };
         self.records.lift_hold(target, revision).await

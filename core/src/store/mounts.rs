@@ -208,8 +208,22 @@ impl Records {
         Ok(may_be_more)
     }
 
-    /// Removes a closed mount with all that is under it.
-    pub async fn remove_mount(&self, was: &Found<Mount>) -> Result<Revision, StoreError> {
+    /// Forgets a retired target, if it is still as it was found, with what was held back at it: that would stay for
+    /// ever by itself.
+    pub async fn forget_retired(&self, was: &Found<Target>) -> Result<Revision, StoreError> {
+        let Target { id, generation, .. } = was.record;
+        let at = retired_at(id, generation);
+        let batch = Batch::default().expect(at.clone(), Some(was.revision)).delete(at);
+        let batch = batch.delete(hold_at(id, generation));
+        self.commit(Batch { spends_reserve: true, ..batch }).await
+    }
+
+    /// Removes a closed mount with all that is under it, what was held back at its targets included.
+    pub async fn remove_mount(
+        &self,
+        was: &Found<Mount>,
+        targets: impl Iterator<Item = &Target>,
+    ) -> Result<Revision, StoreError> {
         let id = was.record.id;
         let mut batch =
             Batch::default().expect(mount_at(id), Some(was.revision)).delete(mount_at(id));
@@ -217,6 +231,7 @@ impl Records {
             let found = self.index(&prefix, &prefix.after_prefix(), usize::MAX).await?;
             batch.deletes.extend(found.into_iter().map(|(key, _)| key));
         }
+        batch.deletes.extend(targets.map(|target| hold_at(target.id, target.generation)));
         batch.spends_reserve = true;
         self.commit(batch).await
     }
