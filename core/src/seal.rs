@@ -37,8 +37,6 @@ pub struct Unsealed {
     pub installation: InstallationId,
     /// Hashes tokens.
     pub token_key: hmac::Key,
-    /// Hashes what the audit must not show.
-    pub audit_key: hmac::Key,
     /// Proves backups.
     pub backup_key: BackupKey,
 }

@@ -31,7 +31,6 @@ pub(super) struct KeyRing {
     /// The data keys; the last one seals, all of them open. The id of a key is its place, from 1.
     keys: Vec<RingKey>,
     pub(super) token_key: [u8; 32],
-    pub(super) audit_key: [u8; 32],
     #[zeroize(skip)]
     #[serde(default)]
     rotation: Rotation,
@@ -120,7 +119,6 @@ impl KeyRing {
             installation,
             keys: vec![RingKey::draw(now, chance)],
             token_key: drawn(chance),
-            audit_key: drawn(chance),
             rotation: Rotation::default(),
         }
     }
@@ -134,7 +132,6 @@ impl KeyRing {
     ) {
         self.installation = installation;
         self.token_key = drawn(chance);
-        self.audit_key = drawn(chance);
         self.keys.push(RingKey::draw(now, chance));
     }
 
@@ -176,7 +173,6 @@ impl KeyRing {
             barrier: Arc::new(Barrier::new(root.clone(), self.sealing_keys())),
             installation: self.installation,
             token_key: hmac::Key::new(hmac::HMAC_SHA256, &self.token_key),
-            audit_key: hmac::Key::new(hmac::HMAC_SHA256, &self.audit_key),
             backup_key: BackupKey::of(root),
         }
     }
