@@ -1,6 +1,7 @@
 //! Enables, disables and lists mounts: those of engines, and those of methods under `auth/`.
 
 use super::authenticate::{AdmitError, Caller, Recorded};
+use super::revoke::Until;
 use super::token::Children;
 use super::{Broker, Request};
 use crate::access::lockout::LockoutConfig;
@@ -268,7 +269,7 @@ impl Broker {
     pub(super) fn revoke_mount_soon(self: &Arc<Self>, mount: MountId) {
         let broker = Arc::clone(self);
         self.tasks.spawn(Box::pin(async move {
-            if let Err(error) = broker.mark_all(&[(mount, None)], |_| true).await {
+            if let Err(error) = broker.revoke_all(&[(mount, None)], Until::Marked).await {
                 tracing::error!(%error, "the leases and tokens of a disabled mount are not all marked; this is tried again");
             }
         }));

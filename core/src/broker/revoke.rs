@@ -197,12 +197,16 @@ impl Broker {
         Ok(true)
     }
 
-    /// Revokes all leases of mounts or roles that there are now, as many at a time as one target takes well.
-    async fn revoke_all(
+    /// Revokes all leases of mounts or roles that there are now, as many at a time as one target takes well. The tokens
+    /// of a method end, and what lives under them goes with them.
+    pub(super) async fn revoke_all(
         self: &Arc<Self>,
         places: &[(MountId, Option<String>)],
         until: Until,
     ) -> Result<(), RevokeError> {
+        for (mount, _) in places.iter().filter(|(_, role)| role.is_none()) {
+            self.end_tokens_of(*mount).await?;
+        }
         if until == Until::Marked {
             return Ok(self.mark_all(places, |_| true).await?);
         }
@@ -237,10 +241,6 @@ impl Broker {
         let now = self.clock.now();
         let mut each = Each { all: 0, failed: 0, first: None };
         for (mount, role) in places {
-            if role.is_none() {
-                // What lives under the tokens of a method goes with them.
-                self.end_tokens_of(*mount).await?;
-            }
             let mut after = None;
             loop {
                 let found = self
