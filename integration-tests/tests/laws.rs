@@ -399,8 +399,7 @@ async fn sixty_four_callers_with_a_token_of_one_use_get_one_answer() {
 async fn a_token_without_root_may_look_itself_up_and_nothing_else() {
     let world = World::new().await;
     let target = world.target("app", "1h", "24h").await;
-    let wanted =
-        TokenRequest { policies: vec!["app".into()], ttl: Some(HOUR), ..TokenRequest::default() };
+    let wanted = TokenRequest { policies: vec!["app".into()], ..TokenRequest::default() };
     let token = world.broker().create_token(&request(ROOT), wanted).await.unwrap();
     let token = token.text.reveal();
     let own = Request { right: Right::Own, ..request(token) };

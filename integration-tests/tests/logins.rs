@@ -11,6 +11,7 @@ mod secret_ids;
 
 use leasehold_core::access::login::Proof;
 use leasehold_core::access::params::ParamsWrite;
+use leasehold_core::access::policy::Right;
 use leasehold_core::address::ClientAddress;
 use leasehold_core::broker::{
     LoginError, MountWrite, Request, Side, TokenMade, TokenView, UserWrite, WhichToken,
@@ -20,12 +21,13 @@ use leasehold_integration_tests::world::{ROOT, World, request};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A request from an address, without a token.
+/// A request from an address, if it is one, about the caller alone; without a token.
 fn from(ip: &str) -> Request {
     let mut request = request("");
     request.token = None;
-    let peer = SocketAddr::new(ip.parse().unwrap(), 4000);
-    request.asked.from = Some(ClientAddress::new(peer));
+    let ip = ip.parse().ok();
+    request.asked.from = ip.map(|ip| ClientAddress::new(SocketAddr::new(ip, 4000)));
+    request.right = Right::Own;
     request
 }
 

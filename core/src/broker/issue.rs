@@ -114,6 +114,17 @@ pub(super) struct Plan {
     target: Arc<Found<Target>>,
 }
 
+impl Plan {
+    /// Adds to a batch that all of it is still so.
+    fn expected(&self, batch: Batch) -> Batch {
+        let (mount, role, target) = (&self.entry.mount, &self.role, &self.target);
+        batch
+            .expect(mount_at(mount.record.id), Some(mount.revision))
+            .expect(role_at(mount.record.id, &role.record.name), Some(role.revision))
+            .expect(target_at(mount.record.id, &target.record.name), Some(target.revision))
+    }
+}
+
 impl Broker {
     /// Issues a credential of a role and returns its secret.
     ///
@@ -296,11 +307,7 @@ impl Broker {
         let lease =
             Lease::new(id, place, owner, drafted.handle().clone(), self.issue_span(now), term, now)
                 .repeatable(repeat);
-        let mut batch = Batch::default()
-            .expect(mount_at(mount.record.id), Some(mount.revision))
-            .expect(role_at(mount.record.id, &role.record.name), Some(role.revision))
-            .expect(target_at(mount.record.id, &target.record.name), Some(target.revision));
-        batch = rights.expected(batch);
+        let mut batch = rights.expected(plan.expected(Batch::default()));
         if let Some(key) = token.record.rests_on() {
             batch = batch.expect(token_at(&key), Some(token.revision));
         }

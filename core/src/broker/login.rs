@@ -46,7 +46,7 @@ pub enum LoginError {
     #[error("source address {0:?} unauthorized by CIDR restrictions on the role")]
     Elsewhere(String),
     /// Too many log in at once, or too many from there have failed.
-    #[error("too many logins at once; try again in a second")]
+    #[error("too many logins at once; try again in a few seconds")]
     Busy,
     /// The request or its answer could not be recorded.
     #[error(transparent)]

@@ -32,7 +32,7 @@ pub enum MethodError {
     #[error("{0}")]
     Bad(String),
     /// Too many passwords are being hashed.
-    #[error("too many logins at once; try again in a second")]
+    #[error("too many logins at once; try again in a few seconds")]
     Busy,
     /// The store failed.
     #[error(transparent)]

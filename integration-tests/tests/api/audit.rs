@@ -172,6 +172,30 @@ async fn a_server_that_was_killed_goes_on_with_its_record() {
     assert!(report["lines"].as_u64().unwrap() > 120, "{report}");
 }
 
+#[tokio::test]
+async fn a_seal_ends_the_record_which_goes_on_once_the_store_is_open() {
+    let place = crate::seal::place("");
+    let (server, told) = crate::seal::unsealed(&place).await;
+    let key =
+        format!("-public-key={}", device(&server, "first").await["public_key"].as_str().unwrap());
+    let _ = server.post("sys/seal", json!({})).await.expect(204);
+    let path = place.path("audit").display().to_string();
+    let reason = |line: Option<&str>| {
+        serde_json::from_str::<Value>(line.unwrap()).unwrap()["note"]["reason"].clone()
+    };
+    let ended = fs::read_to_string(&path).unwrap();
+    assert_eq!(reason(ended.lines().last()), "ended");
+
+    for share in &told.shares[1..] {
+        crate::seal::show(&server, share).await;
+    }
+    let goes_on = fs::read_to_string(&path).unwrap();
+    assert_eq!(reason(goes_on.lines().nth(ended.lines().count())), "began");
+    assert!(server.end().success());
+    let (code, report) = verify(&[&key, &path]);
+    assert_eq!((code, kinds(&report)), (Some(0), vec![]), "{report}");
+}
+
 /// Answers each request with this status, until it is told otherwise.
 fn http_server(well: &Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -20,9 +20,6 @@ pub(super) async fn list(call: &Call) -> Result<Reply, Refusal> {
 }
 
 pub(super) async fn write(call: &Call) -> Result<Reply, Refusal> {
-    if call.request.asked.path.ends_with('/') {
-        return Err(Refusal::bad("cannot write to a path ending in '/'"));
-    }
     let Some(Value::Object(content)) = &call.request.asked.data else {
         return Err(Refusal::bad("missing data fields"));
     };

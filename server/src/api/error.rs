@@ -13,18 +13,16 @@
 //! | 502 | try again later: the target did not answer, or was busy |
 //! | 503 | wait: until the store is initialized, an operator has seen to the clock, or others' bodies are done with |
 
+mod sealing;
+
 use super::envelope::Reply;
-use crate::wiring::{FoundError, UnsealError};
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
-    AdmitError, BackupError, ClockError, CubbyholeError, DeviceError, HolderError, IssueError,
-    KeyRingError, LoginError, LookupError, MethodError, MountError, PolicyError, QuotaError,
-    RenewError, RevokeError, RoleError, TakeOverError, TargetError, TokenError, TooOften,
-    WhoisError, WrapError,
+    AdmitError, BackupError, ClockError, CubbyholeError, DeviceError, IssueError, LoginError,
+    LookupError, MethodError, MountError, PolicyError, QuotaError, RenewError, RevokeError,
+    RoleError, TakeOverError, TargetError, TokenError, TooOften, WhoisError, WrapError,
 };
 use leasehold_core::engine::{Cause, EngineError};
-use leasehold_core::seal::SealError;
-use leasehold_core::seal::splits::WrongShare;
 use leasehold_core::store::StoreError;
 use leasehold_core::time::watch::Doubt;
 use serde_json::json;
@@ -203,22 +201,6 @@ impl From<ClockError> for Refusal {
     }
 }
 
-impl From<KeyRingError> for Refusal {
-    fn from(error: KeyRingError) -> Self {
-        match error {
-            KeyRingError::Admit(error) => error.into(),
-            KeyRingError::Bad(_) | KeyRingError::Seal(SealError::RingFull) => bad(error),
-            KeyRingError::Seal(SealError::Store(error)) => error.into(),
-            KeyRingError::Seal(
-                SealError::AlreadyInitialized
-                | SealError::NotInitialized
-                | SealError::WrongKey
-                | SealError::Altered(_),
-            ) => internal(error),
-        }
-    }
-}
-
 impl From<IssueError> for Refusal {
     fn from(error: IssueError) -> Self {
         match error {
@@ -350,45 +332,6 @@ impl From<TokenError> for Refusal {
     }
 }
 
-impl From<SealError> for Refusal {
-    fn from(error: SealError) -> Self {
-        internal(error)
-    }
-}
-
-impl From<HolderError> for Refusal {
-    fn from(error: HolderError) -> Self {
-        match error {
-            HolderError::Admit(error) => error.into(),
-            HolderError::Seal(SealError::Store(error)) => error.into(),
-            HolderError::NoHolders
-            | HolderError::InProgress(_)
-            | HolderError::NotInProgress(_)
-            | HolderError::OtherNonce { .. }
-            | HolderError::Bad(_)
-            | HolderError::Wrong(WrongShare::Unknown) => bad(error),
-            HolderError::Wrong(WrongShare::Altered) | HolderError::Seal(_) => internal(error),
-        }
-    }
-}
-
-impl From<UnsealError> for Refusal {
-    fn from(error: UnsealError) -> Self {
-        match error {
-            UnsealError::NotInitialized
-            | UnsealError::IsMoving
-            | UnsealError::IsNotMoving
-            | UnsealError::OpensByItself(_)
-            | UnsealError::NoRecoveryKey
-            | UnsealError::Wrong(WrongShare::Unknown) => bad(error),
-            UnsealError::ResetByStranger => Self::told(StatusCode::FORBIDDEN, error.to_string()),
-            UnsealError::Wrong(WrongShare::Altered)
-            | UnsealError::Seal(_)
-            | UnsealError::Keeper(_) => internal(error),
-        }
-    }
-}
-
 impl From<MethodError> for Refusal {
     fn from(error: MethodError) -> Self {
         match error {
@@ -435,23 +378,6 @@ impl From<WrapError> for Refusal {
             WrapError::Admit(error) => error.into(),
             WrapError::Store(error) => error.into(),
             WrapError::NotValid | WrapError::Bad(_) => bad(error),
-        }
-    }
-}
-
-impl From<FoundError> for Refusal {
-    fn from(error: FoundError) -> Self {
-        match error {
-            FoundError::Seal(SealError::AlreadyInitialized) => bad("Vault is already initialized"),
-            FoundError::Seal(
-                SealError::NotInitialized
-                | SealError::WrongKey
-                | SealError::Altered(_)
-                | SealError::RingFull
-                | SealError::Store(_),
-            )
-            | FoundError::Keeper(_)
-            | FoundError::Store(_) => internal(error),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod methods;
 mod tables;
+mod tokens;
 
 use super::caller::Call;
 use super::envelope::Reply;
@@ -16,7 +17,8 @@ use leasehold_core::tasks::Pending;
 use methods::{APPROLE, USERPASS};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use tables::{CUBBYHOLE, DATABASE, METRICS, OPEN, SYS, TOKEN};
+use tables::{DATABASE, METRICS, OPEN, SYS};
+use tokens::{CUBBYHOLE, TOKEN};
 
 /// The longest name of a role or a target, in bytes: it is part of a key of the store.
 const NAME_MAX: usize = 512;
@@ -76,6 +78,8 @@ enum Tail {
     Name,
     /// Whatever it is: a lease id, a prefix, a mount's path.
     Rest,
+    /// Anything that does not end in a slash.
+    Leaf,
     /// Anything, and then this.
     Before(&'static str),
     /// A name, and then this.
@@ -387,6 +391,7 @@ impl Route {
             Tail::End => rest.is_empty().then_some(rest),
             Tail::Name => is_name(rest).then_some(rest),
             Tail::Rest => Some(rest.trim_end_matches('/')).filter(|rest| !rest.is_empty()),
+            Tail::Leaf => Some(rest).filter(|rest| !rest.is_empty() && !rest.ends_with('/')),
             Tail::Before(end) => rest.strip_suffix(end).filter(|rest| !rest.is_empty()),
             Tail::NameBefore(end) => rest.strip_suffix(end).filter(|rest| is_name(rest)),
         }

@@ -82,7 +82,7 @@ fn asked(route: &'static Route) -> Vec<(String, Operation, Right)> {
     use Operation::{Delete, List, Read, Update};
     let rest = match route.tail {
         Tail::End => "",
-        Tail::Name | Tail::Rest => "x",
+        Tail::Name | Tail::Rest | Tail::Leaf => "x",
         Tail::Before(end) | Tail::NameBefore(end) => &format!("x{end}"),
     };
     let operations = [
