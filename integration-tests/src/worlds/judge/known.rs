@@ -87,10 +87,12 @@ impl Unrenewed {
         match error {
             RenewError::Store(StoreError::Uncertain(_))
             | RenewError::Admit(AdmitError::Audit(_)) => Self::Unknown,
-            // A shorter term may be over by the time that its target was told of it.
-            RenewError::Target(_) | RenewError::Gone | RenewError::Lease(LeaseError::Lapsed) => {
-                Self::HalfDone
-            }
+            // A shorter term may be over by the time that its target was told of it. The owner may end while the target
+            // is told, or after another renewal that made the term shorter.
+            RenewError::Target(_)
+            | RenewError::Gone
+            | RenewError::OwnerMayNot(_)
+            | RenewError::Lease(LeaseError::Lapsed) => Self::HalfDone,
             RenewError::Store(StoreError::Conflict | StoreError::Refused(_))
             | RenewError::Admit(
                 AdmitError::BadToken | AdmitError::Denied { .. } | AdmitError::Store(_),
@@ -99,7 +101,6 @@ impl Unrenewed {
             | RenewError::Lease(LeaseError::PastCeiling)
             | RenewError::NoRole(_)
             | RenewError::NoTarget(_)
-            | RenewError::OwnerMayNot(_)
             | RenewError::Clock(_) => Self::Untouched,
         }
     }
