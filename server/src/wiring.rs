@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracked::Tracked;
 pub(crate) use tracked::{Count, Running};
 
@@ -182,6 +182,8 @@ fn serve(
         if let Some(founded) = &founded {
             dev::welcome(&bound, founded).map_err(system)?;
         }
+        // Whoever reads that it runs may tell it to end at once.
+        let signals = Signals::caught()?;
         dev::announce(&bound, storage).map_err(system)?;
         drop(founded);
         let rules = bound.iter().map(|bound| (bound.address, bound.rules.clone())).collect();
@@ -189,11 +191,10 @@ fn serve(
         let http = listen(bound, front.clone(), workers)?;
         let handle = http.handle();
         let serving = runtime.spawn(http);
-        let ended = until_told(&mut reload).await;
+        signals.until_told(&mut reload).await;
         drain(&front, handle, &tasks).await;
         server.close().await;
-        serving.await.map_err(system)?.map_err(system)?;
-        ended
+        serving.await.map_err(system)?.map_err(system)
     })
 }
 
@@ -234,16 +235,30 @@ fn connections_max(open_files: usize, workers: usize) -> usize {
     each.unwrap_or(CONNECTIONS_MAX).clamp(1, CONNECTIONS_MAX)
 }
 
-/// Waits for the signal to end. On SIGHUP what can be given anew is.
-async fn until_told(reload: &mut Reload) -> Result<(), StartError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(system)?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => reload.reload().await,
+/// The signals that are heard; before, each of them would kill the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn caught() -> Result<Self, StartError> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(system)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(system)?,
+            hang_up: signal(SignalKind::hangup()).map_err(system)?,
+        })
+    }
+
+    /// Waits for the signal to end. On SIGHUP what can be given anew is.
+    async fn until_told(mut self, reload: &mut Reload) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => reload.reload().await,
+            }
         }
     }
 }

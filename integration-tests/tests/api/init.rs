@@ -268,3 +268,14 @@ async fn a_token_that_is_made_is_recorded_without_its_text() {
     let kinds: Vec<_> = of("sys/mounts").map(|line| line["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["request", "response"]);
 }
+
+#[tokio::test]
+async fn a_server_that_is_told_to_end_as_soon_as_it_listens_ends_in_order() {
+    let place = Place::new();
+    let server = place.found().await;
+    let token = server.token.clone();
+    assert!(server.end().success());
+    for _ in 0..10 {
+        assert!(place.again(&token).end().success());
+    }
+}
