@@ -12,7 +12,7 @@ pub(crate) const TTL_SLACK: u64 = 2;
 pub(crate) struct Loose {
     /// Pointers whose value differed between two recordings.
     pub(crate) varies: BTreeSet<String>,
-    /// Keys whose value names the product or the release.
+    /// Keys whose value names the product or the release, or counts what a server does by itself.
     pub(crate) products: BTreeSet<String>,
     /// What both errors or warnings begin with, where the rest may be in other words.
     pub(crate) begins: Option<String>,
