@@ -198,11 +198,13 @@ impl Judge {
             return;
         };
         self.check_end(&known, lease, end);
+        let is_held = lease.state() == &LeaseState::Held;
+        known.ends_by_clock(id, end);
         // Terms are whole seconds, and an answer that comes late seems to promise as much more.
         let is_open = known.is_renewing(id);
         let at = end.at.plus(Duration::from_secs(15));
         let is_promised = known.promised.get(&id).is_some_and(|until| at < *until);
-        if is_promised && !is_open && lease.state() == &LeaseState::Held && !self.setting.restores {
+        if is_promised && !is_open && is_held && !self.setting.restores {
             let what = "a server was told an end before what its holder was told";
             self.setting.broken(2, id, what);
         }

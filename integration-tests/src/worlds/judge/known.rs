@@ -1,6 +1,7 @@
 //! What the judge knows, of leases, tokens, and what anybody was told.
 
 use super::{Repeat, Whole};
+use crate::worlds::accounts::ToldEnd;
 use crate::worlds::executor::Whose;
 use leasehold_core::access::token::Token;
 use leasehold_core::broker::{AdmitError, RenewError};
@@ -173,6 +174,17 @@ impl Known {
         let stored = self.stored_end(id);
         if let (Some(stored), Some(promised)) = (stored, self.promised.get_mut(&id)) {
             *promised = stored.min(*promised);
+        }
+    }
+
+    /// A server was told an end by a clock that may be ahead of the one by which the lease was last stored: by that
+    /// one the lease is over as much earlier, and its holder may rely on no more.
+    pub(super) fn ends_by_clock(&mut self, id: LeaseId, end: ToldEnd) {
+        let held_by = self.held_by.get(&id).copied().unwrap_or(0);
+        let ahead_ms = u64::try_from(end.off_ms - held_by).unwrap_or(0);
+        if let Some(promised) = self.promised.get_mut(&id) {
+            let by_clock = Timestamp(promised.0.saturating_sub(ahead_ms));
+            *promised = by_clock.max(end.at.min(*promised));
         }
     }
 
