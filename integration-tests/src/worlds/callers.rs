@@ -12,7 +12,7 @@ use leasehold_core::audit::{Asked, Operation};
 use leasehold_core::broker::{
     Broker, IdempotencyKey, IssueError, Issued, Request, StillTried, Until,
 };
-use leasehold_core::ids::{LeaseId, TokenAccessor};
+use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
 use leasehold_core::secret::{Field, SecretText};
 use leasehold_core::tasks::Pending;
 use parking_lot::Mutex;
@@ -362,9 +362,11 @@ impl Crowd {
         let asked = self.ask(|broker| {
             Box::pin(async move {
                 let prefix = format!("database/creds/{role}");
+                // A process that has not heard yet of a new mount ends what the one before has lent.
+                let is_known = mount_of(&broker) == Some(mount);
                 let outcome = broker.revoke_prefix(&request, &prefix, until, forced).await;
                 if let Ok(StillTried(failed)) = outcome {
-                    if failed == 0 {
+                    if failed == 0 && is_known {
                         asking.is_done();
                         if until == Until::Settled {
                             asking.before().for_each(|lease| site.is_said_to_be_gone(lease));
@@ -377,9 +379,10 @@ impl Crowd {
         asked.await;
     }
 
-    fn mount_id(&self) -> Option<leasehold_core::ids::MountId> {
+    /// Returns which mount is there, as far as a process knows.
+    pub fn mount_id(&self) -> Option<MountId> {
         let broker = self.nodes.iter().find_map(|node| node.broker())?;
-        Some(broker.catalog().at("database/")?.mount.record.id)
+        mount_of(&broker)
     }
 
     async fn look_up(&self) {
@@ -445,4 +448,8 @@ impl Site {
             self.setting.broken(5, lease, "somebody was told that a credential is gone");
         }
     }
+}
+
+fn mount_of(broker: &Broker) -> Option<MountId> {
+    Some(broker.catalog().at("database/")?.mount.record.id)
 }

@@ -9,7 +9,6 @@ use super::node::Node;
 use super::server::{Mood, Server};
 use super::setting::Setting;
 use leasehold_core::broker::{Broker, MountTune, MountWrite, RoleWrite, Side, TargetWrite};
-use leasehold_core::ids::MountId;
 use leasehold_core::tasks::Pending;
 use serde_json::Map;
 use std::sync::Arc;
@@ -157,7 +156,7 @@ impl Operators {
     async fn delete_role(&self) {
         let role = self.crowd.any_role();
         let revokes = self.setting().dice.happens(300);
-        let mount = self.mount_id().filter(|_| revokes);
+        let mount = self.crowd.mount_id().filter(|_| revokes);
         let asking = mount.map(|mount| self.crowd.site.judge.unwant_all(Whole::Role(mount, role)));
         self.setting().note(None, || format!("role {role} is deleted, revokes: {revokes}"));
         let asked = request(self.setting(), ROOT);
@@ -248,7 +247,7 @@ impl Operators {
     async fn delete_target(&self) {
         let revokes = self.setting().dice.happens(500);
         let name = self.any_target();
-        let mount = self.mount_id().filter(|_| revokes);
+        let mount = self.crowd.mount_id().filter(|_| revokes);
         let asking =
             mount.map(|mount| self.crowd.site.judge.unwant_all(Whole::Target(mount, name)));
         self.setting().note(None, || format!("target {name} is deleted, revokes: {revokes}"));
@@ -271,7 +270,7 @@ impl Operators {
     }
 
     async fn disable_mount(&self) {
-        let mount = self.mount_id();
+        let mount = self.crowd.mount_id();
         let asking = mount.map(|mount| self.crowd.site.judge.unwant_all(Whole::Mount(mount)));
         self.setting().note(None, || "the mount is disabled".into());
         let asked = request(self.setting(), ROOT);
@@ -289,11 +288,6 @@ impl Operators {
         drop(asking);
         self.pause(Duration::from_mins(1)).await;
         self.set_up().await;
-    }
-
-    fn mount_id(&self) -> Option<MountId> {
-        let broker = self.crowd.nodes.iter().find_map(|node| node.broker())?;
-        Some(broker.catalog().at("database/")?.mount.record.id)
     }
 
     /// Processes die and stand still, until `end`.
