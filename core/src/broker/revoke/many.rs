@@ -1,0 +1,130 @@
+//! Revokes all leases of mounts and of roles, until none is left that was there when somebody asked.
+
+use super::{RevokeError, Until};
+use crate::broker::Broker;
+use crate::ids::{LeaseId, MountId};
+use crate::lease::Cause;
+use crate::limits::{READ_CHUNK, REVOKE_CHUNK};
+use crate::store::StoreError;
+use crate::store::leases::Placed;
+use crate::time::Timestamp;
+use futures_util::StreamExt;
+use std::sync::Arc;
+
+/// What became of many leases.
+struct Each<E> {
+    all: usize,
+    failed: usize,
+    /// Why the first of those that failed did.
+    first: Option<E>,
+}
+
+impl Broker {
+    /// Whether there is neither a mount nor a role of these, nor a lease that one has left.
+    pub(super) async fn names_nothing(
+        &self,
+        places: &[(MountId, Option<String>)],
+    ) -> Result<bool, StoreError> {
+        for (mount, role) in places {
+            let Some(role) = role else { return Ok(false) };
+            let catalog = self.catalog();
+            let is_known =
+                catalog.mount(*mount).is_some_and(|entry| entry.roles.contains_key(role));
+            let left = self.records.leases_of_role(*mount, Some(role), None, 1);
+            if is_known || !left.await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Revokes all leases of mounts or roles that there are now, as many at a time as one target takes well. The tokens
+    /// of a method end, and what lives under them goes with them.
+    pub(in crate::broker) async fn revoke_all(
+        self: &Arc<Self>,
+        places: &[(MountId, Option<String>)],
+        until: Until,
+    ) -> Result<(), RevokeError> {
+        for (mount, _) in places.iter().filter(|(_, role)| role.is_none()) {
+            self.end_tokens_of(*mount).await?;
+        }
+        if until == Until::Marked {
+            return Ok(self.mark_all(places, |_| true).await?);
+        }
+        let settle = |id| self.revoke_found(id, Until::Settled);
+        let Each { all, failed, first } = self.each_lease(places, |_| true, settle).await?;
+        match first {
+            None => Ok(()),
+            Some(first) => Err(RevokeError::Some { failed, all, first: Box::new(first) }),
+        }
+    }
+
+    /// Takes those leases of mounts or roles from their holders, durably, that are meant; the sweep does the rest. One
+    /// that cannot be marked keeps none of the others from it, and is told of by the error.
+    pub(in crate::broker) async fn mark_all(
+        self: &Arc<Self>,
+        places: &[(MountId, Option<String>)],
+        is_meant: impl Fn(&Placed) -> bool,
+    ) -> Result<(), StoreError> {
+        let mark = |id| self.mark(id, Cause::Asked);
+        let Each { first, .. } = self.each_lease(places, is_meant, mark).await?;
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Does one thing to each lease of mounts or roles that is meant. What this process issues meanwhile is not, or this
+    /// need never end.
+    async fn each_lease<E: From<StoreError>, F: Future<Output = Result<(), E>>>(
+        &self,
+        places: &[(MountId, Option<String>)],
+        is_meant: impl Fn(&Placed) -> bool,
+        act: impl Fn(LeaseId) -> F,
+    ) -> Result<Each<E>, StoreError> {
+        let now = self.clock.now();
+        let mut each = Each { all: 0, failed: 0, first: None };
+        for (mount, role) in places {
+            let mut after = None;
+            loop {
+                let found = self
+                    .records
+                    .leases_of_role(*mount, role.as_deref(), after.as_ref(), READ_CHUNK)
+                    .await?;
+                let Some((last, _)) = found.last() else { break };
+                after = Some(last.clone());
+                let mut meant = Vec::new();
+                for (key, placed) in found {
+                    if is_meant(&placed) && !self.is_issued_since(now, placed.lease).await? {
+                        meant.push((key, placed));
+                    }
+                }
+                each.all = each.all.saturating_add(meant.len());
+                let acts = meant.into_iter().map(|(key, placed)| {
+                    let act = act(placed.lease);
+                    async move {
+                        self.records.drop_dangling(&key, placed.lease).await?;
+                        act.await
+                    }
+                });
+                let mut outcomes = futures_util::stream::iter(acts).buffer_unordered(REVOKE_CHUNK);
+                while let Some(outcome) = outcomes.next().await {
+                    if let Err(error) = outcome {
+                        each.failed = each.failed.saturating_add(1);
+                        each.first.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        Ok(each)
+    }
+
+    /// Whether this process has issued a lease after a time. Another's clock may have been ahead, so that what it issued
+    /// long ago seems to be made later than now.
+    async fn is_issued_since(&self, time: Timestamp, id: LeaseId) -> Result<bool, StoreError> {
+        if id.made_at() <= time {
+            return Ok(false);
+        }
+        let lease = self.records.lease(id).await?;
+        Ok(lease.is_some_and(|lease| {
+            lease.record.issue().boot == self.boot && lease.record.issued_at() > time
+        }))
+    }
+}
