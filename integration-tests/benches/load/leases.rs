@@ -1,6 +1,6 @@
 //! Ten thousand leases are issued and revoked, beside the same SQL in a bare loop.
 
-use crate::server::Leasehold;
+use crate::server::{Leasehold, rate};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +35,8 @@ pub(crate) async fn round(iterations: u32, leases: usize) -> Round {
 
     let server = Leasehold::start().await;
     server.lend(&postgres, iterations).await;
-    let issue = server.rate(leases, ("GET", "database/creds/app", ""), &server.token).await;
+    let issue =
+        rate(&server.address, leases, ("GET", "database/creds/app", ""), &server.token).await;
     assert_eq!(leased_roles(&mut admin).await, leases, "not every lease has a role");
     let revoke = revoke_all(&server, leases).await;
     let left = leased_roles(&mut admin).await + leases_left(&server).await;

@@ -21,7 +21,7 @@ pub(crate) type Ask = (&'static str, &'static str, &'static str);
 /// The real binary, with the embedded store on disk and an audit file.
 pub(crate) struct Leasehold {
     process: Child,
-    address: String,
+    pub(crate) address: String,
     pub(crate) token: String,
     _folder: tempfile::TempDir,
 }
@@ -78,29 +78,34 @@ impl Leasehold {
         assert!(status < 300 || status == 404, "{method} {path}: {status} {body}");
         body
     }
+}
 
-    /// Makes one request many times, from many callers at once; returns the rate in requests per second.
-    pub(crate) async fn rate(&self, count: usize, (method, path, body): Ask, token: &str) -> f64 {
-        let next = Arc::new(AtomicUsize::new(0));
-        let mut lines = Vec::new();
-        for _ in 0..CALLERS {
-            lines.push(Line::open(&self.address, token).await);
-        }
-        let began = Instant::now();
-        let callers = lines.into_iter().map(|mut line| {
-            let next = Arc::clone(&next);
-            tokio::spawn(async move {
-                while next.fetch_add(1, Ordering::Relaxed) < count {
-                    let (status, body) = line.ask(method, path, body).await;
-                    assert_eq!(status, 200, "{method} {path}: {body}");
-                }
-            })
-        });
-        for caller in callers.collect::<Vec<_>>() {
-            caller.await.unwrap();
-        }
-        count as f64 / began.elapsed().as_secs_f64()
+/// Makes one request many times, from many callers at once; returns the rate in requests per second.
+pub(crate) async fn rate(
+    address: &str,
+    count: usize,
+    (method, path, body): Ask,
+    token: &str,
+) -> f64 {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut lines = Vec::new();
+    for _ in 0..CALLERS {
+        lines.push(Line::open(address, token).await);
     }
+    let began = Instant::now();
+    let callers = lines.into_iter().map(|mut line| {
+        let next = Arc::clone(&next);
+        tokio::spawn(async move {
+            while next.fetch_add(1, Ordering::Relaxed) < count {
+                let (status, body) = line.ask(method, path, body).await;
+                assert_eq!(status, 200, "{method} {path}: {body}");
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    count as f64 / began.elapsed().as_secs_f64()
 }
 
 fn launch(folder: &Path, address: &str) -> Child {
