@@ -101,6 +101,14 @@ caught! {
         RenewalNotStored breaks [2], within 200;
     a_renewal_that_the_target_is_not_told_is_caught:
         RenewalNotTold breaks [2], within 100;
+    a_renewal_that_is_not_recorded_is_caught:
+        RenewalNotRecorded breaks [8], within 50;
+    an_end_that_is_acknowledged_and_not_stored_is_caught:
+        EndNotStored breaks [1, 2], within 200;
+    a_token_end_that_is_acknowledged_and_not_stored_is_caught:
+        TokenEndNotStored breaks [4], within 200;
+    a_failed_issue_that_is_left_held_is_caught:
+        FailedIssueLeftHeld breaks [8], within 200;
     an_end_that_the_target_is_told_too_early_is_caught:
         EndToldTooEarly breaks [2], within 50;
     a_revocation_of_a_role_that_misses_the_newest_is_caught:

@@ -3,7 +3,7 @@
 mod tokens;
 
 use super::flaws;
-use super::judge::{Repeat, Unrenewed, Whole};
+use super::judge::{Repeat, Whole};
 use super::node::{Node, Site};
 use super::server::Server;
 use super::setting::Setting;
@@ -179,12 +179,12 @@ impl Crowd {
             self.site.judge.shown(lease, &id, repeat.as_ref(), Duration::ZERO);
             return;
         }
-        let site = self.site.clone();
+        let (site, troubles) = (self.site.clone(), self.setting().store_troubles());
         let asked = self.ask(|broker| {
             Box::pin(async move {
                 let answer = broker.issue(&request, "database/", role).await;
                 // What the HTTP layer would send now, whether or not anybody reads it.
-                site.answered(&id, answer, repeat.as_ref())
+                site.answered((&id, troubles), answer, repeat.as_ref())
             })
         });
         match asked.await {
@@ -277,21 +277,15 @@ impl Crowd {
         let asks = dice.happens(500);
         let increment = asks.then(|| dice.span(Duration::ZERO, Duration::from_hours(5)));
         let token = self.any_token();
-        let request = request(self.setting(), &token);
+        let mut request = request(self.setting(), &token);
+        request.asked.path = "sys/leases/renew".into();
         let judge = Arc::clone(&self.site.judge);
         judge.asks_as(&request.asked.id, &token);
         let renewed = self.ask(|broker| {
             Box::pin(async move {
-                judge.asks_for_more(credential.lease);
+                judge.asks_for_more(credential.lease, &request.asked.id);
                 let renewed = broker.renew(&request, &credential.lease_id, increment).await;
-                match &renewed {
-                    Ok(renewed) => {
-                        judge.granted(&request.asked.id);
-                        judge.prolonged(credential.lease, renewed.ttl);
-                    }
-                    Err(error) => judge.not_prolonged(credential.lease, Unrenewed::after(error)),
-                }
-                renewed.map(|renewed| renewed.ttl).ok()
+                judge.renewal_is_answered(credential.lease, &request.asked.id, renewed).ok()
             })
         });
         let counters = &self.setting().counters;
@@ -338,8 +332,12 @@ impl Crowd {
             let revoked = self.ask(|broker| {
                 Box::pin(async move {
                     let outcome = broker.revoke(&request, &id, until).await;
-                    if outcome.is_ok() && until == Until::Settled {
-                        site.is_said_to_be_gone(lease);
+                    if outcome.is_ok() {
+                        site.judge.granted(&request.asked.id);
+                        site.judge.lease_is_said_to_end(lease);
+                        if until == Until::Settled {
+                            site.is_said_to_be_gone(lease);
+                        }
                     }
                     outcome.is_ok()
                 })
@@ -366,6 +364,7 @@ impl Crowd {
                 let is_known = mount_of(&broker) == Some(mount);
                 let outcome = broker.revoke_prefix(&request, &prefix, until, forced).await;
                 if let Ok(StillTried(failed)) = outcome {
+                    site.judge.granted(&request.asked.id);
                     if failed == 0 && is_known {
                         asking.is_done();
                         if until == Until::Settled {
@@ -412,7 +411,7 @@ impl Site {
     /// The answer to an issue leaves the process: a secret is shown here, or never.
     fn answered(
         &self,
-        id: &str,
+        (id, troubles): (&str, u64),
         answer: Result<Issued, IssueError>,
         repeat: Option<&Repeat>,
     ) -> Option<Credential> {
@@ -435,7 +434,7 @@ impl Site {
                     self.setting.broken(3, None, "an error shows a secret");
                 }
                 self.setting.note(None, || format!("{id} is told: {told}"));
-                self.judge.not_issued(id);
+                self.judge.not_issued(id, troubles);
                 None
             }
         }

@@ -85,6 +85,8 @@ counters! {
     second_nodes,
     /// Commits that were refused.
     commits_refused,
+    /// Reads that were refused.
+    reads_refused,
     /// Commits that were not answered.
     commits_uncertain,
     /// Commits that lost against another.

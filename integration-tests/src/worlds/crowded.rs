@@ -218,15 +218,20 @@ impl Callers {
                 continue;
             };
             self.setting.counters.issued.one();
-            let (asked, id) = (request(), lease_id.clone());
-            let renewal = self
-                .node
-                .ask(|broker| Box::pin(async move { broker.renew(&asked, &id, None).await }));
+            let id = lease_id.rsplit('/').next().and_then(|id| id.parse::<LeaseId>().ok());
+            let lease = id.unwrap();
+            let (asked, id, judge) = (request(), lease_id.clone(), Arc::clone(&self.judge));
+            let renewal = self.node.ask(|broker| {
+                Box::pin(async move {
+                    judge.asks_for_more(lease, &asked.asked.id);
+                    let renewed = broker.renew(&asked, &id, None).await;
+                    judge.renewal_is_answered(lease, &asked.asked.id, renewed)
+                })
+            });
             if self.timed(renewal, |waits| &mut waits.renew).await.is_some() {
                 self.setting.counters.renewed.one();
             }
-            let id = lease_id.rsplit('/').next().and_then(|id| id.parse::<LeaseId>().ok());
-            self.judge.unwant(id.unwrap());
+            self.judge.unwant(lease);
             let asked = request();
             let revocation = self.node.ask(|broker| {
                 Box::pin(async move { broker.revoke(&asked, &lease_id, Until::Settled).await })

@@ -137,6 +137,7 @@ impl DiskStore {
                 setting.executor.sleep(Duration::from_millis(1)).await;
             }
             if refused {
+                setting.counters.reads_refused.one();
                 return Err(StoreError::Refused("the disk is busy".into()));
             }
             Ok(found)

@@ -103,6 +103,14 @@ flaws! {
     RecordedOnceForEver = "recorded-once-for-ever",
     /// A renewal is answered and never told to the target.
     RenewalNotTold = "renewal-not-told",
+    /// A renewal is done and not recorded.
+    RenewalNotRecorded = "renewal-not-recorded",
+    /// The end of a lease is acknowledged and, one time in five, not stored.
+    EndNotStored = "end-not-stored",
+    /// The end of a token is acknowledged and, one time in five, not stored.
+    TokenEndNotStored = "token-end-not-stored",
+    /// A lease whose issue has failed is left to its term.
+    FailedIssueLeftHeld = "failed-issue-left-held",
     /// The target is told an end before that of the lease.
     EndToldTooEarly = "end-told-too-early",
     /// A revocation of everything of a role misses what was made in the last ten minutes.
@@ -152,6 +160,7 @@ struct Memory {
     shown: BTreeMap<u32, LeaseId>,
     at_work: usize,
     recorded: BTreeSet<String>,
+    stored: BTreeMap<Key, Timestamp>,
 }
 
 thread_local! {
@@ -288,7 +297,25 @@ fn is_renewal(batch: &Batch) -> bool {
 
 /// Whether a commit is acknowledged and dropped.
 pub fn drops(setting: &Setting, batch: &Batch) -> bool {
-    setting.has(Flaw::RenewalNotStored) && is_renewal(batch)
+    let puts = |prefix: &[u8]| batch.puts.iter().find(|(key, _)| key.0.starts_with(prefix));
+    let is_there = |key: &Key| batch.expected.iter().any(|(at, was)| at == key && was.is_some());
+    let changes = |prefix| puts(prefix).is_some_and(|(key, _)| is_there(key));
+    // Where all is well they would be caught by being late.
+    let at_times = || !setting.fair && setting.dice.happens(200);
+    match setting.flaw {
+        Some(Flaw::RenewalNotStored) => is_renewal(batch),
+        Some(Flaw::EndNotStored) => batch.spends_reserve && changes(b"lease/") && at_times(),
+        Some(Flaw::TokenEndNotStored) => changes(b"token/") && at_times(),
+        Some(Flaw::FailedIssueLeftHeld) => MEMORY.with_borrow_mut(|memory| {
+            let Some((key, _)) = puts(b"lease/") else { return false };
+            if !is_there(key) {
+                memory.stored.insert(key.clone(), setting.now());
+            }
+            let stored = memory.stored.get(key).copied().unwrap_or_default();
+            batch.spends_reserve && setting.now().since(stored) < Duration::from_secs(5)
+        }),
+        Some(_) | None => false,
+    }
 }
 
 /// Whether a commit is applied and said to be refused. Where all is well it would be caught by being late, and not
@@ -329,9 +356,12 @@ pub fn was_recorded(setting: &Setting, lease: &str) {
     }
 }
 
-/// Whether another record of it is acknowledged and dropped.
-pub fn drops_record(lease: &str) -> bool {
-    MEMORY.with_borrow(|memory| memory.recorded.contains(lease))
+/// Whether a line is acknowledged and dropped: the second of one revocation, or those of renewals.
+pub fn drops_record(setting: &Setting, operation: &str, path: &str) -> bool {
+    match operation {
+        "revoke" => MEMORY.with_borrow(|memory| memory.recorded.contains(path)),
+        _ => setting.has(Flaw::RenewalNotRecorded) && path == "sys/leases/renew",
+    }
 }
 
 /// Where a target is asked.

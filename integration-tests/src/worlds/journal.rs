@@ -134,7 +134,7 @@ impl Audit for Device {
         let (tell, told) = oneshot::channel();
         let journal = Arc::clone(&self.0);
         let Line { request: RequestOf { operation, path, .. }, .. } = Line::of(&line);
-        if operation == "revoke" && flaws::drops_record(&path) {
+        if flaws::drops_record(&setting, operation, &path) {
             return Box::pin(async { Ok(()) });
         }
         if let Some(after) = flaws::records_after(&setting, operation) {

@@ -14,9 +14,9 @@ use super::executor::Whose;
 use super::journal::Journal;
 use super::server::Server;
 use super::setting::Setting;
-pub use known::Unrenewed;
-use known::{Known, Shown};
+use known::{Known, Shown, Unrenewed};
 use leasehold_core::access::token::Token;
+use leasehold_core::broker::{RenewError, RenewedLease};
 use leasehold_core::ids::{LeaseId, TokenAccessor};
 use leasehold_core::lease::{Lease, LeaseState};
 use leasehold_core::seal::barrier::Barrier;
@@ -198,6 +198,10 @@ impl Judge {
             return;
         };
         self.check_end(&known, lease, end);
+        let mut requests = known.renewed_by.get(&id).into_iter().flatten();
+        if !requests.any(|request| self.journal.has_asked(request)) {
+            self.setting.broken(8, id, "a credential was extended before its request was recorded");
+        }
         let is_held = lease.state() == &LeaseState::Held;
         known.ends_by_clock(id, end);
         // Terms are whole seconds, and an answer that comes late seems to promise as much more.
@@ -290,13 +294,31 @@ impl Judge {
     }
 
     /// A holder has asked the process that runs now for a new term.
-    pub fn asks_for_more(&self, id: LeaseId) {
+    pub fn asks_for_more(&self, id: LeaseId, request: &str) {
         let mut known = self.known.lock();
+        known.renewed_by.entry(id).or_default().push(request.to_owned());
         known.renewal_begins(id, self.setting.executor.running(), self.setting.now());
     }
 
+    /// A holder is told what became of a request for a new term, which is the new term if there is one.
+    pub fn renewal_is_answered(
+        &self,
+        id: LeaseId,
+        request: &str,
+        renewed: Result<RenewedLease, RenewError>,
+    ) -> Result<Duration, RenewError> {
+        match &renewed {
+            Ok(renewed) => {
+                self.granted(request);
+                self.prolonged(id, renewed.ttl);
+            }
+            Err(error) => self.not_prolonged(id, Unrenewed::after(error)),
+        }
+        renewed.map(|renewed| renewed.ttl)
+    }
+
     /// A holder is told that the credential lives for so long.
-    pub fn prolonged(&self, id: LeaseId, ttl: Duration) {
+    fn prolonged(&self, id: LeaseId, ttl: Duration) {
         let mut known = self.known.lock();
         let others = known.renewal_over(id, self.setting.executor.running());
         let until = self.setting.now().plus(ttl);
@@ -330,7 +352,7 @@ impl Judge {
     }
 
     /// A holder is told that the credential was not renewed.
-    pub fn not_prolonged(&self, id: LeaseId, left: Unrenewed) {
+    fn not_prolonged(&self, id: LeaseId, left: Unrenewed) {
         let mut known = self.known.lock();
         known.renewal_over(id, self.setting.executor.running());
         match left {
@@ -346,15 +368,6 @@ impl Judge {
     pub fn process_dies(&self, whose: Whose) {
         let until = self.setting.now().plus(COMMIT_LATE_MAX);
         self.known.lock().renewals_die(whose, until);
-    }
-
-    /// An issue was answered, and not with a secret.
-    pub fn not_issued(&self, request: &str) {
-        let mut known = self.known.lock();
-        let of_request = known.leases.values().find(|lease| lease.owner().request == request);
-        if let Some(id) = of_request.map(Lease::id) {
-            known.issuing.remove(&id);
-        }
     }
 
     /// The holder of a credential was refused.

@@ -1,7 +1,7 @@
 //! What everything in a world shares: its machine, its chance, how much goes wrong, and what was seen.
 
 use super::calls::Calls;
-use super::counters::Counters;
+use super::counters::{Counter, Counters};
 use super::dice::Dice;
 use super::executor::Executor;
 use super::flaws::Flaw;
@@ -119,6 +119,16 @@ impl Setting {
     /// Whether something goes wrong that does so in this many of a thousand cases while the weather is bad.
     pub fn fails(&self, per_mille: u32) -> bool {
         !self.calm.load(Ordering::Relaxed) && self.dice.happens(per_mille)
+    }
+
+    /// How often a store has not done what it was asked, or not said so.
+    pub fn store_troubles(&self) -> u64 {
+        let Counters { commits_refused, commits_uncertain, reads_refused, conflicts, .. } =
+            &self.counters;
+        [commits_refused, commits_uncertain, reads_refused, conflicts]
+            .map(Counter::count)
+            .iter()
+            .sum()
     }
 
     /// Whether this world has that flaw.

@@ -81,11 +81,18 @@ impl Crowd {
         let children =
             if self.setting().dice.happens(200) { Children::Free } else { Children::End };
         let request = request(self.setting(), ROOT);
+        let judge = Arc::clone(&self.site.judge);
         let ended = self.ask(|broker| {
             Box::pin(async move {
                 let which = WhichToken::Accessor(accessor.to_string());
                 let ended: Result<bool, TokenError> =
                     broker.revoke_token(&request, &which, children).await;
+                if let Ok(was_there) = &ended {
+                    judge.granted(&request.asked.id);
+                    if *was_there {
+                        judge.token_is_said_to_end(accessor);
+                    }
+                }
                 ended.is_ok()
             })
         });

@@ -1,4 +1,5 @@
-//! Judges who is served: nobody whose token has ended, or whose token's term was over when they asked (law 4).
+//! Judges who is served: nobody whose token has ended, or whose token's term was over when they asked (law 4), and
+//! nobody off the record (law 8).
 
 use super::Judge;
 use leasehold_core::access::token::Token;
@@ -33,8 +34,11 @@ impl Judge {
         token.ended.is_some() || (is_right && has_lapsed)
     }
 
-    /// A request was granted.
+    /// A request is answered as its caller wished: it and its answer are on record by now (law 8).
     pub fn granted(&self, request: &str) {
+        if !self.journal.has_asked(request) || !self.journal.has_answered(request) {
+            self.setting.broken(8, None, format!("{request} was granted and is not on record"));
+        }
         if self.known.lock().without_token.contains(request) {
             let what = format!("{request} was granted to a token that was over when it was made");
             self.setting.broken(4, None, what);

@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) promised: HashMap<LeaseId, Timestamp>,
     /// Which processes have been asked for renewals and have not answered, once for each.
     renewing: BTreeMap<LeaseId, Vec<Whose>>,
+    /// Which requests have asked for a new term.
+    pub(super) renewed_by: HashMap<LeaseId, Vec<String>>,
     /// Renewals of these meet, or met one of which nobody heard.
     pub(super) met: HashSet<LeaseId>,
     /// Until when a renewal may still be stored of which nobody will hear.
@@ -73,7 +75,7 @@ pub(super) struct Stored {
 
 /// What a renewal that failed has left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unrenewed {
+pub(super) enum Unrenewed {
     /// It was refused before anything was stored: what the holder was told still holds.
     Untouched,
     /// It may have been stored, and not be as the holder wished: what is stored now holds.
@@ -84,7 +86,7 @@ pub enum Unrenewed {
 
 impl Unrenewed {
     /// What is left after this error.
-    pub fn after(error: &RenewError) -> Self {
+    pub(super) fn after(error: &RenewError) -> Self {
         match error {
             RenewError::Store(StoreError::Uncertain(_))
             | RenewError::Admit(AdmitError::Audit(_)) => Self::Unknown,

@@ -1,8 +1,10 @@
-//! Judges what is ended because somebody asked for the end of much at once: a mount, a role, a target.
+//! Judges what is ended because somebody asked for it: one, or much at once, a mount, a role, a target; and what nobody
+//! was given.
 
 use super::Judge;
 use super::known::Known;
-use leasehold_core::ids::{LeaseId, MountId};
+use leasehold_core::access::token::Token;
+use leasehold_core::ids::{LeaseId, MountId, TokenAccessor};
 use leasehold_core::lease::{Lease, LeaseState};
 use std::sync::Arc;
 
@@ -53,6 +55,48 @@ impl Judge {
         *known.unwanted_wholes.entry(whole.clone()).or_default() += 1;
         let before = known.held_of(&whole);
         Asking { judge: Arc::clone(self), whole, before }
+    }
+}
+
+impl Judge {
+    /// Somebody is told that a lease has ended: it is not held any more, whatever happens next.
+    pub fn lease_is_said_to_end(&self, id: LeaseId) {
+        let lease = self.lease(id);
+        let is_held = lease.is_some_and(|lease| lease.state() == &LeaseState::Held);
+        // A backup may have been put in place of what was stored.
+        if is_held && !self.setting.restores {
+            self.setting.broken(2, id, "a lease is held after somebody was told that it ends");
+        }
+    }
+
+    /// The same for a token.
+    pub fn token_is_said_to_end(&self, accessor: TokenAccessor) {
+        let known = self.known.lock();
+        let held = |token: &&Token| token.accessor == accessor && token.ended.is_none();
+        if known.tokens.values().any(|token| held(&token)) && !self.setting.restores {
+            let what = format!("token {accessor} is held after somebody was told that it ended");
+            self.setting.broken(4, None, what);
+        }
+    }
+
+    /// An issue was answered with an error. What it has stored is not held then, if the store has done all it was asked
+    /// since the issue began: nobody holds the secret.
+    pub fn not_issued(&self, request: &str, troubles: u64) {
+        let mut known = self.known.lock();
+        let of_request = known.leases.values().find(|lease| lease.owner().request == request);
+        let Some(lease) = of_request else { return };
+        let (id, is_held) = (lease.id(), lease.state() == &LeaseState::Held);
+        // Whether it has lapsed instead is by the clock of whoever stored it.
+        let is_over = known.stored_end(id).is_none_or(|end| end <= self.setting.now());
+        // Somebody may have asked for its end, and is about to mark it.
+        let owner = known.tokens.get(&lease.owner().token);
+        let is_wanted =
+            !known.is_unwanted(lease) && owner.is_some_and(|token| token.ended.is_none());
+        let is_sure = troubles == self.setting.store_troubles() && !self.setting.restores;
+        if is_held && is_wanted && !is_over && is_sure {
+            self.setting.broken(8, id, "an issue has failed, and its lease is held");
+        }
+        known.issuing.remove(&id);
     }
 }
 
