@@ -127,6 +127,13 @@ impl Catalog {
         self.by_path.get(path)
     }
 
+    /// Returns the method whose mount has this accessor.
+    #[must_use]
+    pub fn method_of(&self, accessor: &str) -> Option<&Arc<MountEntry>> {
+        let mut methods = self.by_path.values().filter(|entry| entry.mount.record.method.is_some());
+        methods.find(|entry| entry.mount.record.accessor() == accessor)
+    }
+
     /// Returns the mount that a new one at `path` would hide, or be hidden by.
     #[must_use]
     pub fn in_the_way(&self, path: &str) -> Option<&str> {
@@ -229,6 +236,25 @@ impl MountEntry {
         let ttl = or(ttl, or(mount.default_lease_ttl, limits.default_lease_ttl));
         (ttl, max)
     }
+}
+
+impl Mount {
+    /// Returns what names it to Vault's clients, and to templates of policies.
+    #[must_use]
+    pub fn accessor(&self) -> String {
+        match self.method {
+            Some(_) => accessor(&format!("auth_{}", self.kind), self.id.bytes()),
+            None => accessor(&self.kind, self.id.bytes()),
+        }
+    }
+}
+
+/// Names something to Vault's clients by what it is of.
+#[must_use]
+pub fn accessor(kind: &str, id: &[u8; 16]) -> String {
+    // The first half of an id is the time: mounts made in one go would look alike.
+    let hex = uuid::Uuid::from_bytes(*id).simple().to_string();
+    format!("{kind}_{}", hex.get(24..).unwrap_or_default())
 }
 
 impl Target {

@@ -3,7 +3,6 @@
 use super::error::Refusal;
 use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
-use super::sys::mounts::accessor_of;
 use super::{Broker, Front, wrapping};
 use crate::listener::Rules;
 use crate::wiring::{Running, Server};
@@ -13,6 +12,7 @@ use leasehold_core::access::policy::Right;
 use leasehold_core::address::ClientAddress;
 use leasehold_core::audit::{Asked, AskedMount, Operation};
 use leasehold_core::broker::{BadIdempotencyKey, IdempotencyKey, Request};
+use leasehold_core::mount::accessor;
 use leasehold_core::secret::SecretText;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -175,18 +175,19 @@ fn asked_mount(broker: &Broker, path: &str, mount: &str) -> Option<AskedMount> {
         ("auth/token/", "token", "auth_token", broker.installation().bytes().to_owned())
     } else if path.starts_with("cubbyhole/") {
         ("cubbyhole/", "cubbyhole", "cubbyhole", broker.installation().bytes().to_owned())
+    } else if path.starts_with("identity/") {
+        ("identity/", "identity", "identity", broker.installation().bytes().to_owned())
     } else {
         let entry = broker.catalog().at(mount).map(Arc::clone)?;
         let record = &entry.mount.record;
-        let (kind, accessor) = (record.kind.clone(), accessor_of(record));
+        let (kind, accessor) = (record.kind.clone(), record.accessor());
         return Some(AskedMount { point: mount.to_owned(), kind, accessor });
     };
     Some(shown(point, kind, name, &id))
 }
 
 fn shown(point: &str, kind: &str, name: &str, id: &[u8; 16]) -> AskedMount {
-    let hex = uuid::Uuid::from_bytes(*id).simple().to_string();
-    let accessor = format!("{name}_{}", hex.get(24..).unwrap_or_default());
+    let accessor = accessor(name, id);
     AskedMount { point: point.to_owned(), kind: kind.to_owned(), accessor }
 }
 

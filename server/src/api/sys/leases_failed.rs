@@ -3,12 +3,12 @@
 //! Vault gives such leases up, and these pages list them. Here none is ever given up: what is listed is tried again,
 //! and is gone from the list once it succeeds.
 
-use super::mounts::accessor;
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
 use leasehold_core::broker::FailedLeases;
+use leasehold_core::mount::accessor;
 use serde_json::{Map, Value, json};
 
 /// How many are listed unless the caller says otherwise. Vault's number.

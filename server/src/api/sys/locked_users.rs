@@ -1,6 +1,5 @@
 //! `sys/locked-users`: names that failed logins have locked, and how to let them in again.
 
-use super::mounts::accessor_of;
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
@@ -17,7 +16,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
 
     let mut by_mount = BTreeMap::<String, Vec<String>>::new();
     for one in locked {
-        by_mount.entry(accessor_of(&one.mount.mount.record)).or_default().push(one.name);
+        by_mount.entry(one.mount.mount.record.accessor()).or_default().push(one.name);
     }
     by_mount.retain(|accessor, _| only.as_ref().is_none_or(|only| only == accessor));
     let total: usize = by_mount.values().map(Vec::len).sum();
@@ -44,7 +43,7 @@ pub(in crate::api) async fn unlock(call: &Call) -> Result<Reply, Refusal> {
     })?;
 
     let is_meant =
-        |entry: &leasehold_core::mount::MountEntry| accessor_of(&entry.mount.record) == accessor;
+        |entry: &leasehold_core::mount::MountEntry| entry.mount.record.accessor() == accessor;
     call.broker.unlock_name(&call.request, is_meant, name).await?;
 
     Ok(Reply::done())

@@ -8,6 +8,7 @@ use crate::api::token_params::{span, token_type, uses};
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{LockoutWrite, MountTune, MountWrite, Side};
 use leasehold_core::duration::parse_seconds;
+use leasehold_core::mount::accessor;
 use leasehold_core::store::mounts::Mount;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -194,7 +195,7 @@ pub(super) fn shown(mount: &Mount) -> Map<String, Value> {
         ("force_no_cache".to_owned(), json!(false)),
     ]);
     if let Some(method) = &mount.method {
-        shown.insert("accessor".to_owned(), json!(accessor_of(mount)));
+        shown.insert("accessor".to_owned(), json!(mount.accessor()));
         config.insert("token_type".to_owned(), json!(method.token_type.word()));
         let lockout = method.lockout.map(|lockout| {
             json!({
@@ -211,15 +212,6 @@ pub(super) fn shown(mount: &Mount) -> Map<String, Value> {
         shown.insert("options".to_owned(), Value::Object(mount.options.clone()));
     }
     shown
-}
-
-/// Names a mount to Vault's clients, by what it is of.
-pub(in crate::api) fn accessor_of(mount: &Mount) -> String {
-    let name = match Side::of(mount) {
-        Side::Engines => mount.kind.clone(),
-        Side::Methods => format!("auth_{}", mount.kind),
-    };
-    accessor(&name, mount.id.bytes())
 }
 
 /// What is always there.
@@ -241,13 +233,6 @@ pub(super) fn tokens(call: &Call) -> Map<String, Value> {
         config.insert("token_type".to_owned(), json!("default-service"));
     }
     shown
-}
-
-/// Names a mount to Vault's clients.
-pub(super) fn accessor(kind: &str, id: &[u8; 16]) -> String {
-    // The first half of an id is the time: mounts made in one go would look alike.
-    let hex = uuid::Uuid::from_bytes(*id).simple().to_string();
-    format!("{kind}_{}", hex.get(24..).unwrap_or_default())
 }
 
 fn described(kind: &str, description: &str, id: &[u8; 16]) -> Map<String, Value> {
