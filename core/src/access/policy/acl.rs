@@ -11,11 +11,14 @@
 //! What is listed is named with a `/` at its end or without. A rule that speaks of either speaks of the list, and the
 //! same order holds among them: no broader rule outdoes a narrower one by the `/`.
 
+mod pattern;
+
 use super::document::{Policy, Rule, Wrapping};
 use super::name::PolicyName;
 use super::parameters::{Parameters, Wrong};
 use super::template::{self, Facts};
 use super::{Capabilities, Capability, Right};
+use pattern::{Pattern, Shape};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,6 +32,8 @@ pub struct Acl {
     exact: BTreeMap<Box<str>, Grant>,
     /// Patterns by their heads, each list in the order in which they are tried.
     patterns: BTreeMap<Box<str>, Vec<Pattern>>,
+    /// Whether something was to be filled in, so that it is good for one caller.
+    filled_in: bool,
     /// Why nothing can be decided, and everything is refused.
     undecidable: Option<Undecidable>,
 }
@@ -40,6 +45,8 @@ pub enum Undecidable {
     Unfilled(Source),
     /// The policy of this name is there, and cannot be read.
     Unreadable(String),
+    /// There are more policies than can be compiled.
+    TooMany(usize),
 }
 
 /// What all rules of one path say together.
@@ -106,26 +113,6 @@ pub enum Verdict<'a> {
     Wrapping,
     /// Nothing can be decided for this caller.
     Undecidable(&'a Undecidable),
-}
-
-/// A path that stands for many.
-#[derive(Debug)]
-struct Pattern {
-    /// Without the `*` at its end.
-    text: Box<str>,
-    /// How much of it, in bytes, is its head.
-    head: usize,
-    /// Anything may follow.
-    open: bool,
-    /// How many segments are `+`.
-    pluses: usize,
-    grant: Grant,
-}
-
-/// What a path of a rule is.
-enum Shape<'a> {
-    Exact,
-    Pattern { text: &'a str, head: usize, open: bool, pluses: usize },
 }
 
 impl Verdict<'_> {
@@ -236,6 +223,12 @@ impl Acl {
         Self { undecidable, ..Self::default() }
     }
 
+    /// Refuses everything, for there are so many policies.
+    #[must_use]
+    pub fn overfull(policies: usize) -> Self {
+        Self { undecidable: Some(Undecidable::TooMany(policies)), ..Self::default() }
+    }
+
     /// Compiles policies for a caller of whom this is known.
     pub fn compile<'p>(policies: impl IntoIterator<Item = &'p Policy>, facts: &Facts) -> Self {
         let mut acl = Self::default();
@@ -243,6 +236,7 @@ impl Acl {
         for policy in policies {
             for rule in &policy.rules {
                 let path = if template::is_template(&rule.path) {
+                    acl.filled_in = true;
                     facts.fill(&rule.path)
                 } else {
                     Some(rule.path.clone())
@@ -276,6 +270,12 @@ impl Acl {
                 self.patterns.entry(at).or_default().push(pattern);
             }
         }
+    }
+
+    /// Whether it is good for one caller alone: something of theirs was filled in, or nothing that was to be.
+    #[must_use]
+    pub fn is_filled_in(&self) -> bool {
+        self.filled_in
     }
 
     /// Whether it allows everything.
@@ -397,77 +397,6 @@ impl Grant {
             wrapping: Wrapping::default(),
             sources: Vec::new(),
         })
-    }
-}
-
-impl<'a> Shape<'a> {
-    fn of(path: &'a str) -> Self {
-        let text = path.strip_suffix('*');
-        let open = text.is_some();
-        let text = text.unwrap_or(path);
-        let mut head = None;
-        let (mut at, mut pluses) = (0_usize, 0_usize);
-        for segment in text.split('/') {
-            if segment == "+" {
-                head.get_or_insert(at);
-                pluses = pluses.saturating_add(1);
-            }
-            at = at.saturating_add(segment.len()).saturating_add(1);
-        }
-        if !open && pluses == 0 {
-            return Self::Exact;
-        }
-        Self::Pattern { text, head: head.unwrap_or(text.len()), open, pluses }
-    }
-}
-
-impl Pattern {
-    /// Which of two with the same head is tried first.
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        let later =
-            |pattern: &Self| (pattern.open, pattern.pluses, std::cmp::Reverse(pattern.text.len()));
-        later(self).cmp(&later(other)).then_with(|| other.text.cmp(&self.text))
-    }
-
-    /// Whether it stands for a path that begins with its head.
-    fn matches(&self, path: &str) -> bool {
-        let tail = self.text.get(self.head..).unwrap_or_default();
-        let Some(rest) = path.get(self.head..) else { return false };
-        if self.pluses == 0 {
-            return true;
-        }
-        let mut segments = rest.split('/');
-        let mut wanted = tail.split('/').peekable();
-        while let Some(want) = wanted.next() {
-            let Some(segment) = segments.next() else { return false };
-            let is_last = wanted.peek().is_none();
-            let fits =
-                want == "+" || want == segment || self.open && is_last && segment.starts_with(want);
-            if !fits {
-                return false;
-            }
-        }
-        self.open || segments.next().is_none()
-    }
-
-    /// Whether it stands for any path at or below one that ends in `/`.
-    fn reaches(&self, path: &str) -> bool {
-        let mut segments = path.trim_end_matches('/').split('/');
-        let mut wanted = self.text.split('/').peekable();
-        loop {
-            match (wanted.next(), segments.next()) {
-                (_, None) => return true,
-                (None, Some(_)) => return false,
-                (Some(want), Some(segment)) => {
-                    if self.open && wanted.peek().is_none() && segment.starts_with(want) {
-                        return true;
-                    }
-                    if want != "+" && want != segment {
-                        return false;
-                    }
-                }
-            }
-        }
     }
 }
 

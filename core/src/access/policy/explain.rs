@@ -29,6 +29,12 @@ impl fmt::Display for Decision<'_> {
                     "policy `{policy}` cannot be read, so everything is denied until it is written again"
                 )
             }
+            (Verdict::Undecidable(Undecidable::TooMany(policies)), _) => {
+                write!(
+                    f,
+                    "{policies} policies are too many to be decided by, so everything is denied"
+                )
+            }
             (Verdict::Unmatched, _) | (_, None) => f.write_str("no rule speaks of this path"),
             (Verdict::Denied, Some(Said(grant, _))) => {
                 write!(f, "denied by {}", Said(grant, Some(Capability::Deny)))
