@@ -1,7 +1,8 @@
-//! Who may do what: tokens, policies, logins, and the secrets they rest on.
+//! Who may do what: tokens, policies, logins, who is behind them, and the secrets they rest on.
 
 pub mod cubbyhole;
 pub mod hash_queue;
+pub mod identity;
 pub mod lockout;
 pub mod login;
 pub mod params;

@@ -90,10 +90,16 @@ macro_rules! ids {
 }
 
 ids! {
+    /// Names one alias: a name that an entity logs in by, or by which a method knows a group.
+    AliasId;
     /// Names one role of the method `approle`: one that is made anew under the same name is another.
     AppRoleId;
     /// Names one run of one process. Tells the issues of this process from those of a dead one.
     BootId;
+    /// Names one entity, for ever: one that is made anew under the same name is another.
+    EntityId;
+    /// Names one group, likewise.
+    GroupId;
     /// Names one installation: a store and its copies on other nodes, but not a copy for staging.
     InstallationId;
     /// Names one lease, for ever. Never reused.

@@ -145,6 +145,35 @@ pub const POLICIES_MAX: usize = 256;
 /// Sets of policies that are kept compiled; tokens with the same policies share one.
 pub const ACLS_MAX: usize = 1024;
 
+/// The longest name of an entity, a group or an alias, in bytes: it is part of a key of the store.
+pub const IDENTITY_NAME_MAX: usize = 512;
+/// The longest name of an alias, in bytes: as long as a `role_id` may be.
+pub const ALIAS_NAME_MAX: usize = 4096;
+/// Pairs that are noted on an entity, an alias or a group, and the longest key and value in bytes: they are read with
+/// whoever is behind a request. Vault's numbers.
+pub const METADATA_PAIRS_MAX: usize = 64;
+/// See [`METADATA_PAIRS_MAX`].
+pub const METADATA_KEY_MAX: usize = 128;
+/// See [`METADATA_PAIRS_MAX`].
+pub const METADATA_VALUE_MAX: usize = 512;
+/// Entities that are merged into one: their ids lead to it for ever, and are read with it.
+pub const MERGED_MAX: usize = 1024;
+/// Direct members of one group: the list is written and shown whole.
+pub const MEMBERS_MAX: usize = 10_000;
+/// Groups that one entity, or one group, is directly in: all are read when its rights are compiled.
+pub const MEMBERSHIPS_MAX: usize = 256;
+/// Groups there may be: whoever is in all of them has the rights of all, and they are read one by one.
+pub const GROUPS_MAX: usize = 10_000;
+/// How many groups may be inside each other: deeper than any organization.
+pub const GROUP_DEPTH_MAX: usize = 16;
+/// Policies that an entity and its groups may give together: with the token's own they are compiled into one list.
+/// Whoever would have more is refused, for what is left out might deny something.
+pub const IDENTITY_POLICIES_MAX: usize = 1024;
+/// Entities that are kept in memory with what their groups give, at about a kilobyte each.
+pub const IDENTITIES_MAX: usize = 10_000;
+/// What one list of entities, aliases or groups tells at most: the rest is asked for from where it ends.
+pub const LISTED_MAX: usize = 10_000;
+
 /// What a token may keep for itself, and the longest answer that can be wrapped, in bytes: a record of the store is
 /// written whole, and Vault's storage takes no more for one either.
 pub const CUBBYHOLE_BYTES_MAX: usize = 1 << 20;

@@ -7,6 +7,7 @@ pub mod approles;
 pub mod audit;
 pub mod clock;
 pub mod holds;
+pub mod identity;
 pub mod leases;
 pub mod mounts;
 pub mod policies;

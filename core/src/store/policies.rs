@@ -41,6 +41,15 @@ impl Records {
         self.revision(&access_at()).await
     }
 
+    /// Commits what changes who may do what, if nothing of that has changed since.
+    pub async fn commit_access(
+        &self,
+        batch: Batch,
+        access: Option<Revision>,
+    ) -> Result<Revision, StoreError> {
+        self.commit(batch.expect(access_at(), access).put(access_at(), Value::default())).await
+    }
+
     /// Returns the text of a policy.
     pub async fn policy(&self, name: &str) -> Result<Option<Found<PolicyText>>, StoreError> {
         self.read(&policy_at(name)).await
@@ -76,7 +85,7 @@ impl Records {
         let at = policy_at(name.as_str());
         let sealed = self.seal(&at, text)?;
         let batch = Batch::default().delete(Self::aside(&at)).put(at, sealed);
-        self.commit(batch.expect(access_at(), access).put(access_at(), Value::default())).await
+        self.commit_access(batch, access).await
     }
 
     /// Drops a policy, likewise.
@@ -87,6 +96,6 @@ impl Records {
     ) -> Result<Revision, StoreError> {
         let at = policy_at(name.as_str());
         let batch = Batch::default().delete(Self::aside(&at)).delete(at);
-        self.commit(batch.expect(access_at(), access).put(access_at(), Value::default())).await
+        self.commit_access(batch, access).await
     }
 }

@@ -22,9 +22,15 @@ impl FromIterator<(String, String)> for Facts {
 }
 
 impl Facts {
+    /// Returns a fact as it is.
+    #[must_use]
+    pub fn known(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// Returns a fact that can stand in a path.
     fn fit(&self, name: &str) -> Option<&str> {
-        let value = self.0.get(name)?;
+        let value = self.known(name)?;
         let plain = |char: char| !char.is_control() && !matches!(char, '/' | '*' | '+' | ',');
         (!value.is_empty() && value.chars().all(plain)).then_some(value)
     }
