@@ -15,6 +15,7 @@ mod generate_root;
 mod holders;
 mod housekeep;
 mod idempotency;
+mod identity;
 mod issue;
 mod key_ring;
 mod lanes;
@@ -41,6 +42,7 @@ mod userpass;
 mod whois;
 mod wrapping;
 
+pub use access::held;
 pub use approle::{AppRoleWrite, SecretIdMade, SecretIdView, SecretIdWrite, WhichSecretId};
 pub use authenticate::{AdmitError, Caller};
 pub use backup::{Backup, BackupError};
@@ -50,6 +52,10 @@ pub use cubbyhole::{CubbyholeError, Kept};
 pub use generate_root::{OTP_CHARS, RootGeneration, decoded_root_token};
 pub use holders::HolderError;
 pub use idempotency::{BadIdempotencyKey, IdempotencyKey};
+pub use identity::{
+    AliasView, AliasWrite, EntityView, EntityWrite, GroupView, GroupWrite, IdentityError, Listed,
+    LookedFor, Merge, Page, Which, Written,
+};
 pub use issue::{IssueError, Issued};
 pub use key_ring::{KeyRingError, RotationWrite};
 pub use lanes::InHand;
@@ -73,7 +79,7 @@ pub use target::{TargetError, TargetView, TargetWrite};
 pub(crate) use token::root_token;
 pub use token::{
     Children, TokenError, TokenKind, TokenMade, TokenRequest, TokenRoleWrite, TokenView,
-    WhichToken, found, found_with_holders,
+    WhichToken, entity_told, found, found_with_holders,
 };
 pub use userpass::UserWrite;
 pub use whois::{Holder, Stage, Whois, WhoisError, Whose};

@@ -13,7 +13,7 @@ pub mod queue;
 pub mod term;
 
 use crate::engine::Unanswered;
-use crate::ids::{BootId, LeaseId, MountId, TargetId, TokenAccessor};
+use crate::ids::{BootId, EntityId, LeaseId, MountId, TargetId, TokenAccessor};
 use crate::limits::REVOKE_WITHIN;
 use crate::store::holds::Hold;
 use crate::store::leases::RepeatKey;
@@ -74,6 +74,9 @@ pub struct Owner {
     pub accessor: TokenAccessor,
     /// What the auth method calls the caller.
     pub display_name: String,
+    /// Who is behind the token, if anybody is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<EntityId>,
     /// The request that asked, as the audit has it.
     pub request: String,
 }

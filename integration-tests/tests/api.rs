@@ -20,6 +20,8 @@ mod exposition;
 mod holders;
 #[path = "api/idempotency.rs"]
 mod idempotency;
+#[path = "api/identity.rs"]
+mod identity;
 #[path = "api/init.rs"]
 mod init;
 #[path = "api/leases.rs"]

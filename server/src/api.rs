@@ -14,6 +14,7 @@ mod envelope;
 mod error;
 mod fields;
 mod help;
+mod identity;
 mod limits;
 mod path;
 mod query;

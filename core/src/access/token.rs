@@ -9,7 +9,7 @@ pub use role::{RoleTokenType, TokenRole};
 pub use sealed::{BATCH_TEXT_MAX, BatchRing, is_batch};
 
 use crate::chance::Chance;
-use crate::ids::{LeaseId, TokenAccessor};
+use crate::ids::{EntityId, LeaseId, TokenAccessor};
 use crate::lease::term::Term;
 use crate::lease::{LeaseError, backoff};
 use crate::secret::SecretText;
@@ -72,6 +72,9 @@ pub struct Token {
     /// Which login made it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<LoginOrigin>,
+    /// Who is behind it, if anybody is: while that entity is disabled, or once it is gone, it is good for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<EntityId>,
     /// Set once, when it ends; what lives under it is then ended, and its record goes last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
@@ -158,6 +161,7 @@ impl Token {
             parent: None,
             bound_cidrs: Vec::new(),
             login: None,
+            entity: None,
             ended: None,
             wraps: None,
         }

@@ -4,6 +4,7 @@ mod line;
 
 pub(super) use line::{answered, asked};
 
+use crate::access::identity::Identity;
 use crate::access::token::Token;
 use crate::address::ClientAddress;
 use crate::secret::{Field, Secret, SecretText};
@@ -86,7 +87,12 @@ pub struct Who {
 struct Holder {
     accessor: Hidden,
     display_name: String,
+    /// What they may do by, all told; then by the token, and by who is behind it.
     policies: Vec<String>,
+    token_policies: Vec<String>,
+    identity_policies: Vec<String>,
+    /// Who is behind the token; empty if nobody is.
+    entity_id: String,
     metadata: BTreeMap<String, String>,
     kind: &'static str,
     ttl: u64,
@@ -191,6 +197,9 @@ impl Who {
             accessor: Hidden::by(keys, &token.accessor_text()),
             display_name: token.display_name.clone(),
             policies: token.policies.clone(),
+            token_policies: token.policies.clone(),
+            identity_policies: Vec::new(),
+            entity_id: token.entity.map(|id| id.to_string()).unwrap_or_default(),
             metadata: token.meta.clone(),
             kind: token.kind.word(),
             ttl: token.seconds_left(now),
@@ -198,6 +207,19 @@ impl Who {
         };
         let client_token = Some(Hidden::by(keys, text.reveal()));
         Self { client_token, holder: Some(holder), allowed: true, granting: Vec::new() }
+    }
+
+    /// The same, of whom more is known by now: an entity, and its policies.
+    #[must_use]
+    pub fn known_as(mut self, identity: Option<&Identity>) -> Self {
+        if let (Some(holder), Some(identity)) = (&mut self.holder, identity) {
+            holder.entity_id = identity.entity.id.to_string();
+            holder.identity_policies.clone_from(&identity.policies);
+            holder.policies.extend_from_slice(&identity.policies);
+            holder.policies.sort();
+            holder.policies.dedup();
+        }
+        self
     }
 
     /// Somebody without a token that is good.

@@ -1,19 +1,24 @@
 //! What a token may do now: its policies, compiled once for all tokens that carry the same.
 
+mod compiled;
+
+pub(super) use compiled::Compiled;
+
 use super::authenticate::{AdmitError, Caller};
 use super::{Broker, Request};
+use crate::access::identity::Identity;
 use crate::access::policy::{
     Acl, Capability, DEFAULT_POLICY, Facts, Policy, PolicyName, Question, Right,
 };
 use crate::access::token::{ROOT_POLICY, Token};
 use crate::audit::{Asked, Operation};
-use crate::limits::{ACLS_MAX, CONFLICT_TRIES};
+use crate::ids::EntityId;
+use crate::limits::{CONFLICT_TRIES, IDENTITY_POLICIES_MAX, POLICIES_MAX};
 use crate::store::policies::{PolicyText, access_at};
 use crate::store::records::{Found, Records};
 use crate::store::{Batch, Revision, StoreError};
 use crate::time::Timestamp;
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What the holder of a token may do, and as of when.
@@ -22,6 +27,8 @@ pub(super) struct Rights {
     pub(super) acl: Arc<Acl>,
     /// The policies by whose rules the request was allowed that they were read for.
     pub(super) granting: Vec<String>,
+    /// Who is behind the token, if anybody is.
+    pub(super) identity: Option<Arc<Identity>>,
     /// When they were read; `None` for a root token, whom no policy concerns.
     read_at: Option<ReadAt>,
 }
@@ -29,18 +36,6 @@ pub(super) struct Rights {
 /// At which access revision something was read; before the first there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ReadAt(Option<Revision>);
-
-/// What has been compiled, as long as nothing changes.
-#[derive(Debug, Default)]
-pub(super) struct Compiled(Mutex<Sets>);
-
-#[derive(Debug, Default)]
-struct Sets {
-    read_at: ReadAt,
-    young: BTreeMap<Vec<String>, Arc<Acl>>,
-    /// What was young before; whatever of it is used becomes young again.
-    old: BTreeMap<Vec<String>, Arc<Acl>>,
-}
 
 impl Rights {
     /// Adds to a batch that nothing has changed of who may do what since these were read.
@@ -52,62 +47,98 @@ impl Rights {
     }
 }
 
-impl Compiled {
-    fn find(&self, read_at: ReadAt, policies: &[String]) -> Option<Arc<Acl>> {
-        let mut sets = self.0.lock();
-        if sets.read_at != read_at {
-            *sets = Sets { read_at, ..Sets::default() };
-        }
-        if let Some(acl) = sets.young.get(policies) {
-            return Some(Arc::clone(acl));
-        }
-        let (policies, acl) = sets.old.remove_entry(policies)?;
-        sets.keep(policies, Arc::clone(&acl));
-        Some(acl)
-    }
-
-    fn keep(&self, read_at: ReadAt, policies: &[String], acl: Arc<Acl>) {
-        let mut sets = self.0.lock();
-        // Something may have changed since; what was compiled is then good for this once.
-        if sets.read_at == read_at {
-            sets.keep(policies.to_vec(), acl);
-        }
-    }
-}
-
-impl Sets {
-    fn keep(&mut self, policies: Vec<String>, acl: Arc<Acl>) {
-        if self.young.len() >= ACLS_MAX / 2 {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(policies, acl);
-    }
-}
-
 impl Broker {
-    /// Returns what the holder of a token may do now.
-    pub(super) async fn rights_of(&self, token: &Token) -> Result<Rights, StoreError> {
+    /// Returns what the holder of a token may do now; `None` if whoever it was made for is disabled, or gone.
+    pub(super) async fn rights_of(&self, token: &Token) -> Result<Option<Rights>, StoreError> {
         if token.is_root() {
-            let granting = vec![ROOT_POLICY.to_owned()];
-            return Ok(Rights { acl: Arc::new(Acl::root()), granting, read_at: None });
+            let (acl, granting) = (Arc::new(Acl::root()), vec![ROOT_POLICY.to_owned()]);
+            return Ok(Some(Rights { acl, granting, identity: None, read_at: None }));
         }
         for _ in 0..CONFLICT_TRIES {
-            let read_at = ReadAt(self.records.access_revision().await?);
-            if let Some(acl) = self.compiled.find(read_at, &token.policies) {
-                return Ok(Rights { acl, granting: Vec::new(), read_at: Some(read_at) });
-            }
-            let acl = Arc::new(self.compile(&token.policies).await?);
-            // Policies that were read while some changed were never in force together.
-            if ReadAt(self.records.access_revision().await?) == read_at {
-                self.compiled.keep(read_at, &token.policies, Arc::clone(&acl));
-                return Ok(Rights { acl, granting: Vec::new(), read_at: Some(read_at) });
+            match self.try_rights(token).await {
+                Err(StoreError::Conflict) => {}
+                outcome => return outcome,
             }
         }
         Err(StoreError::Conflict)
     }
 
+    async fn try_rights(&self, token: &Token) -> Result<Option<Rights>, StoreError> {
+        let read_at = ReadAt(self.records.access_revision().await?);
+        let identity = match token.entity {
+            None => None,
+            Some(entity) => match self.identity_at(read_at, entity).await? {
+                Some(identity) if !identity.entity.disabled => Some(identity),
+                Some(_) | None => return Ok(None),
+            },
+        };
+        let acl = self.acl_at(read_at, token, identity.as_deref()).await?;
+        Ok(Some(Rights { acl, granting: Vec::new(), identity, read_at: Some(read_at) }))
+    }
+
+    /// Returns who is behind a token, disabled or not, if anybody is.
+    pub(super) async fn identity_of(
+        &self,
+        token: &Token,
+    ) -> Result<Option<Arc<Identity>>, StoreError> {
+        let Some(entity) = token.entity else { return Ok(None) };
+        for _ in 0..CONFLICT_TRIES {
+            let read_at = ReadAt(self.records.access_revision().await?);
+            match self.identity_at(read_at, entity).await {
+                Err(StoreError::Conflict) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    async fn identity_at(
+        &self,
+        read_at: ReadAt,
+        entity: EntityId,
+    ) -> Result<Option<Arc<Identity>>, StoreError> {
+        if let Some(identity) = self.compiled.identity(read_at, entity) {
+            return Ok(Some(identity));
+        }
+        let identity = self.identity(entity).await?.map(Arc::new);
+        self.still(read_at).await?;
+        if let Some(identity) = &identity {
+            self.compiled.keep_identity(read_at, entity, identity);
+        }
+        Ok(identity)
+    }
+
+    async fn acl_at(
+        &self,
+        read_at: ReadAt,
+        token: &Token,
+        identity: Option<&Identity>,
+    ) -> Result<Arc<Acl>, StoreError> {
+        let policies = held(token, identity);
+        let entity = identity.map(|identity| identity.entity.id);
+        if let Some(acl) = self.compiled.acl(read_at, &policies, entity) {
+            return Ok(acl);
+        }
+        let nothing = Facts::default();
+        let facts = identity.map_or(&nothing, |identity| &identity.facts);
+        let acl = Arc::new(self.compile(&policies, facts).await?);
+        self.still(read_at).await?;
+        self.compiled.keep_acl(read_at, policies.into_owned(), entity, &acl);
+        Ok(acl)
+    }
+
+    /// Whether nothing has changed since: what was read meanwhile was never in force together.
+    async fn still(&self, read_at: ReadAt) -> Result<(), StoreError> {
+        let now = ReadAt(self.records.access_revision().await?);
+        if now == read_at { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
     /// Compiles policies; one that is not there grants nothing.
-    async fn compile(&self, names: &[String]) -> Result<Acl, StoreError> {
+    async fn compile(&self, names: &[String], facts: &Facts) -> Result<Acl, StoreError> {
+        if names.len() > POLICIES_MAX.saturating_add(IDENTITY_POLICIES_MAX) {
+            tracing::error!(policies = names.len(), "whoever has so many policies is refused");
+            return Ok(Acl::overfull(names.len()));
+        }
         let mut policies = Vec::with_capacity(names.len());
         for name in names {
             // What is not a name is not one of a policy either.
@@ -130,7 +161,7 @@ impl Broker {
                 None => {}
             }
         }
-        Ok(Acl::compile(&policies, &Facts::default()))
+        Ok(Acl::compile(&policies, facts))
     }
 
     /// Returns what the holder of a token may do now, if that is what a request asks.
@@ -139,11 +170,12 @@ impl Broker {
         token: &Token,
         request: &Request,
     ) -> Result<Rights, AdmitError> {
-        let mut rights = self.rights_of(token).await?;
+        let mut rights = self.rights_of(token).await?.ok_or(AdmitError::BadToken)?;
         let question = self.question(request);
         let decision = rights.acl.decide(&question);
         if !decision.verdict.is_allowed() {
-            let why = may_see_why(&rights.acl, &token.policies).then(|| decision.to_string());
+            let why = may_see_why(&rights.acl, &held(token, rights.identity.as_deref()))
+                .then(|| decision.to_string());
             return Err(AdmitError::Denied { why });
         }
         if let Some(grant) = decision.grant {
@@ -187,6 +219,20 @@ impl Broker {
             Operation::Delete => Capability::Delete,
             Operation::Update if self.catalog().would_make(path) => Capability::Create,
             Operation::Update | Operation::Revoke => Capability::Update,
+        }
+    }
+}
+
+/// Returns all policies that the holder of a token has: the token's own, and those of who is behind it.
+#[must_use]
+pub fn held<'a>(token: &'a Token, identity: Option<&Identity>) -> Cow<'a, [String]> {
+    match identity.map(|identity| identity.policies.as_slice()) {
+        None | Some([]) => Cow::Borrowed(&token.policies),
+        Some(more) => {
+            let mut all: Vec<_> = token.policies.iter().chain(more).cloned().collect();
+            all.sort();
+            all.dedup();
+            Cow::Owned(all)
         }
     }
 }
@@ -253,25 +299,5 @@ mod tests {
                 assert!(!may(path, capability), "{capability:?} {path}");
             }
         }
-    }
-
-    #[test]
-    fn what_is_compiled_is_bounded_and_forgotten_with_every_change() {
-        let compiled = Compiled::default();
-        let names = |number: usize| vec![format!("p{number}")];
-        let (before, after) = (ReadAt(Some(Revision(1))), ReadAt(Some(Revision(2))));
-        assert!(compiled.find(before, &names(0)).is_none());
-        for number in 0..ACLS_MAX * 2 {
-            compiled.keep(before, &names(number), Arc::new(Acl::default()));
-            // Whatever is used stays.
-            assert!(compiled.find(before, &names(0)).is_some(), "{number}");
-        }
-        let sets = compiled.0.lock();
-        assert!(sets.young.len() + sets.old.len() <= ACLS_MAX);
-        drop(sets);
-        assert!(compiled.find(after, &names(0)).is_none());
-        // Compiled of what was in force before.
-        compiled.keep(before, &names(0), Arc::new(Acl::root()));
-        assert!(compiled.find(after, &names(0)).is_none());
     }
 }

@@ -63,6 +63,7 @@ impl Broker {
         let (who, refused) = match self.authenticate(request).await {
             Ok((token, who, spent)) => match self.allowed_now(&token.record, request).await {
                 Ok(mut rights) => {
+                    let who = who.known_as(rights.identity.as_deref());
                     let who = who.granted(std::mem::take(&mut rights.granting));
                     self.recorded(self.trail.asked(&request.asked, Some(&who), now)).await?;
                     let (token, who) = (Arc::new(token), Arc::new(who));

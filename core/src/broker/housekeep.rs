@@ -120,6 +120,7 @@ impl Broker {
     /// Removes a closed mount, in bounded steps: nothing can be written under it any more.
     async fn remove_closed(&self, entry: &MountEntry) -> Result<(), StoreError> {
         while self.records.clear_method(entry.mount.record.id).await? {}
+        while self.forget_aliases(entry.mount.record.id).await? {}
         let targets = entry.targets.values().map(|target| &target.record);
         self.records.remove_mount(&entry.mount, targets).await?;
         Ok(())

@@ -278,6 +278,7 @@ impl Broker {
             token: ends_with(&token.record, &role.record),
             accessor: token.record.accessor,
             display_name: token.record.display_name.clone(),
+            entity: rights.identity.as_ref().map(|identity| identity.entity.id),
             request: request.asked.id.clone(),
         };
 

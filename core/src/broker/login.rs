@@ -3,10 +3,12 @@
 //! Recorded; proven, by the method; decided and committed, with what decided it; recorded; answered. Methods differ in
 //! what they take for proof, and in nothing else.
 
+mod behind;
 mod hashing;
 mod password;
 mod secret_id;
 
+use behind::Behind;
 pub(super) use hashing::Hashing;
 
 use super::authenticate::Recorded;
@@ -23,7 +25,7 @@ use crate::mount::MountEntry;
 use crate::store::approles::approle_at;
 use crate::store::mounts::mount_at;
 use crate::store::users::user_at;
-use crate::store::{Batch, Key, Revision, StoreError};
+use crate::store::{Key, Revision, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -78,6 +80,8 @@ struct Proven {
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) params: TokenParams,
+    /// Under which name they log in here, whoever they are elsewhere.
+    alias: String,
     /// Tells one secret of theirs from the next.
     secret: u64,
     /// Whether their tokens are renewed only while they would be given the same policies.
@@ -150,7 +154,7 @@ impl Broker {
         let mount = &entry.mount;
         let standing = self.standing(mount.record.id, &proven.by).await?;
         let standing = standing.filter(|standing| standing.secret == proven.secret);
-        let Standing { mut params, mut read, .. } =
+        let Standing { mut params, mut read, alias, .. } =
             standing.ok_or_else(|| proven.otherwise.clone())?;
         if let Some((at, revision)) = &proven.by_record {
             if self.records.revision(at).await? != Some(*revision) {
@@ -163,6 +167,8 @@ impl Broker {
         }
         let from = request.asked.from.map(ClientAddress::ip);
         let bound_cidrs = params.bound_networks(from).ok_or(LoginError::Denied)?;
+
+        let Behind { identity, mut batch } = self.behind(mount, &alias).await?;
 
         let now = self.clock.now();
         let mut warnings = Vec::new();
@@ -182,12 +188,13 @@ impl Broker {
             renewable: true,
             bound_cidrs,
             login: Some(LoginOrigin { mount: mount.record.id, by: proven.by.clone() }),
+            entity: Some(identity.entity.id),
             ..Token::blank(key_of(&self.token_key, &text), now, &*self.chance)
         };
-        let mut batch = Batch::default().expect(mount_at(mount.record.id), Some(mount.revision));
+        batch.expected.push((mount_at(mount.record.id), Some(mount.revision)));
         batch.expected.extend(read);
         self.mint(&token, batch).await?;
-        Ok(TokenMade { text, token, warnings })
+        Ok(TokenMade { text, token, identity: Some(identity), warnings })
     }
 
     /// Returns what a method knows of somebody; `None` if it does not know them any more.
@@ -201,6 +208,7 @@ impl Broker {
                 let user = self.records.user(mount, name).await?;
                 Ok(user.map(|user| Standing {
                     params: user.record.params,
+                    alias: user.record.name,
                     secret: user.record.password_set,
                     keeps_policies: true,
                     read: vec![(user_at(mount, name), Some(user.revision))],
@@ -211,6 +219,7 @@ impl Broker {
                 let role = role.filter(|role| role.record.id == *id);
                 Ok(role.map(|role| Standing {
                     params: role.record.params,
+                    alias: role.record.role_id,
                     secret: 0,
                     keeps_policies: false,
                     read: vec![(approle_at(mount, name), Some(role.revision))],

@@ -183,12 +183,13 @@ impl Broker {
         paths: Vec<String>,
     ) -> Result<Granted, TokenError> {
         self.served(request, async |caller: Caller| {
-            let token = self.named(which, &caller).await?.ok_or(match which {
+            let none = || match which {
                 WhichToken::Own => AdmitError::BadToken.into(),
                 WhichToken::Text(_) => TokenError::NoToken,
                 WhichToken::Accessor(_) => TokenError::NoAccessor,
-            })?;
-            let acl = self.rights_of(&token.record).await?.acl;
+            };
+            let token = self.named(which, &caller).await?.ok_or_else(none)?;
+            let acl = self.rights_of(&token.record).await?.ok_or_else(none)?.acl;
             if acl.is_root() {
                 return Ok(Granted::Root);
             }

@@ -131,6 +131,7 @@ impl Broker {
             token: TokenKey::NONE,
             accessor: TokenAccessor::from_bytes([0; 16]),
             display_name: "adopted".into(),
+            entity: None,
             request: String::new(),
         };
         let issue = IssueSpan { boot: self.boot, issue_by: now, settles_at: now };

@@ -172,8 +172,10 @@ impl Broker {
             if is_own { self.token_again(caller).await? } else { self.records.token(&key).await? };
         let now = self.clock.now();
         if let Some(owner) = owner.filter(|owner| owner.record.is_held(now)) {
-            let rights = self.rights_of(&owner.record).await?;
-            if rights.acl.is_root() || rights.acl.capabilities(&path).has(Capability::Read) {
+            // Nobody borrows for an entity that is disabled.
+            if let Some(rights) = self.rights_of(&owner.record).await?
+                && (rights.acl.is_root() || rights.acl.capabilities(&path).has(Capability::Read))
+            {
                 return Ok(rights);
             }
         }

@@ -15,6 +15,7 @@ pub use role::TokenRoleWrite;
 
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Ports, Request};
+use crate::access::identity::Identity;
 use crate::access::token::{ROOT_POLICY, Token, TokenRole, Wrapped, draw, key_of};
 use crate::audit::Answer;
 use crate::chance::Chance;
@@ -77,6 +78,8 @@ pub struct TokenMade {
     pub text: SecretText,
     /// What is kept of it.
     pub token: Token,
+    /// Who is behind it, if anybody is.
+    pub identity: Option<Arc<Identity>>,
     /// For the caller, if something is not as they asked.
     pub warnings: Vec<String>,
 }
@@ -130,9 +133,18 @@ impl Recorded for TokenMade {
             "client_token": self.text.reveal(),
             "accessor": self.token.accessor_text(),
             "display_name": self.token.display_name,
+            "entity_id": entity_told(&self.token, self.identity.as_deref()),
         });
         Answer::data(Some(serde_json::json!({ "auth": auth })))
     }
+}
+
+/// Returns what callers and the audit are told of who is behind a token; nothing if nobody is. One that was merged is
+/// the one that it was merged into.
+#[must_use]
+pub fn entity_told(token: &Token, identity: Option<&Identity>) -> String {
+    let entity = identity.map(|identity| identity.entity.id).or(token.entity);
+    entity.map(|id| id.to_string()).unwrap_or_default()
 }
 
 impl Recorded for Token {
@@ -253,7 +265,12 @@ impl Broker {
             let mut warnings = self.unknown_policies(&policies).await?;
             let by = (&maker.record, role);
             if wanted.kind == Some(TokenKind::Batch) {
-                return self.make_batch_token(by, wanted, policies, warnings).await;
+                let identity = rights.identity.clone();
+                let made = self.make_batch_token(by, wanted, policies, warnings).await?;
+                return Ok(TokenMade {
+                    identity: identity_of_child(&made.token, identity),
+                    ..made
+                });
             }
             let token = self.new_token((key, policies), by, &wanted, &mut warnings)?;
             // Nothing is made by a maker who has ended meanwhile, or by rights or a role that have changed.
@@ -265,7 +282,8 @@ impl Broker {
             match self.mint(&token, rights.expected(batch)).await {
                 Ok(()) => {
                     let text = wanted.id.take().unwrap_or(drawn);
-                    return Ok(TokenMade { text, token, warnings });
+                    let identity = identity_of_child(&token, rights.identity);
+                    return Ok(TokenMade { text, token, identity, warnings });
                 }
                 Err(StoreError::Conflict) if self.records.token(&key).await?.is_some() => {
                     return Err(TokenError::Bad(
@@ -318,6 +336,8 @@ impl Broker {
             num_uses: wanted.num_uses,
             renewable: !wanted.not_renewable && term.is_some(),
             parent: (!wanted.no_parent).then_some(maker.key),
+            // An orphan is nobody's, as in Vault.
+            entity: maker.entity.filter(|_| !wanted.no_parent),
             // Else a token could be taken elsewhere by making another one of it.
             bound_cidrs: maker.bound_cidrs.clone(),
             ..Token::blank(key, now, &*self.chance)
@@ -333,6 +353,11 @@ impl Broker {
             max_ttl: self.limits.max_lease_ttl,
         }
     }
+}
+
+/// A child is as much whoever is behind its maker.
+fn identity_of_child(child: &Token, makers: Option<Arc<Identity>>) -> Option<Arc<Identity>> {
+    makers.filter(|_| child.entity.is_some())
 }
 
 impl Spans {

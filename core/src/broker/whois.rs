@@ -7,7 +7,7 @@ use super::authenticate::{AdmitError, Recorded};
 use super::lookup::LeaseView;
 use super::{Broker, Request};
 use crate::audit::Answer;
-use crate::ids::{ID_CHARS, LeaseId, TokenAccessor};
+use crate::ids::{EntityId, ID_CHARS, LeaseId, TokenAccessor};
 use crate::lease::{Lease, LeaseState};
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -71,6 +71,8 @@ pub struct Holder {
     pub accessor: TokenAccessor,
     /// What the auth method calls its holder.
     pub display_name: String,
+    /// Who is behind it, if anybody is, and how they are called while they are known.
+    pub entity: Option<(EntityId, Option<String>)>,
     /// What it may do by; `None` once it is gone.
     pub policies: Option<Vec<String>>,
 }
@@ -141,6 +143,7 @@ impl Broker {
             whois.token = Some(Holder {
                 accessor,
                 display_name: token.display_name,
+                entity: self.named_entity(token.entity).await?,
                 policies: Some(token.policies),
             });
         }
@@ -175,6 +178,16 @@ impl Broker {
         self.told(&lease, state).await.map(Some)
     }
 
+    /// Returns an entity with its name; one that was merged is the one that it was merged into.
+    async fn named_entity(
+        &self,
+        id: Option<EntityId>,
+    ) -> Result<Option<(EntityId, Option<String>)>, StoreError> {
+        let Some(id) = id else { return Ok(None) };
+        let entity = self.records.entity(id).await?;
+        Ok(Some(entity.map_or((id, None), |entity| (entity.id, Some(entity.name)))))
+    }
+
     async fn told(&self, lease: &Lease, state: Stage) -> Result<Whose, StoreError> {
         let (place, owner, catalog) = (lease.place(), lease.owner(), self.catalog());
         let token = self.records.token(&owner.token).await?;
@@ -189,6 +202,7 @@ impl Broker {
             holder: Holder {
                 accessor: owner.accessor,
                 display_name: owner.display_name.clone(),
+                entity: self.named_entity(owner.entity).await?,
                 policies: token.map(|token| token.record.policies),
             },
             request: owner.request.clone(),

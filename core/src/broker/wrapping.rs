@@ -226,7 +226,7 @@ impl Broker {
         let who = Arc::new(Who::holder(&token.record, text, now, self.trail.keys()));
         let record = self.trail.asked(&request.asked, Some(&who), now);
         self.recorded(record).await.map_err(AdmitError::Audit)?;
-        let rights = self.rights_of(&token.record).await?;
+        let rights = self.rights_of(&token.record).await?.ok_or(WrapError::NotValid)?;
         let caller = Caller { token: Arc::clone(&token), who, rights, spent: false };
         Ok(Asking { caller, token: Some(token), text })
     }

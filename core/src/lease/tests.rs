@@ -18,6 +18,7 @@ fn lease() -> Lease {
         token: TokenKey([3; 32]),
         accessor: TokenAccessor::from_bytes([4; 16]),
         display_name: "token".into(),
+        entity: None,
         request: "r".into(),
     };
     let issue = IssueSpan {

@@ -307,7 +307,9 @@ async fn whose_a_credential_is_can_be_told_while_it_lives_and_afterwards() {
         assert_eq!((&told["mount"], &told["target"]), (&json!("database/"), &json!("pg")));
         assert_eq!(
             told["holder"],
-            json!({ "display_name": "token-shop", "accessor": accessor, "policies": ["root"] })
+            json!({
+                "display_name": "token-shop", "accessor": accessor, "policies": ["root"], "entity": null,
+            })
         );
         assert_eq!(told["request_id"], lent.body["request_id"]);
     }

@@ -18,9 +18,10 @@ mod sealing;
 use super::envelope::Reply;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{
-    AdmitError, BackupError, ClockError, CubbyholeError, DeviceError, IssueError, LoginError,
-    LookupError, MethodError, MountError, PolicyError, QuotaError, RenewError, RevokeError,
-    RoleError, TakeOverError, TargetError, TokenError, TooOften, WhoisError, WrapError,
+    AdmitError, BackupError, ClockError, CubbyholeError, DeviceError, IdentityError, IssueError,
+    LoginError, LookupError, MethodError, MountError, PolicyError, QuotaError, RenewError,
+    RevokeError, RoleError, TakeOverError, TargetError, TokenError, TooOften, WhoisError,
+    WrapError,
 };
 use leasehold_core::engine::{Cause, EngineError};
 use leasehold_core::store::StoreError;
@@ -312,6 +313,18 @@ impl From<PolicyError> for Refusal {
             PolicyError::Store(error) => error.into(),
             PolicyError::NoPolicy(_) => Self::nothing_here(),
             PolicyError::Unreadable(_) | PolicyError::Bad(_) => bad(error),
+        }
+    }
+}
+
+impl From<IdentityError> for Refusal {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Admit(error) => error.into(),
+            IdentityError::Store(error) => error.into(),
+            IdentityError::Nothing => Self::nothing_here(),
+            IdentityError::NotTheirs(_) => Self::told(StatusCode::FORBIDDEN, error.to_string()),
+            IdentityError::Bad(_) => bad(error),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Finds out where a request goes: its path, its method, and who may come without a token.
 
+mod identity;
 mod methods;
 mod tables;
 mod tokens;
@@ -10,6 +11,8 @@ use super::error::Refusal;
 use super::{Broker, help};
 use crate::wiring::{Node, Server};
 use actix_web::http::StatusCode;
+use identity::IDENTITY;
+use leasehold_core::access::login::plain_name;
 use leasehold_core::access::policy::{PolicyName, Right};
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Request;
@@ -49,6 +52,9 @@ impl Open {
     }
 }
 
+/// Returns how a name is written in one way; `None` for what is no name.
+type Meant = fn(&str) -> Option<String>;
+
 /// A path that needs a token.
 pub(super) struct Route {
     path: &'static str,
@@ -61,8 +67,8 @@ pub(super) struct Route {
     right: Right,
     /// What needs `sudo` besides.
     sudo: &'static [Operation],
-    /// Whether what follows is the name of a policy, which can be written in several ways.
-    names_policy: bool,
+    /// The one way in which a name that follows is meant, if it can be written in several.
+    meant: Option<Meant>,
     read: Option<Endpoint>,
     list: Option<Endpoint>,
     update: Option<Endpoint>,
@@ -108,7 +114,7 @@ const fn at(path: &'static str, tail: Tail, help: &'static str) -> Route {
         lends: false,
         right: Right::Policy,
         sudo: &[],
-        names_policy: false,
+        meant: None,
         read: None,
         list: None,
         update: None,
@@ -126,7 +132,12 @@ impl Route {
         Self { sudo: operations, ..self }
     }
     const fn names_policy(self) -> Self {
-        Self { names_policy: true, ..self }
+        let meant: Meant = |name| PolicyName::parse(name).ok().map(|name| name.to_string());
+        Self { meant: Some(meant), ..self }
+    }
+    /// What follows is a name that is the same in any case.
+    const fn names_plainly(self) -> Self {
+        Self { meant: Some(|name| Some(plain_name(name))), ..self }
     }
     /// To ask needs no token: the request brings what proves who asks.
     const fn login(self) -> Self {
@@ -234,16 +245,16 @@ pub(super) fn find(broker: &Broker, path: String, operation: Operation) -> Found
     let Some((mount, rest, routes)) = behind(broker, &path) else {
         return Found::nowhere(path, operation, Nowhere::Mount);
     };
-    let Picked { endpoint, right, lends, name, names_policy } = pick(routes, &rest, operation);
+    let Picked { endpoint, right, lends, name, meant } = pick(routes, &rest, operation);
     let mut path = path;
     // A `/` at the end means nothing to what is found, so it may mean nothing to the policies either.
     if endpoint.is_ok() && operation != Operation::List && path.ends_with('/') {
         path.pop();
     }
     // However a name is written, policies are asked about the one that it means.
-    if names_policy
+    if let Some(meant) = meant
         && let Some(before) = path.strip_suffix(&name)
-        && let Ok(meant) = PolicyName::parse(&name)
+        && let Some(meant) = meant(&name)
     {
         path = format!("{before}{meant}");
     }
@@ -300,6 +311,9 @@ fn behind(broker: &Broker, path: &str) -> Option<(String, String, &'static [Rout
     if path == "cubbyhole" || path.starts_with("cubbyhole/") {
         return Some((String::new(), path.to_owned(), const { &CUBBYHOLE }));
     }
+    if path.starts_with("identity/") {
+        return Some((String::new(), path.to_owned(), const { &IDENTITY }));
+    }
     let catalog = broker.catalog();
     let (entry, rest) = catalog.route(path)?;
     let routes: &'static [Route] = match entry.mount.record.kind.as_str() {
@@ -329,7 +343,7 @@ struct Picked {
     right: Right,
     lends: bool,
     name: String,
-    names_policy: bool,
+    meant: Option<Meant>,
 }
 
 fn matching<'a>(routes: &'static [Route], path: &'a str) -> Option<(&'static Route, &'a str)> {
@@ -348,7 +362,7 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
         let folder = operation == Operation::Update && path.ends_with('/');
         let endpoint = Err(if folder { Nowhere::Folder } else { Nowhere::Path });
         let name = String::new();
-        return Picked { endpoint, right: Right::Policy, lends: false, name, names_policy: false };
+        return Picked { endpoint, right: Right::Policy, lends: false, name, meant: None };
     };
     let endpoint = match operation {
         Operation::Read => route.read,
@@ -363,7 +377,7 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
         right: route.right_to(operation),
         lends: route.lends,
         name: name.to_owned(),
-        names_policy: route.names_policy,
+        meant: route.meant,
     }
 }
 

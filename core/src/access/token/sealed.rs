@@ -7,7 +7,7 @@
 use super::{Token, TokenKind, key_of};
 use crate::address::Network;
 use crate::chance::Chance;
-use crate::ids::{InstallationId, TokenAccessor};
+use crate::ids::{EntityId, InstallationId, TokenAccessor};
 use crate::lease::term::Term;
 use crate::seal::barrier::{SealingKey, Unreadable, id_of_key};
 use crate::secret::SecretText;
@@ -67,6 +67,8 @@ struct Inside {
     parent: Option<TokenKey>,
     #[serde(rename = "b", default, skip_serializing_if = "Vec::is_empty")]
     bound_cidrs: Vec<Network>,
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    entity: Option<EntityId>,
 }
 
 impl BatchRing {
@@ -103,6 +105,7 @@ impl BatchRing {
             lapses_at: token.term.ok_or(Unreadable)?.lapses_at(),
             parent: token.parent,
             bound_cidrs: token.bound_cidrs.clone(),
+            entity: token.entity,
         };
         let plain = Zeroizing::new(serde_json::to_vec(&inside).map_err(|_| Unreadable)?);
         let key = self.0.last().ok_or(Unreadable)?;
@@ -147,6 +150,7 @@ impl BatchRing {
             parent: inside.parent,
             bound_cidrs: inside.bound_cidrs,
             login: None,
+            entity: inside.entity,
             ended: None,
             wraps: None,
         })
@@ -197,12 +201,14 @@ mod tests {
         let ring = BatchRing::default().renewed(DAY, now, &chance).unwrap();
         let installation = InstallationId::new(now, &chance);
         let bound_cidrs = vec!["192.0.2.0/24".parse().unwrap()];
-        let token = Token { parent: Some(TokenKey([7; 32])), bound_cidrs, ..batch() };
+        let entity = Some(EntityId::from_bytes([9; 16]));
+        let token = Token { parent: Some(TokenKey([7; 32])), bound_cidrs, entity, ..batch() };
         let text = ring.seal(&token, installation, &chance).unwrap();
         assert!(is_batch(&text) && !text.reveal().contains("app"));
         let read = ring.open(&text, installation, &hashing).unwrap();
         assert_eq!((&read.policies, &read.meta), (&token.policies, &token.meta));
         assert_eq!((read.parent, read.term, read.kind), (token.parent, token.term, token.kind));
+        assert_eq!(read.entity, entity);
         assert_eq!(
             (read.creation_ttl, &read.bound_cidrs),
             (Duration::from_hours(1), &token.bound_cidrs)

@@ -13,8 +13,15 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What is shown as it is of a token that a caller is told of, as in Vault.
-const CLEAR_IN_AUTH: [&str; 5] =
-    ["display_name", "policies", "token_policies", "token_type", "lease_duration"];
+const CLEAR_IN_AUTH: [&str; 7] = [
+    "display_name",
+    "entity_id",
+    "identity_policies",
+    "lease_duration",
+    "policies",
+    "token_policies",
+    "token_type",
+];
 
 /// The shortest text that is hidden in an error: a shorter one is no secret, and in every other word.
 const PIECE_BYTES: usize = 4;
@@ -47,6 +54,10 @@ struct HolderLine<'a> {
     display_name: &'a str,
     policies: &'a [String],
     token_policies: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    identity_policies: &'a [String],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    entity_id: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: &'a BTreeMap<String, String>,
     token_type: &'static str,
@@ -333,7 +344,9 @@ fn holder<'a>(holder: &'a Holder, veil: Veil<'_>) -> HolderLine<'a> {
         accessor: holder.accessor.of(veil),
         display_name: &holder.display_name,
         policies: &holder.policies,
-        token_policies: &holder.policies,
+        token_policies: &holder.token_policies,
+        identity_policies: &holder.identity_policies,
+        entity_id: &holder.entity_id,
         metadata: &holder.metadata,
         token_type: holder.kind,
         token_ttl: holder.ttl,

@@ -72,7 +72,7 @@ impl Broker {
     }
 
     /// Whether a caller may do what a request asks, and with `sudo`.
-    fn has_sudo(&self, request: &Request, rights: &Rights) -> bool {
+    pub(in crate::broker) fn has_sudo(&self, request: &Request, rights: &Rights) -> bool {
         let question = Question { right: Right::Sudo, ..self.question(request) };
         rights.acl.decide(&question).verdict.is_allowed()
     }

@@ -4,6 +4,7 @@ use super::super::authenticate::{AdmitError, Caller, Recorded};
 use super::super::{Broker, Request};
 use super::TokenError;
 use super::ending::Children;
+use crate::access::identity::Identity;
 use crate::access::token::{Token, TokenKind};
 use crate::audit::Answer;
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
@@ -31,6 +32,8 @@ pub enum WhichToken {
 pub struct TokenView {
     /// What is kept of it.
     pub token: Token,
+    /// Who is behind it, if anybody is.
+    pub identity: Option<Arc<Identity>>,
     /// How many requests it is good for; 0 for any number, -1 if this one was the last.
     pub uses_left: i64,
 }
@@ -158,7 +161,8 @@ impl Broker {
             Some(left) => i64::from(left),
             None => i64::from(token.num_uses),
         };
-        Ok(TokenView { token, uses_left })
+        let identity = self.identity_of(&token).await?;
+        Ok(TokenView { token, identity, uses_left })
     }
 
     async fn store_renewed(

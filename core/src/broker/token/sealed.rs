@@ -83,6 +83,7 @@ impl Broker {
             term: Some(term),
             creation_ttl,
             parent: (!wanted.no_parent).then_some(maker.key),
+            entity: maker.entity.filter(|_| !wanted.no_parent),
             // Else a token could be taken elsewhere by making another one of it.
             bound_cidrs: maker.bound_cidrs.clone(),
             ..Token::blank(maker.key, now, &*self.chance)
@@ -95,7 +96,7 @@ impl Broker {
             return Err(TokenError::Bad(message.into()));
         }
         let token = Token { key: key_of(&self.token_key, &text), ..token };
-        Ok(TokenMade { text, token, warnings })
+        Ok(TokenMade { text, token, identity: None, warnings })
     }
 
     /// Returns a ring whose last key seals now.

@@ -35,6 +35,10 @@ fn a_path_leads_to_its_endpoint_and_names_what_it_is_about() {
         (&SYS[..], "sys/unknown", Read, Err(Nowhere::Path)),
         (&TOKEN[..], "auth/token/create/x", Update, named("x")),
         (&TOKEN[..], "auth/token/create/x/y", Update, Err(Nowhere::Path)),
+        (&IDENTITY[..], "identity/entity/id/", List, named("")),
+        (&IDENTITY[..], "identity/entity/id/x/y", Read, Err(Nowhere::Path)),
+        (&IDENTITY[..], "identity/entity/name/Zoë B./x", Read, named("Zoë B./x")),
+        (&IDENTITY[..], "identity/entity/merge", Update, named("")),
     ] {
         assert_eq!(leads(routes, path, operation), expected, "{path} {operation:?}");
     }
@@ -116,7 +120,7 @@ fn what_vault_protects_needs_sudo_here() {
 
 #[test]
 fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
-    let behind = || DATABASE.iter().chain(&USERPASS).chain(&APPROLE);
+    let behind = || DATABASE.iter().chain(&USERPASS).chain(&APPROLE).chain(&IDENTITY);
     let all = || SYS.iter().chain(&TOKEN).chain(behind()).flat_map(asked);
     let of = |wanted: Right| -> Vec<String> {
         let found = all().filter(|(.., right)| *right == wanted);

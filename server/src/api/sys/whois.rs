@@ -46,9 +46,12 @@ fn shown(whose: &Whose) -> Value {
 }
 
 fn holder(holder: &Holder) -> Value {
+    let entity =
+        holder.entity.as_ref().map(|(id, name)| json!({ "id": id.to_string(), "name": name }));
     json!({
         "display_name": holder.display_name,
         "accessor": holder.accessor.to_string(),
         "policies": holder.policies,
+        "entity": entity,
     })
 }

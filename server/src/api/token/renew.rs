@@ -39,7 +39,7 @@ async fn renew(call: &Call, fields: Fields<'_>, which: WhichToken) -> Result<Rep
     let none = no_text();
     let text = text_of(call, &which).unwrap_or(&none);
     Ok(Envelope::<()>::to(call.id())
-        .auth(auth(token, text, since, seen.uses_left))
+        .auth(auth((token, seen.identity.as_deref()), text, since, seen.uses_left))
         .warnings(capped(token, increment, call.broker.limits().max_lease_ttl))
         .warnings(ignored)
         .reply())

@@ -3,35 +3,47 @@
 use crate::api::envelope::Reply;
 use crate::wiring::Founded;
 use actix_web::http::StatusCode;
+use leasehold_core::access::identity::Identity;
 use leasehold_core::access::token::Token;
-use leasehold_core::broker::{TokenMade, TokenView, Wrapping};
+use leasehold_core::broker::{TokenMade, TokenView, Wrapping, entity_told, held};
 use leasehold_core::seal::shares::Share;
 use leasehold_core::secret::SecretText;
 use leasehold_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The `auth` part of an answer.
-pub(super) fn auth(token: &Token, text: &SecretText, since: Timestamp, uses_left: i64) -> Value {
+pub(super) fn auth(
+    (token, identity): (&Token, Option<&Identity>),
+    text: &SecretText,
+    since: Timestamp,
+    uses_left: i64,
+) -> Value {
     let metadata = (!token.meta.is_empty()).then_some(&token.meta);
-    json!({
+    let mut shown = json!({
         "client_token": text.reveal(),
         "accessor": token.accessor_text(),
-        "policies": token.policies,
+        "policies": held(token, identity),
         "token_policies": token.policies,
         "metadata": metadata,
         "lease_duration": token.seconds_left(since),
         "renewable": token.renewable,
-        "entity_id": "",
+        "entity_id": entity_told(token, identity),
         "token_type": token.kind.word(),
         "orphan": token.parent.is_none(),
         "mfa_requirement": null,
         "num_uses": uses_left,
-    })
+    });
+    let given = identity.map(|identity| &identity.policies).filter(|given| !given.is_empty());
+    if let (Some(given), Some(fields)) = (given, shown.as_object_mut()) {
+        fields.insert("identity_policies".to_owned(), json!(given));
+    }
+    shown
 }
 
 /// The `auth` part of the answer that tells a new token.
 pub(in crate::api) fn made(made: &TokenMade) -> Value {
-    auth(&made.token, &made.text, made.token.issued_at, made.token.num_uses.into())
+    let of = (&made.token, made.identity.as_deref());
+    auth(of, &made.text, made.token.issued_at, made.token.num_uses.into())
 }
 
 /// The `wrap_info` part of an answer.
@@ -63,7 +75,7 @@ pub(super) fn looked_up(seen: &TokenView, text: &SecretText, now: Timestamp) -> 
         ("creation_time".to_owned(), json!(token.issued_at.seconds())),
         ("creation_ttl".to_owned(), json!(token.creation_ttl.as_secs())),
         ("display_name".to_owned(), json!(token.display_name)),
-        ("entity_id".to_owned(), json!("")),
+        ("entity_id".to_owned(), json!(entity_told(token, seen.identity.as_deref()))),
         ("expire_time".to_owned(), json!(token.term.map(|term| term.lapses_at().rfc3339()))),
         ("explicit_max_ttl".to_owned(), json!(token.explicit_max_ttl.as_secs())),
         ("id".to_owned(), json!(text.reveal())),
@@ -77,6 +89,12 @@ pub(super) fn looked_up(seen: &TokenView, text: &SecretText, now: Timestamp) -> 
         ("ttl".to_owned(), json!(token.seconds_left(now))),
         ("type".to_owned(), json!(token.kind.word())),
     ]);
+    if let Some(identity) = &seen.identity {
+        data.insert("external_namespace_policies".to_owned(), json!({}));
+        if !identity.policies.is_empty() {
+            data.insert("identity_policies".to_owned(), json!(identity.policies));
+        }
+    }
     if let Some(renewed_at) = token.renewed_at {
         data.insert("last_renewal".to_owned(), json!(renewed_at.rfc3339()));
         data.insert("last_renewal_time".to_owned(), json!(renewed_at.seconds()));
