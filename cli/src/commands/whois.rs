@@ -87,7 +87,12 @@ fn show(answer: &Answer, session: &mut Session<'_>) {
 }
 
 fn holder(holder: &Value) -> Vec<Vec<String>> {
-    ["display_name", "accessor", "policies"].map(|name| row(name, holder.get(name))).to_vec()
+    let own = ["display_name", "accessor", "policies"].map(|name| row(name, holder.get(name)));
+    let entity = holder
+        .get("entity")
+        .filter(|entity| entity.is_object())
+        .map(|entity| [row("entity", entity.get("name")), row("entity_id", entity.get("id"))]);
+    own.into_iter().chain(entity.into_iter().flatten()).collect()
 }
 
 fn row(name: &str, value: Option<&Value>) -> Vec<String> {

@@ -177,3 +177,19 @@ fn a_revocation_that_fails_says_which() {
         assert!(outcome.err.contains("\n\n* target is down\n"), "{outcome:?}");
     }
 }
+
+#[test]
+fn whois_names_the_entity_behind_a_token_where_there_is_one() {
+    let holder = |entity: Value| {
+        let token = json!({
+            "display_name": "userpass-ann", "accessor": "a", "policies": ["app"], "entity": entity,
+        });
+        envelope(&json!({ "leases": [], "token": token, "more": false }))
+    };
+    let (known, unknown) = (holder(json!({ "id": "e1", "name": "Ann B." })), holder(Value::Null));
+    let server = Server::with(&[(200, &known), (200, &unknown)]);
+    let shown = Run::at(&server, &["whois", "a"]).run().ok();
+    assert!(shown.contains("Ann B.") && shown.contains("e1"), "{shown}");
+    let shown = Run::at(&server, &["whois", "a"]).run().ok();
+    assert!(!shown.contains("entity"), "{shown}");
+}

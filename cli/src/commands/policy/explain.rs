@@ -11,6 +11,7 @@ use leasehold_core::access::policy::{
 };
 use leasehold_core::access::token::ROOT_POLICY;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,9 +100,12 @@ fn fetched(
         let own = client
             .send(Request::get("auth/token/lookup-self"))
             .doing(|| "looking up the own token".to_owned())?;
-        let carried = own.data().and_then(|data| data.get("policies")).and_then(Value::as_array);
-        let carried = carried.into_iter().flatten().filter_map(Value::as_str);
-        names = carried.map(str::to_owned).collect();
+        let listed = |name: &str| own.data()?.get(name)?.as_array().cloned();
+        // What the token carries, and what its entity and their groups give.
+        let lists = ["policies", "identity_policies"].into_iter().filter_map(listed);
+        let carried: BTreeSet<_> =
+            lists.flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        names = carried.into_iter().collect();
     }
     if names.iter().any(|name| name == ROOT_POLICY) {
         return Ok(None);
