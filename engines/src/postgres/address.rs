@@ -87,9 +87,8 @@ impl Address {
                 "user" | "password" | "host" | "hostaddr" | "port" | "dbname" | "sslmode" => {
                     options
                 }
-                "sslrootcert" => options.ssl_root_cert(value),
-                "sslcert" => options.ssl_client_cert(value),
-                "sslkey" => options.ssl_client_key(value),
+                // Whoever may write a target would have the server read any file, and show a key of its own to any host.
+                "sslrootcert" | "sslcert" | "sslkey" => return Err(names_a_file(key)),
                 other if IGNORED.contains(&other.to_ascii_lowercase().as_str()) => options,
                 other if is_setting(other) => options.options([(other, value)]),
                 _ => return Err(wrong("the name of a parameter is not that of a setting")),
@@ -102,6 +101,15 @@ impl Address {
 /// Says what is wrong, and never what was written: it may be a part of a password.
 fn wrong(why: &str) -> FieldError {
     FieldError(format!("`connection_url`: {why}"))
+}
+
+fn names_a_file(parameter: &str) -> FieldError {
+    let field = match parameter {
+        "sslrootcert" => "tls_ca",
+        "sslcert" => "tls_certificate",
+        _ => "private_key",
+    };
+    wrong(&format!("`{parameter}` names a file; write its text into `{field}` instead"))
 }
 
 fn is_setting(name: &str) -> bool {
@@ -273,6 +281,9 @@ mod tests {
             "postgres://a:1?geheim=geheim@h/x",
             "postgres://h/x?geheim-geheim=1",
             "postgres://h/x?sslmode=geheim",
+            "postgres://h/x?sslkey=/geheim",
+            "postgres://h/x?sslcert=geheim",
+            "host=h sslrootcert=/geheim",
             "postgres://a:geheim?geheim",
             "host=h geheim",
         ] {
