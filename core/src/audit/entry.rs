@@ -104,6 +104,8 @@ struct Holder {
 pub struct Answer {
     /// What the caller is told, string leaves not yet hidden.
     pub data: Option<Value>,
+    /// Whether callers wrote it themselves: a number in it may then be a password, as in what they send.
+    is_theirs: bool,
     /// The lease of it.
     pub lease_id: Option<String>,
     /// Why nothing was done.
@@ -160,6 +162,12 @@ impl Answer {
             },
             data => Self { data, ..Self::default() },
         }
+    }
+
+    /// Something was answered that callers had written themselves.
+    #[must_use]
+    pub fn theirs(data: Option<Value>) -> Self {
+        Self { is_theirs: true, ..Self::data(data) }
     }
 
     /// A lease was changed.

@@ -35,7 +35,7 @@ pub enum CubbyholeError {
 
 impl Recorded for Kept {
     fn recorded(&self) -> Answer {
-        Answer::data(serde_json::from_str(self.0.get()).ok())
+        Answer::theirs(serde_json::from_str(self.0.get()).ok())
     }
 }
 

@@ -89,7 +89,7 @@ impl Recorded for Wrapping {
 impl Recorded for Unwrapped {
     fn recorded(&self) -> Answer {
         let answer: Value = serde_json::from_str(self.answer.get()).unwrap_or_default();
-        Answer::data(Some(json!({ "data": answer.get("data"), "auth": answer.get("auth") })))
+        Answer::theirs(Some(json!({ "data": answer.get("data"), "auth": answer.get("auth") })))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What is shown as it is of a token that a caller is told of, as in Vault.
@@ -22,6 +23,9 @@ const CLEAR_IN_AUTH: [&str; 7] = [
     "token_policies",
     "token_type",
 ];
+
+/// How tokens begin. One has no place in a path, and clients of old put it there all the same.
+const TOKENS_BEGIN: [&str; 2] = ["hvs.", "hvb."];
 
 /// The shortest text that is hidden in an error: a shorter one is no secret, and in every other word.
 const PIECE_BYTES: usize = 4;
@@ -95,7 +99,7 @@ struct RequestLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_token_accessor: Option<&'a str>,
     namespace: Namespace,
-    path: &'a str,
+    path: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Body<'a>>,
     /// Empty for the server's own.
@@ -307,7 +311,7 @@ pub(in crate::audit) fn answered(
     let to_hide = answer
         .data
         .as_ref()
-        .map(|value| Told::ToHide(Body { value, veil, sent: false, whole_max }));
+        .map(|value| Told::ToHide(Body { value, veil, sent: answer.is_theirs, whole_max }));
     let response = ResponseLine {
         auth: answer.auth.as_ref().map(|fields| Token { fields, veil }),
         secret: answer.lease_id.as_deref().map(|lease_id| LeaseLine { lease_id }),
@@ -369,11 +373,24 @@ fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> Reques
         client_token: client_token.map(|hidden| hidden.of(veil)),
         client_token_accessor: holder.map(|holder| holder.accessor.of(veil)),
         namespace: Namespace { id: "root" },
-        path: &asked.path,
+        path: path_line(&asked.path, veil),
         data: asked.data.as_ref().map(|value| Body { value, veil, sent: true, whole_max }),
         remote_address: asked.from.map(|from| from.ip().to_string()).unwrap_or_default(),
         remote_port: asked.from.map(ClientAddress::port).unwrap_or_default(),
     }
+}
+
+fn tokens_in(path: &str) -> impl Iterator<Item = &str> {
+    let is_token = |part: &&str| TOKENS_BEGIN.iter().any(|begin| part.starts_with(begin));
+    path.split('/').filter(is_token)
+}
+
+/// Returns a path with the tokens hidden that are in it.
+fn path_line<'a>(path: &'a str, veil: Veil<'_>) -> Cow<'a, str> {
+    let hide = |shown: Cow<'a, str>, token: &str| -> Cow<'a, str> {
+        shown.replace(token, &hidden(veil.key, token)).into()
+    };
+    tokens_in(path).fold(Cow::Borrowed(path), hide)
 }
 
 /// Returns an error with what the caller sent hidden in it: a value that cannot be is told to who sent it, and it may be
@@ -383,6 +400,7 @@ fn error_line(error: &str, asked: &Asked, veil: Veil<'_>) -> String {
     if let Some(data) = &asked.data {
         add_pieces(data, error.len(), &mut pieces);
     }
+    pieces.extend(tokens_in(&asked.path).map(str::to_owned));
     // A piece may be part of another.
     pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
     let found = pieces.into_iter().filter(|piece| error.contains(piece.as_str()));

@@ -76,6 +76,27 @@ fn no_string_of_a_body_or_secret_is_in_the_line() {
 }
 
 #[test]
+fn a_number_is_hidden_in_what_callers_wrote_themselves() {
+    let key = key();
+    let line = |answer: Answer| read(line::answered(&asked_for(), None, &answer, NOW, veil(&key)));
+    let data = || Some(json!({ "n": 12345 }));
+    assert_eq!(line(Answer::data(data()))["response"]["data"]["n"], 12345);
+    assert_eq!(line(Answer::theirs(data()))["response"]["data"]["n"], hidden(&key, "12345"));
+}
+
+#[test]
+fn a_token_in_a_path_is_hidden() {
+    let key = key();
+    let hash = hidden(&key, "hvs.abc");
+    let path = "auth/token/lookup/hvs.abc/x".to_owned();
+    let asked = Asked { path, ..asked_for() };
+    let error = "no handler for route \"auth/token/lookup/hvs.abc/x\"";
+    let line = read(line::asked(&asked, None, Some(error), NOW, veil(&key)));
+    assert_eq!(line["request"]["path"], format!("auth/token/lookup/{hash}/x"));
+    assert_eq!(line["error"], format!("no handler for route \"auth/token/lookup/{hash}/x\""));
+}
+
+#[test]
 fn a_line_has_the_fields_of_vaults() {
     let key = key();
     let (token, accessor) = (hidden(&key, "canary-token"), hidden(&key, "a"));
