@@ -14,6 +14,8 @@ mod audit;
 mod canaries;
 #[path = "api/clock.rs"]
 mod clock;
+#[path = "api/cves.rs"]
+mod cves;
 #[path = "api/exposition.rs"]
 mod exposition;
 #[path = "api/holders.rs"]

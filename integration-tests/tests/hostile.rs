@@ -98,7 +98,7 @@ async fn bytes_that_are_no_request_are_refused_and_change_nothing() {
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
-/// CVE-2025-6203, CVE-2025-12044: a JSON body that is small to send and costly to read.
+/// A JSON body that is small to send and costly to read.
 #[tokio::test]
 async fn whatever_the_method_or_the_shape_of_a_body_the_answer_is_vaults() {
     let server = Server::dev();
@@ -132,9 +132,9 @@ async fn whatever_the_method_or_the_shape_of_a_body_the_answer_is_vaults() {
     is_as_it_was(&server).await;
 }
 
-/// CVE-2023-6337: a body without a token that fills the memory.
+/// A body without a token that fills the memory.
 #[tokio::test]
-async fn bodies_past_the_bound_are_refused_and_memory_stays_flat() {
+async fn cve_2023_6337_bodies_past_the_bound_are_refused_and_memory_stays_flat() {
     let server = Server::dev();
     let before = memory(&server, "VmRSS");
     let body = vec![b'x'; 40 << 20];
@@ -162,9 +162,9 @@ async fn bodies_past_the_bound_are_refused_and_memory_stays_flat() {
     assert!(most < 150 * MIB, "{} MiB more than before", most / MIB);
 }
 
-/// CVE-2024-8185: requests without a token that together fill the memory.
+/// Requests without a token that together fill the memory.
 #[tokio::test]
-async fn strangers_bodies_together_take_a_bounded_part_of_memory() {
+async fn cve_2024_8185_strangers_bodies_together_take_a_bounded_part_of_memory() {
     let server = Server::dev();
     let before = memory(&server, "VmRSS");
     // Eight times half of the longest: all that there may be. Each begins a body, and leaves it. They say that they have

@@ -411,7 +411,7 @@ async fn a_token_without_root_may_look_itself_up_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disabling_a_mount_closes_it_at_once_and_revokes_even_if_the_target_is_down() {
+async fn cve_2020_7220_a_disabled_mount_closes_at_once_and_revokes_even_if_its_target_is_down() {
     let world = World::new().await;
     let target = world.target("app", "10h", "24h").await;
     world.issue("app").await.unwrap();

@@ -317,7 +317,9 @@ async fn cve_2024_9180_nobody_but_root_gives_root_however_it_is_written() {
     let admin = holder(&world, &["admin"]).await;
     let asked = asks(&admin, Operation::Update, "auth/token/create");
     for name in ["root", " Root", "ROOT\n", "rOOt"] {
-        let wanted = TokenRequest { policies: vec![name.into()], ..TokenRequest::default() };
+        // With an end, so that nothing but the name is in the way.
+        let ttl = Some(Duration::from_mins(1));
+        let wanted = TokenRequest { policies: vec![name.into()], ttl, ..TokenRequest::default() };
         let outcome = world.broker().create_token(&asked, wanted).await;
         assert!(matches!(outcome, Err(TokenError::Bad(_))), "{name:?}: {outcome:?}");
         let written = world.broker().write_policy(&asked, name, all).await;

@@ -165,6 +165,26 @@ fn a_claim_of_an_older_version_is_an_attempt_that_is_due_when_it_said() {
 }
 
 proptest! {
+    /// Clients are told whole seconds, and take 0 for a lease that never ends.
+    #[test]
+    fn cve_2021_32923_a_renewal_shortly_before_the_ceiling_is_told_an_end_or_refused(
+        left_ms in 0_u64..2_500, ttl_ms in 0_u64..3_000, max_ms in 86_398_000_u64..86_402_000,
+    ) {
+        let held = lease().renew(HOUR * 24, HOUR * 24, NOW).unwrap();
+        let ceiling = held.term().ceiling();
+        prop_assert_eq!(held.due_at(), ceiling);
+        let now = Timestamp(ceiling.0 - left_ms);
+        let (ttl, max) = (Duration::from_millis(ttl_ms), Duration::from_millis(max_ms));
+        let end = ceiling.min(NOW.plus(max));
+        match held.renew(ttl, max, now) {
+            Ok(renewed) => {
+                prop_assert!(renewed.term().seconds_left(now) >= 1);
+                prop_assert!(renewed.due_at() <= end);
+            }
+            Err(_) => prop_assert!(end.since(now) < Duration::from_secs(1)),
+        }
+    }
+
     #[test]
     fn no_row_of_renewals_passes_the_ceiling(
         steps in proptest::collection::vec((0_u64..100_000_000, 0_u64..200_000, 0_u64..200_000), 1..40),

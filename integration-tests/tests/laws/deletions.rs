@@ -1,9 +1,9 @@
 //! Targets and roles that are deleted with their leases, whatever breaks off on the way.
 
 use super::{HOUR, SECOND};
-use leasehold_core::broker::{RoleError, StillTried, TargetError, Until};
+use leasehold_core::broker::{MountError, RoleError, Side, StillTried, TargetError, Until};
 use leasehold_core::store::StoreError;
-use leasehold_integration_tests::world::target::SimulatedTarget;
+use leasehold_integration_tests::world::target::{Mood, SimulatedTarget};
 use leasehold_integration_tests::world::{ROOT, World, request};
 use std::sync::Arc;
 
@@ -100,4 +100,46 @@ async fn everything_of_a_role_includes_what_a_process_has_issued_whose_clock_was
     assert_eq!(revoked.unwrap(), StillTried(0));
     world.pass(SECOND).await;
     assert_eq!((left(&servers), world.leases()), (0, 0));
+}
+
+async fn disable(world: &World) -> Result<(), MountError> {
+    world.broker().disable_mount(&request(ROOT), (Side::Engines, "database")).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn cve_2026_42186_a_mount_that_is_disabled_again_takes_what_is_left_of_its_leases() {
+    for dies in [false, true] {
+        for failing in 0..24 {
+            let (world, servers) = repointed().await;
+            // One that was deleted before is behind the closed mount as well.
+            world.broker().delete_target(&request(ROOT), "database/", "app", false).await.unwrap();
+            for server in &servers {
+                server.mood(Mood::Down);
+            }
+            world.store.refuse_one(failing);
+            let told = disable(&world).await;
+            assert_eq!(told.is_err(), failing == 0, "only its first write is waited for");
+            if dies {
+                world.restart().await;
+            } else {
+                world.pass(SECOND).await;
+            }
+            disable(&world).await.unwrap();
+            assert!(world.issue("app").await.is_err());
+            assert_eq!(left(&servers), 10, "they are down");
+            world.pass(SECOND).await;
+            for server in &servers {
+                server.mood(Mood::Well);
+            }
+            // The write that fails may be one of these.
+            let _ = world.broker().housekeep().await;
+            world.broker().housekeep().await.unwrap();
+            world.pass(HOUR).await;
+            let told = format!("write {failing} failed, the process died: {dies}");
+            assert_eq!((left(&servers), world.leases()), (0, 0), "{told}");
+            world.broker().housekeep().await.unwrap();
+            let kept = ["mount/", "role/", "target/", "retired/"];
+            assert!(kept.iter().all(|prefix| world.store.count(prefix) == 0), "{told}");
+        }
+    }
 }

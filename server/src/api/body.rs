@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_would_cost_too_much_is_not_parsed() {
+    fn cve_2025_6203_a_body_that_would_cost_too_much_is_not_parsed() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
         assert!(message(parse(deep.as_bytes(), false).unwrap_err()).contains("nests deeper"));
         let strings = format!("{{\"a\":[{}\"\"]}}", "\"\",".repeat(STRINGS_MAX));
