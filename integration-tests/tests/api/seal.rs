@@ -334,6 +334,20 @@ async fn the_memory_is_locked_or_it_is_said_that_it_is_not() {
 }
 
 #[tokio::test]
+async fn the_memory_is_dumped_nowhere() {
+    let place = place("");
+    let server = place.start();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let bounds: Vec<_> = core.split_whitespace().skip(4).take(2).collect();
+    assert_eq!(bounds, ["0", "0"], "{core}");
+    // What is not to be dumped belongs to root in `/proc`, whoever runs it: nobody else attaches to it.
+    let name = format!("/proc/{}/environ", server.pid());
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(name).unwrap());
+    assert_eq!(owner, 0);
+}
+
+#[tokio::test]
 async fn a_backup_of_a_store_that_people_open_is_restored_by_their_shares() {
     let place = place("");
     let (server, told) = unsealed(&place).await;
