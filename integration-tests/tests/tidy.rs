@@ -5,6 +5,9 @@
 
 #![expect(clippy::string_slice, clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "tidy/threats.rs"]
+mod threats;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
