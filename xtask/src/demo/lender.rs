@@ -45,8 +45,10 @@ impl Lender {
         let init = ["operator", "init", "-format=json"];
         narration.show_command(&lender.command("", &init));
         lender.root_token = text(&lender.ask("", &init)?, "root_token")?;
-        narration.hide(&lender.root_token);
-        narration.say("The root token it shows, once, is what the commands below are sent with.");
+        narration.introduce(&lender.root_token, "operator");
+        narration.say(
+            "The root token it shows, once, is the operator's; the others get tokens of their own.",
+        );
         lender.wait_for_status(scratch, UNSEALED)?;
         Ok(lender)
     }
@@ -70,11 +72,17 @@ impl Lender {
             }
         }
         // A home of its own, so that no token or setting of the user is read or written.
-        command.args(arguments).env("HOME", &self.folder).env("VAULT_ADDR", &self.address);
+        command.args(arguments).current_dir(&self.folder);
+        command.env("HOME", &self.folder).env("VAULT_ADDR", &self.address);
         if !token.is_empty() {
             command.env("VAULT_TOKEN", token);
         }
         command
+    }
+
+    /// Writes a file into the folder that commands are run in.
+    pub(crate) fn write_file(&self, name: &str, text: &str) -> Result<(), Failure> {
+        std::fs::write(self.folder.join(name), text).during(format_args!("writing {name}"))
     }
 
     /// Sends a command and returns what it wrote.

@@ -11,6 +11,8 @@ pub(crate) struct Narration {
     steps: u32,
     /// What is not to be seen on the terminal.
     secrets: Vec<String>,
+    /// Whose commands come with which token.
+    callers: Vec<(String, &'static str)>,
 }
 
 impl Narration {
@@ -30,10 +32,24 @@ impl Narration {
         self.secrets.push(secret.to_owned());
     }
 
-    /// Shows a command as it would be typed.
+    /// From here on commands that come with this token are those of somebody with a name. The token is shown as dots.
+    pub(crate) fn introduce(&mut self, token: &str, name: &'static str) {
+        self.hide(token);
+        self.callers.push((token.to_owned(), name));
+    }
+
+    /// Shows a command as it would be typed, and by whom.
     pub(crate) fn show_command(&self, command: &Command) {
         let typed = shown(command).replace("psql -X ", "psql ");
-        println!("  {} {}", green("$"), bold(&self.masked(&typed)));
+        let prompt = format!("{}$", self.caller(command));
+        println!("  {} {}", green(&prompt), bold(&self.masked(&typed)));
+    }
+
+    fn caller(&self, command: &Command) -> String {
+        let token = command.get_envs().find(|(name, _)| *name == "VAULT_TOKEN");
+        let token = token.and_then(|(_, token)| token?.to_str());
+        let caller = self.callers.iter().find(|(known, _)| Some(known.as_str()) == token);
+        caller.map(|(_, name)| format!("{name} ")).unwrap_or_default()
     }
 
     /// Shows what a command wrote.

@@ -15,6 +15,25 @@ const ROLES: [&str; 3] = ["app", "dba", "errand"];
 /// How long the shortest lease lives.
 const ERRAND: Duration = Duration::from_secs(4);
 
+/// What the application may do, as its operator keeps it in a file.
+const APP: &str = r#"# app.hcl: borrow one role, and give back what was borrowed.
+path "database/creds/app" {
+  capabilities = ["read"]
+}
+path "sys/leases/revoke/database/creds/app/*" {
+  capabilities = ["update"]
+}
+"#;
+/// The same for the database administrator.
+const DBA: &str = r#"# dba.hcl: borrow the role that may write, and see why something is refused.
+path "database/creds/dba" {
+  capabilities = ["read"]
+}
+path "sys/policies/acl/*" {
+  capabilities = ["read"]
+}
+"#;
+
 /// A credential as a caller was shown it.
 struct Borrowed {
     lease: String,
@@ -31,10 +50,12 @@ pub(crate) fn tell(
 ) -> Result<(), Failure> {
     let mut story = Story { database, lender, narration };
     story.set_up()?;
-    let app = story.application()?;
-    story.dba()?;
+    let [app, dba] = story.callers()?;
+    let lent = story.application(&app)?;
+    story.dba(&dba)?;
+    story.refusals(&app, &dba)?;
     story.lapse()?;
-    story.revoke(&app)?;
+    story.revoke(&app, &lent)?;
     story.compare()
 }
 
@@ -79,9 +100,30 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn application(&mut self) -> Result<Borrowed, Failure> {
-        self.narration.step("An application borrows a login, uses it, and renews it");
-        let app = self.borrow("app")?;
+    fn callers(&mut self) -> Result<[String; 2], Failure> {
+        self.narration.step("An application and a database administrator get tokens of their own");
+        Ok([self.caller("app", APP)?, self.caller("dba", DBA)?])
+    }
+
+    /// Writes a policy, and makes a token that carries it.
+    fn caller(&mut self, name: &'static str, policy: &str) -> Result<String, Failure> {
+        let file = format!("{name}.hcl");
+        self.lender.write_file(&file, policy)?;
+        self.narration.say(policy);
+        self.root(&["policy", "write", name, &file])?;
+        let policy = format!("-policy={name}");
+        let display_name = format!("-display-name={name}");
+        let make = ["token", "create", &policy, "-ttl=8h", &display_name, "-field=token"];
+        self.narration.show_command(&self.lender.command(&self.lender.root_token, &make));
+        let token = self.lender.ask(&self.lender.root_token, &make)?.trim().to_owned();
+        self.narration.introduce(&token, name);
+        self.narration.show_output(&token);
+        Ok(token)
+    }
+
+    fn application(&mut self, token: &str) -> Result<Borrowed, Failure> {
+        self.narration.step("The application borrows a login, uses it, and renews it");
+        let app = self.borrow(token, "app")?;
         let mut psql = self.database.psql(&app.user, &app.password, "shop");
         let sql = "SELECT current_user, count(*) AS orders FROM orders";
         let rows = self.narration.run(psql.args(["-c", sql]))?;
@@ -93,7 +135,7 @@ impl Story<'_> {
             "it reads only, because `readonly` does",
         )?;
         let before = self.valid_until(&app)?;
-        self.root(&["lease", "renew", "-increment=2h", &app.lease])?;
+        self.by(token, &["lease", "renew", "-increment=2h", &app.lease])?;
         let longer = self.valid_until(&app)?.saturating_sub(before);
         self.narration.claim(
             (3500..=3700).contains(&longer),
@@ -102,9 +144,9 @@ impl Story<'_> {
         Ok(app)
     }
 
-    fn dba(&mut self) -> Result<(), Failure> {
-        self.narration.step("A database administrator borrows a login for half an hour");
-        let dba = self.borrow("dba")?;
+    fn dba(&mut self, token: &str) -> Result<(), Failure> {
+        self.narration.step("The database administrator borrows a login for half an hour");
+        let dba = self.borrow(token, "dba")?;
         let mut psql = self.database.psql(&dba.user, &dba.password, "shop");
         let sql = "UPDATE orders SET paid = true WHERE id = 2";
         let written = self.narration.run(psql.args(["-c", sql]))?;
@@ -114,10 +156,45 @@ impl Story<'_> {
         )
     }
 
+    /// Each tries what only the other may, or nobody but the operator.
+    fn refusals(&mut self, app: &str, dba: &str) -> Result<(), Failure> {
+        self.narration.step("What they may not do is refused");
+        for (token, what, claim) in [
+            (
+                app,
+                &["read", "database/creds/dba"][..],
+                "the application cannot borrow what may write",
+            ),
+            (app, &["token", "create", "-policy=dba"], "it cannot give itself more than it has"),
+            (app, &["lease", "revoke", "-prefix", "database"], "nor end what others were lent"),
+            (
+                dba,
+                &["read", "database/creds/app"],
+                "the administrator is told why, being allowed to read policies",
+            ),
+        ] {
+            let complaint = self.narration.run_in_vain(&mut self.lender.command(token, what))?;
+            let refused = complaint.contains("permission denied");
+            let told_why = complaint.contains("no rule speaks of this path");
+            self.narration.claim(refused && told_why == (token == dba), claim)?;
+        }
+        self.narration.say("The operator asks which rule would decide, without trying it:");
+        let why = ["policy", "explain", "-policy=app", "-policy=default"];
+        for (what, word, claim) in [
+            (["database/creds/dba", "read"], "Refused", "what nobody granted is refused"),
+            (["database/creds/app", "read"], "Allowed", "one line of one policy is what decides"),
+        ] {
+            let explained = self.by(&self.lender.root_token, &[&why[..], &what].concat())?;
+            self.narration.claim(explained.starts_with(word), claim)?;
+        }
+        Ok(())
+    }
+
     /// Opens a session, leaves it open, and sees what becomes of it.
     fn lapse(&mut self) -> Result<(), Failure> {
         self.narration.step(&format!("A lease of {ERRAND:?} lapses while its session is open"));
-        let errand = self.borrow("errand")?;
+        let lender = self.lender;
+        let errand = self.borrow(&lender.root_token, "errand")?;
         let began = now();
         let mut psql = self.database.psql(&errand.user, &errand.password, "shop");
         psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -155,12 +232,12 @@ impl Story<'_> {
         self.is_gone(&errand)
     }
 
-    fn revoke(&mut self, app: &Borrowed) -> Result<(), Failure> {
+    fn revoke(&mut self, token: &str, lent: &Borrowed) -> Result<(), Failure> {
         self.narration
             .step("The application is done and gives its login back before the lease is over");
-        self.root(&["lease", "revoke", "-sync", &app.lease])?;
-        self.is_refused(app, "the login is dead at once")?;
-        self.is_gone(app)
+        self.by(token, &["lease", "revoke", "-sync", &lent.lease])?;
+        self.is_refused(lent, "the login is dead at once")?;
+        self.is_gone(lent)
     }
 
     /// Puts what is at the target beside what is leased.
@@ -201,10 +278,9 @@ impl Story<'_> {
     }
 
     /// Asks for a credential and shows the answer, without its password.
-    fn borrow(&mut self, role: &str) -> Result<Borrowed, Failure> {
+    fn borrow(&mut self, token: &str, role: &str) -> Result<Borrowed, Failure> {
         let path = format!("database/creds/{role}");
-        let mut command =
-            self.lender.command(&self.lender.root_token, &["read", "-format=json", &path]);
+        let mut command = self.lender.command(token, &["read", "-format=json", &path]);
         self.narration.show_command(&command);
         let answer = crate::commands::quiet(&mut command)?;
         let seconds = text(&answer, "lease_duration")?;
@@ -221,10 +297,15 @@ impl Story<'_> {
 
     /// Shows a command of the operator, and what comes of it.
     fn root(&self, arguments: &[&str]) -> Result<(), Failure> {
-        self.narration.show_command(&self.lender.command("", arguments));
-        let written = self.lender.ask(&self.lender.root_token, arguments)?;
+        self.by(&self.lender.root_token, arguments).map(|_| ())
+    }
+
+    /// Shows a command of whoever has this token; returns what comes of it.
+    fn by(&self, token: &str, arguments: &[&str]) -> Result<String, Failure> {
+        self.narration.show_command(&self.lender.command(token, arguments));
+        let written = self.lender.ask(token, arguments)?;
         self.narration.show_output(&written);
-        Ok(())
+        Ok(written)
     }
 
     fn is_refused(&self, of: &Borrowed, claim: &str) -> Result<(), Failure> {
