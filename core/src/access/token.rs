@@ -9,7 +9,9 @@ pub use role::{RoleTokenType, TokenRole};
 pub use sealed::{BATCH_TEXT_MAX, BatchRing, is_batch};
 
 use crate::chance::Chance;
-use crate::ids::{EntityId, LeaseId, TokenAccessor};
+use crate::ids::{
+    AppRoleId, EntityId, LeaseId, MountId, SecretIdAccessor, TokenAccessor,
+};
 use crate::lease::term::Term;
 use crate::lease::{LeaseError, backoff};
 use crate::secret::SecretText;
@@ -121,6 +123,15 @@ pub enum Wrapped {
     Lease(LeaseId),
     /// A token.
     Token(TokenKey),
+    /// A secret id, by what operators know it by: another one of the same text is another one.
+    SecretId {
+        /// The method that it is of.
+        mount: MountId,
+        /// The role that it is of.
+        role: AppRoleId,
+        /// Which one of that role.
+        accessor: SecretIdAccessor,
+    },
 }
 
 /// The end of a token, while anything lives under it.

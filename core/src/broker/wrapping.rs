@@ -326,7 +326,7 @@ impl Broker {
         };
         let wrapped_accessor = match made {
             Wrapped::Token(key) => self.records.token(&key).await?.map(|made| made.record.accessor),
-            Wrapped::Answer | Wrapped::Lease(_) => None,
+            Wrapped::Answer | Wrapped::Lease(_) | Wrapped::SecretId { .. } => None,
         };
         let mut cubbyhole = Cubbyhole::default();
         cubbyhole.write(RESPONSE.to_owned(), answer);
@@ -379,6 +379,9 @@ impl Broker {
             Wrapped::Answer => Ok(()),
             Wrapped::Lease(lease) => self.mark(lease, Cause::IssueFailed).await,
             Wrapped::Token(token) => self.end_token(&token, Children::End).await,
+            Wrapped::SecretId { mount, role, accessor } => {
+                self.end_secret_id(mount, role, accessor).await
+            }
         };
         if let Err(error) = ended {
             tracing::error!(%error, "what was made for an answer that nobody was told waits for its term");

@@ -66,10 +66,11 @@ pub fn cubbyhole_at(key: &TokenKey) -> Key {
     joined(&[b"cubbyhole/", &key.0])
 }
 
-/// Where what it wraps is found when it ends: beside what was lent to other tokens, and what they made.
+/// Where what it wraps is found when it ends: beside what was lent to other tokens, and what they made. A secret id is
+/// found by the token itself, for no other token has one.
 fn wrapped_at(token: &Token) -> Option<Key> {
     match token.wraps? {
-        Wrapped::Answer => None,
+        Wrapped::Answer | Wrapped::SecretId { .. } => None,
         Wrapped::Lease(lease) => Some(of_token_lease(&token.key, lease)),
         Wrapped::Token(made) => Some(child_at(&token.key, &made)),
     }

@@ -158,3 +158,53 @@ async fn a_cubbyhole_is_written_read_listed_and_deleted_by_its_own_token() {
     let large = server.post("cubbyhole/x", json!({ "x": "y".repeat(2 << 20) })).await.expect(400);
     assert!(large.errors().contains("at most 1048576 bytes"), "{}", large.text);
 }
+
+#[tokio::test]
+async fn a_wrapped_secret_id_is_good_only_for_whoever_takes_it_out() {
+    let server = Server::dev();
+    let _ = server.post("sys/auth/approle", json!({ "type": "approle" })).await.expect(204);
+    let _ = server.post("auth/approle/role/app", json!({ "role_id": "app" })).await.expect(204);
+    for taken_out in [true, false] {
+        let path = "auth/approle/role/app/secret-id";
+        let told = wrapped(&server, "POST", path, "5m", &Value::Null).await.expect(200);
+        if taken_out {
+            let opened = unwrap(&server, told.at("/wrap_info/token")).await.expect(200);
+            let login = json!({ "role_id": "app", "secret_id": opened.at("/data/secret_id") });
+            let _ = server.post("auth/approle/login", login).await.expect(200);
+        } else {
+            let accessor = json!({ "accessor": told.at("/wrap_info/accessor") });
+            let _ = server.post("auth/token/revoke-accessor", accessor).await.expect(204);
+        }
+        let left = server.list("auth/approle/role/app/secret-id").await.expect(200);
+        assert_eq!(left.data()["keys"].as_array().unwrap().len(), 1, "{}", left.text);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_says_for_how_long_answers_must_be_wrapped() {
+    let server = Server::dev();
+    let policy = r#"path "cubbyhole/a" { capabilities = ["create", "update"] }
+        path "cubbyhole/+" { capabilities = ["create", "update"] min_wrapping_ttl = "1s" }
+        path "sys/wrapping/wrap" { capabilities = ["update"] min_wrapping_ttl = "10s" max_wrapping_ttl = "1m" }"#;
+    let policy = json!({ "policy": policy });
+    let _ = server.post("sys/policies/acl/wraps", policy).await.expect(204);
+    let wanted = json!({ "policies": ["wraps"], "no_default_policy": true, "ttl": "1h" });
+    let made = server.post("auth/token/create", wanted).await.expect(200);
+    let token = made.at("/auth/client_token");
+    let send = async |path: &str, ttl: &str| {
+        let headers: &[_] = if ttl.is_empty() { &[] } else { &[("X-Vault-Wrap-TTL", ttl)] };
+        let body = json!({ "a": "b" }).to_string().into_bytes();
+        server.send(token, "POST", path, headers, body).await
+    };
+    for (ttl, status) in [("", 403), ("9", 403), ("10s", 200), ("60", 200), ("61s", 403)] {
+        let told = send("sys/wrapping/wrap", ttl).await;
+        assert_eq!(told.status, status, "{ttl:?}: {}", told.text);
+        assert_eq!(told.text.contains("wrap_info\":{"), status == 200, "{}", told.text);
+    }
+    for (path, ttl, status) in
+        [("cubbyhole/a", "", 204), ("cubbyhole/b", "", 403), ("cubbyhole/b", "1s", 204)]
+    {
+        let told = send(path, ttl).await;
+        assert_eq!(told.status, status, "{path} {ttl:?}: {}", told.text);
+    }
+}

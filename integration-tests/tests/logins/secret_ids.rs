@@ -4,8 +4,8 @@ use crate::{from, mount, own, secret};
 use leasehold_core::access::login::Proof;
 use leasehold_core::access::params::ParamsWrite;
 use leasehold_core::broker::{
-    AppRoleWrite, LoginError, MethodError, SecretIdMade, SecretIdWrite, Side, TokenMade,
-    WhichSecretId,
+    AppRoleWrite, Children, LoginError, MethodError, SecretIdMade, SecretIdWrite, Side, TokenMade,
+    WhichSecretId, WhichToken,
 };
 use leasehold_integration_tests::world::{ROOT, World, request};
 use std::time::Duration;
@@ -279,4 +279,63 @@ async fn a_secret_id_is_good_no_more_often_and_no_longer_than_its_role_says() {
     };
     let taken = world.broker().write_approle(&request(ROOT), taken).await.unwrap_err();
     assert_eq!(taken, MethodError::Bad("role_id is already in use by another role".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrapped_secret_id_that_nobody_takes_out_ends_with_its_wrapping() {
+    const TTL: Duration = Duration::from_mins(5);
+    for case in ["taken out", "lapsed", "lapsed while the server was down", "revoked", "unstored"] {
+        let world = world().await;
+        role(&world, "r", AppRoleWrite { secret_id_num_uses: Some(9), ..AppRoleWrite::default() })
+            .await;
+        let text = || Some(secret("chosen"));
+        let chosen = SecretIdWrite { text: text(), ..SecretIdWrite::default() };
+        let made = make(&world, "r", chosen).await.unwrap();
+        let answer = serde_json::value::to_raw_value("canary").unwrap();
+        if case == "unstored" {
+            world.store.refuse_one(0);
+        }
+        let wrapped = world.broker().wrap(&request(ROOT), answer, made.made, TTL).await;
+        match case {
+            "taken out" => {
+                let asked = request(wrapped.unwrap().text.reveal());
+                let _unwrapped = world.broker().unwrap(&asked, None).await.unwrap();
+                world.pass(TTL * 2).await;
+            }
+            "revoked" => {
+                let accessor = wrapped.unwrap().token.accessor;
+                let which = WhichToken::Accessor(accessor.to_string());
+                let freeing = Children::Free;
+                world.broker().revoke_token(&request(ROOT), &which, freeing).await.unwrap();
+            }
+            "unstored" => assert!(wrapped.is_err()),
+            "lapsed" => world.pass(TTL + Duration::from_secs(1)).await,
+            _ => {
+                world.stop_sweeping();
+                world.pass(TTL + Duration::from_secs(1)).await;
+                assert_eq!(kept(&world), 3);
+                world.restart().await;
+                world.pass(Duration::from_secs(1)).await;
+            }
+        }
+        let login = log_in(&world, HOME, "r", Some("chosen")).await;
+        assert_eq!(login.is_ok(), case == "taken out", "{case}");
+        assert_eq!(kept(&world), if case == "taken out" { 3 } else { 0 }, "{case}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrapping_takes_no_other_secret_id_of_the_same_text_with_it() {
+    let world = world().await;
+    role(&world, "r", AppRoleWrite::default()).await;
+    let chosen = || SecretIdWrite { text: Some(secret("chosen")), ..SecretIdWrite::default() };
+    let first = make(&world, "r", chosen()).await.unwrap();
+    let answer = serde_json::value::to_raw_value("canary").unwrap();
+    let ttl = Duration::from_mins(5);
+    let _wrapping = world.broker().wrap(&request(ROOT), answer, first.made, ttl).await.unwrap();
+    let which = WhichSecretId::Text(secret("chosen"));
+    world.broker().destroy_secret_id(&request(ROOT), (AT, "r"), which).await.unwrap();
+    let _second = make(&world, "r", chosen()).await.unwrap();
+    world.pass(ttl * 2).await;
+    log_in(&world, HOME, "r", Some("chosen")).await.unwrap();
 }

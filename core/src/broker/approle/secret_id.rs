@@ -4,6 +4,7 @@ use super::super::authenticate::Recorded;
 use super::super::{Broker, MethodError, Request};
 use super::CHOSEN_MAX;
 use crate::access::params::networks;
+use crate::access::token::Wrapped;
 use crate::audit::Answer;
 use crate::ids::{AppRoleId, MountId, SecretIdAccessor};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK, TTL_MAX};
@@ -46,6 +47,8 @@ pub struct SecretIdMade {
     pub text: SecretText,
     /// What is kept of it.
     pub secret_id: SecretId,
+    /// What ends with the wrapping token, if this is wrapped and nobody takes it out.
+    pub made: Wrapped,
 }
 
 /// A secret id as it is now.
@@ -98,7 +101,13 @@ impl Broker {
             for _ in 0..CONFLICT_TRIES {
                 match self.put_secret_id((mount, role), &wanted, &text).await {
                     Err(MethodError::Store(StoreError::Conflict)) => self.reload().await?,
-                    outcome => return outcome.map(|secret_id| SecretIdMade { text, secret_id }),
+                    outcome => {
+                        return outcome.map(|(secret_id, made)| SecretIdMade {
+                            text,
+                            secret_id,
+                            made,
+                        });
+                    }
                 }
             }
             Err(StoreError::Conflict.into())
@@ -118,7 +127,7 @@ impl Broker {
         (mount, role): (&str, &str),
         wanted: &SecretIdWrite,
         text: &SecretText,
-    ) -> Result<SecretId, MethodError> {
+    ) -> Result<(SecretId, Wrapped), MethodError> {
         let (entry, role) = self.approle_at(mount, role).await?;
         let (num_uses, ttl) = allowed(&entry, &role.record, wanted, self.limits.max_lease_ttl)?;
         let now = self.clock.now();
@@ -131,9 +140,11 @@ impl Broker {
             made_at: now,
             lapses_at: (!ttl.is_zero()).then(|| now.plus(ttl)),
         };
-        let key = SecretIdKey::of(&self.token_key, entry.mount.record.id, role.record.id, text);
+        let (mount, accessor) = (entry.mount.record.id, secret_id.accessor);
+        let made = Wrapped::SecretId { mount, role: role.record.id, accessor };
+        let key = SecretIdKey::of(&self.token_key, mount, role.record.id, text);
         match self.records.put_secret_id(&entry.mount, &role, &key, &secret_id).await {
-            Ok(()) => Ok(secret_id),
+            Ok(()) => Ok((secret_id, made)),
             Err(StoreError::Conflict) if self.records.secret_id(&key).await?.is_some() => {
                 Err(MethodError::Bad("SecretID is already registered".into()))
             }
@@ -172,16 +183,39 @@ impl Broker {
         self.served(request, async |_| {
             let (entry, role) = self.approle_at(mount, role).await?;
             let key = self.which_secret_id(&entry, role.record.id, &which).await?;
-            for _ in 0..CONFLICT_TRIES {
-                let Some(found) = self.records.secret_id(&key).await? else { return Ok(()) };
-                match self.records.remove_secret_id(&key, &found).await {
-                    Err(StoreError::Conflict) => {}
-                    outcome => return Ok(outcome?),
-                }
-            }
-            Err(StoreError::Conflict.into())
+            Ok(self.drop_secret_id(&key, |_| true).await?)
         })
         .await
+    }
+
+    /// Destroys a secret id that nobody was told, or one that is gone already.
+    pub(in crate::broker) async fn end_secret_id(
+        &self,
+        mount: MountId,
+        role: AppRoleId,
+        accessor: SecretIdAccessor,
+    ) -> Result<(), StoreError> {
+        match self.records.secret_id_by_accessor(mount, role, accessor).await? {
+            // It may be gone, and another one of the same text be there by now.
+            Some(key) => self.drop_secret_id(&key, |found| found.accessor == accessor).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn drop_secret_id(
+        &self,
+        key: &SecretIdKey,
+        is_meant: impl Fn(&SecretId) -> bool,
+    ) -> Result<(), StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let found = self.records.secret_id(key).await?;
+            let Some(found) = found.filter(|found| is_meant(&found.record)) else { return Ok(()) };
+            match self.records.remove_secret_id(key, &found).await {
+                Err(StoreError::Conflict) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::Conflict)
     }
 
     /// An accessor is looked for under this role alone (CVE-2023-24999).

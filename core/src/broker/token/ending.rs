@@ -1,7 +1,7 @@
 //! Ends tokens: first the token with all that it made, then what was lent to any of them, then their records.
 
 use super::super::Broker;
-use crate::access::token::Token;
+use crate::access::token::{Token, Wrapped};
 use crate::ids::TokenAccessor;
 use crate::lease::Cause;
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
@@ -184,6 +184,9 @@ impl Broker {
         let leases = self.mark_leases(key).await?;
         if leases || !self.records.children(key, None, 1).await?.is_empty() {
             return Ok(None);
+        }
+        if let Some(Wrapped::SecretId { mount, role, accessor }) = token.record.wraps {
+            self.end_secret_id(mount, role, accessor).await?;
         }
         match self.records.remove_token(&token).await {
             Ok(_) => Ok(token.record.parent),

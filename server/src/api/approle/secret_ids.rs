@@ -43,7 +43,7 @@ async fn made(call: &Call, text: Option<SecretText>) -> Result<Reply, Refusal> {
         "secret_id_num_uses": kept.num_uses,
         "secret_id_ttl": ttl,
     });
-    Ok(Envelope::to(call.id()).data(data).reply())
+    Ok(Envelope::to(call.id()).data(data).reply().made(made.made))
 }
 
 pub(in crate::api) async fn lookup(call: &Call) -> Result<Reply, Refusal> {
