@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "whatever is not as expected fails the test at once")]
 
+#[path = "logins/batch_tokens.rs"]
+mod batch_tokens;
 #[path = "logins/methods.rs"]
 mod methods;
 #[path = "logins/passwords.rs"]

@@ -1,6 +1,6 @@
 //! What a method says of the tokens that its logins make: Vault's `token_*` fields, once for all methods.
 
-use super::token::ROOT_POLICY;
+use super::token::{ROOT_POLICY, TokenKind};
 use crate::address::Network;
 use crate::limits::TTL_MAX;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub struct TokenParams {
     pub old_names: BTreeSet<String>,
 }
 
-/// How the tokens of a method are kept; Vault's words. What is not there yet cannot be written.
+/// How the tokens of a method are kept; Vault's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenType {
@@ -50,8 +50,12 @@ pub enum TokenType {
     Default,
     /// In the store, unless a login says otherwise.
     DefaultService,
+    /// Nowhere, unless a login says otherwise.
+    DefaultBatch,
     /// In the store.
     Service,
+    /// Nowhere.
+    Batch,
 }
 
 /// What is to be changed; `None` leaves it.
@@ -93,20 +97,35 @@ impl TokenType {
         match self {
             Self::Default => "default",
             Self::DefaultService => "default-service",
+            Self::DefaultBatch => "default-batch",
             Self::Service => "service",
+            Self::Batch => "batch",
         }
     }
 
     /// Reads Vault's word; `None` for what is none.
-    pub fn parse(word: &str) -> Result<Option<Self>, BadParams> {
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
         match word {
-            "" | "default" => Ok(Some(Self::Default)),
-            "default-service" => Ok(Some(Self::DefaultService)),
-            "service" => Ok(Some(Self::Service)),
-            "batch" | "default-batch" => {
-                Err(BadParams("batch tokens are not supported yet; leave `token_type` out".into()))
-            }
-            _ => Ok(None),
+            "" | "default" => Some(Self::Default),
+            "default-service" => Some(Self::DefaultService),
+            "default-batch" => Some(Self::DefaultBatch),
+            "service" => Some(Self::Service),
+            "batch" => Some(Self::Batch),
+            _ => None,
+        }
+    }
+
+    /// Returns how a token is kept, where this is what its user or role says and that is what its mount says.
+    #[must_use]
+    pub fn kind(self, mounts: Self) -> TokenKind {
+        let decides = match (mounts, self) {
+            (Self::Service | Self::Batch, _) | (_, Self::Default) => mounts,
+            (_, own) => own,
+        };
+        match decides {
+            Self::Default | Self::DefaultService | Self::Service => TokenKind::Service,
+            Self::DefaultBatch | Self::Batch => TokenKind::Batch,
         }
     }
 }
@@ -150,7 +169,22 @@ impl TokenParams {
             return bad("'token_ttl' cannot be greater than 'token_max_ttl'");
         }
         networks(&self.bound_cidrs)?;
+        if matches!(self.token_type, TokenType::Batch | TokenType::DefaultBatch) {
+            self.check_for_batch()?;
+        }
         Ok(self)
+    }
+
+    /// Refuses what no batch token can have.
+    pub fn check_for_batch(&self) -> Result<(), BadParams> {
+        let what = match (self.period.is_zero(), self.num_uses) {
+            (true, 0) => return Ok(()),
+            (false, _) => "periodic tokens",
+            (true, _) => "tokens with limited use count",
+        };
+        Err(BadParams(format!(
+            "'token_type' cannot be 'batch' or 'default_batch' when set to generate {what}"
+        )))
     }
 
     /// The policies of a token made by a login.
@@ -239,6 +273,38 @@ mod tests {
             ParamsWrite { bound_cidrs: Some(vec!["10.0.0.0/33".into()]), ..ParamsWrite::default() };
         assert!(params.clone().changed(nowhere).is_err());
         assert_eq!(params.clone().changed(ParamsWrite::default()), Ok(params));
+    }
+
+    #[test]
+    fn a_mount_says_how_tokens_are_kept_unless_it_leaves_that_to_the_login() {
+        use TokenType::{Batch, Default, DefaultBatch, DefaultService, Service};
+        for (mount, batch) in [
+            (DefaultService, [false, false, true, false, true]),
+            (DefaultBatch, [true, false, true, false, true]),
+            (Service, [false; 5]),
+            (Batch, [true; 5]),
+        ] {
+            for (own, batch) in
+                [Default, DefaultService, DefaultBatch, Service, Batch].into_iter().zip(batch)
+            {
+                let kind = if batch { TokenKind::Batch } else { TokenKind::Service };
+                assert_eq!(own.kind(mount), kind, "{own:?} at {mount:?}");
+                assert_eq!(TokenType::parse(own.word()), Some(own));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_batch_token_cannot_have_no_user_who_gets_one_has() {
+        let batch = ParamsWrite { token_type: Some(TokenType::Batch), ..ParamsWrite::default() };
+        let params = TokenParams::default().changed(batch).unwrap();
+        let period = Some(Duration::from_hours(1));
+        for write in [
+            ParamsWrite { period, ..ParamsWrite::default() },
+            ParamsWrite { num_uses: Some(1), ..ParamsWrite::default() },
+        ] {
+            assert!(params.clone().changed(write).is_err());
+        }
     }
 
     #[test]

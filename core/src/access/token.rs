@@ -15,7 +15,9 @@ use crate::ids::{
 use crate::lease::term::Term;
 use crate::lease::{LeaseError, backoff};
 use crate::secret::SecretText;
-use crate::store::tokens::TokenKey;
+use crate::store::Key;
+use crate::store::mounts::mount_at;
+use crate::store::tokens::{TokenKey, token_at};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -134,6 +136,29 @@ pub enum Wrapped {
     },
 }
 
+/// What a token rests on, of all that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestsOn {
+    /// A token: itself, or the one that made a batch token.
+    Token(TokenKey),
+    /// The method whose login made a batch token.
+    Method(MountId),
+    /// An orphan that is stored nowhere rests on nothing.
+    Nothing,
+}
+
+impl RestsOn {
+    /// Returns where it is stored.
+    #[must_use]
+    pub fn at(self) -> Option<Key> {
+        match self {
+            Self::Token(key) => Some(token_at(&key)),
+            Self::Method(mount) => Some(mount_at(mount)),
+            Self::Nothing => None,
+        }
+    }
+}
+
 /// The end of a token, while anything lives under it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Ended {
@@ -184,20 +209,25 @@ impl Token {
         self.ended.is_none() && self.term.is_none_or(|term| now < term.lapses_at())
     }
 
-    /// The stored token that what is decided for this one rests on: itself, or the one that made a batch token. An
-    /// orphan that is stored nowhere rests on nothing.
+    /// What is stored and must be as it was read when something is decided for this token.
     #[must_use]
-    pub fn rests_on(&self) -> Option<TokenKey> {
-        match self.kind {
-            TokenKind::Service => Some(self.key),
-            TokenKind::Batch => self.parent,
+    pub fn rests_on(&self) -> RestsOn {
+        match (self.kind, self.parent, &self.login) {
+            (TokenKind::Service, ..) => RestsOn::Token(self.key),
+            (TokenKind::Batch, Some(parent), _) => RestsOn::Token(parent),
+            (TokenKind::Batch, None, Some(login)) => RestsOn::Method(login.mount),
+            (TokenKind::Batch, None, None) => RestsOn::Nothing,
         }
     }
 
     /// The token under which what is lent to it is found.
     #[must_use]
     pub fn owner_key(&self) -> TokenKey {
-        self.rests_on().unwrap_or(self.key)
+        match self.rests_on() {
+            RestsOn::Token(key) => key,
+            RestsOn::Method(mount) => self.key.of_login_at(mount),
+            RestsOn::Nothing => self.key,
+        }
     }
 
     /// The latest end of what is lent to it: what it cannot take with it, for it is not stored, ends before it does.

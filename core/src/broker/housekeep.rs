@@ -2,10 +2,12 @@
 
 use super::authenticate::AdmitError;
 use super::{Broker, Request};
+use crate::ids::MountId;
 use crate::limits::{HISTORY_KEPT, READ_CHUNK};
 use crate::mount::MountEntry;
 use crate::store::StoreError;
 use crate::store::holds::HoldCause;
+use crate::store::leases::of_login_leases;
 use crate::store::mounts::Target;
 use crate::store::records::Found;
 use std::sync::Arc;
@@ -97,8 +99,7 @@ impl Broker {
             if entry.targets.values().any(|target| held(target)) {
                 continue;
             }
-            let leases = self.records.leases_of_role(id, None, None, 1).await?;
-            if leases.is_empty() && self.records.tokens_of_mount(id, None, 1).await?.is_empty() {
+            if self.is_bare(id).await? {
                 is_stale = true;
                 match self.remove_closed(entry).await {
                     Ok(()) => {}
@@ -115,6 +116,15 @@ impl Broker {
             }
         }
         Ok(is_stale)
+    }
+
+    /// Whether nothing is left that ends with a mount: its leases, the tokens of its logins, and what batch tokens of
+    /// them were lent.
+    async fn is_bare(&self, mount: MountId) -> Result<bool, StoreError> {
+        let records = &self.records;
+        Ok(records.leases_of_role(mount, None, None, 1).await?.is_empty()
+            && records.tokens_of_mount(mount, None, 1).await?.is_empty()
+            && records.leases_ending_with(&of_login_leases(mount), None, 1).await?.is_empty())
     }
 
     /// Removes a closed mount, in bounded steps: nothing can be written under it any more.

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use crate::store::leases::{RepeatKey, repeat_at};
 use crate::store::mounts::{Role, Target, mount_at, role_at, target_at};
 use crate::store::records::Found;
-use crate::store::tokens::{TokenKey, token_at};
+use crate::store::tokens::TokenKey;
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use crate::time::watch::Doubt;
@@ -309,8 +309,8 @@ impl Broker {
             Lease::new(id, place, owner, drafted.handle().clone(), self.issue_span(now), term, now)
                 .repeatable(repeat);
         let mut batch = rights.expected(plan.expected(Batch::default()));
-        if let Some(key) = token.record.rests_on() {
-            batch = batch.expect(token_at(&key), Some(token.revision));
+        if let Some(at) = token.record.rests_on().at() {
+            batch = batch.expect(at, Some(token.revision));
         }
         if let Some(key) = &repeat {
             batch = batch.expect(repeat_at(key), self.supersede(key).await?);

@@ -12,11 +12,11 @@ use behind::Behind;
 pub(super) use hashing::Hashing;
 
 use super::authenticate::Recorded;
-use super::token::Spans;
+use super::token::{NotSealed, Spans};
 use super::{Broker, Request, TokenMade};
 use crate::access::login::{LoggedInAs, LoginOrigin, Proof};
-use crate::access::params::TokenParams;
-use crate::access::token::{Token, draw, key_of};
+use crate::access::params::{BadParams, TokenParams};
+use crate::access::token::{Token, TokenKind, draw, key_of};
 use crate::address::ClientAddress;
 use crate::audit::{Answer, AuditError};
 use crate::ids::MountId;
@@ -88,6 +88,15 @@ pub(super) struct Standing {
     pub(super) keeps_policies: bool,
     /// What it was read from: must be the same when something is committed that rests on it.
     pub(super) read: Vec<(Key, Option<Revision>)>,
+}
+
+impl From<NotSealed> for LoginError {
+    fn from(error: NotSealed) -> Self {
+        match error {
+            NotSealed::TooLong => Self::Bad(error.to_string()),
+            NotSealed::Store(error) => error.into(),
+        }
+    }
 }
 
 impl Broker {
@@ -172,7 +181,8 @@ impl Broker {
 
         let now = self.clock.now();
         let mut warnings = Vec::new();
-        let spans = self.login_spans(&entry, &params).capped(&mut warnings);
+        let (kind, spans) = self.kept(&entry, &params)?;
+        let spans = spans.capped(&mut warnings);
         let (term, creation_ttl) = spans.term(now, &mut warnings);
         let text = draw(&*self.chance);
         let token = Token {
@@ -192,9 +202,36 @@ impl Broker {
             ..Token::blank(key_of(&self.token_key, &text), now, &*self.chance)
         };
         batch.expected.push((mount_at(mount.record.id), Some(mount.revision)));
+        if kind == TokenKind::Batch {
+            // It is stored nowhere; whom it names is, if nobody was known by that alias.
+            if !batch.puts.is_empty() {
+                batch.expected.extend(read);
+                self.records.commit(batch).await?;
+            }
+            let (text, token) = self.sealed_token(token).await?;
+            return Ok(TokenMade { text, token, identity: Some(identity), warnings });
+        }
         batch.expected.extend(read);
         self.mint(&token, batch).await?;
         Ok(TokenMade { text, token, identity: Some(identity), warnings })
+    }
+
+    /// Decides how the token of a login is kept, and how long it lives.
+    fn kept(
+        &self,
+        entry: &MountEntry,
+        params: &TokenParams,
+    ) -> Result<(TokenKind, Spans), LoginError> {
+        let method = entry.mount.record.method.as_ref();
+        let of_mount = method.map(|method| method.token_type).unwrap_or_default();
+        let kind = params.token_type.kind(of_mount);
+        let mut spans = self.login_spans(entry, params);
+        if kind == TokenKind::Batch {
+            params.check_for_batch().map_err(|BadParams(message)| LoginError::Bad(message))?;
+            // The keys that seal batch tokens are kept for so long.
+            spans.max_ttl = spans.max_ttl.min(self.limits.max_lease_ttl);
+        }
+        Ok((kind, spans))
     }
 
     /// Returns what a method knows of somebody; `None` if it does not know them any more.

@@ -12,6 +12,7 @@ use crate::ids::MountId;
 use crate::limits::{CONFLICT_TRIES, TOKENS_AT_ONCE, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::store::StoreError;
+use crate::store::leases::of_login_leases;
 use crate::store::mounts::{MethodSettings, Mount, mount_at};
 use crate::store::tokens::TokenKey;
 use std::sync::Arc;
@@ -276,12 +277,13 @@ impl Broker {
     }
 
     /// Ends the tokens that logins at a mount made, in bounded groups; those that have ended are looked after already.
+    /// Batch tokens cannot be found, but what they were lent can.
     pub(super) async fn end_tokens_of(self: &Arc<Self>, mount: MountId) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let tokens =
                 self.records.tokens_of_mount(mount, after.as_ref(), TOKENS_AT_ONCE).await?;
-            let Some(last) = tokens.last() else { return Ok(()) };
+            let Some(last) = tokens.last() else { break };
             after = Some(*last);
             let ends = tokens.into_iter().map(|key| self.end_held_token(key));
             // All of them, whatever becomes of one.
@@ -289,6 +291,8 @@ impl Broker {
                 outcome?;
             }
         }
+        self.mark_leases(&of_login_leases(mount)).await?;
+        Ok(())
     }
 
     async fn end_held_token(self: &Arc<Self>, key: TokenKey) -> Result<(), StoreError> {
@@ -362,7 +366,10 @@ fn with_method(
     let Some(method) = &mut mount.method else { return Ok(mount) };
     method.token_type = match token_type.unwrap_or(method.token_type) {
         TokenType::Default => TokenType::DefaultService,
-        set @ (TokenType::DefaultService | TokenType::Service) => set,
+        set @ (TokenType::DefaultService
+        | TokenType::DefaultBatch
+        | TokenType::Service
+        | TokenType::Batch) => set,
     };
     let Some(write) = lockout else { return Ok(mount) };
     let was = method.lockout.unwrap_or_default();

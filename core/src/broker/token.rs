@@ -12,6 +12,7 @@ pub use ending::Children;
 pub(super) use minting::Spans;
 pub use named::{TokenView, WhichToken};
 pub use role::TokenRoleWrite;
+pub(super) use sealed::NotSealed;
 
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Ports, Request};

@@ -10,6 +10,7 @@ use crate::audit::Answer;
 use crate::ids::{EntityId, ID_CHARS, LeaseId, TokenAccessor};
 use crate::lease::{Lease, LeaseState};
 use crate::store::StoreError;
+use crate::store::leases::of_token_leases;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -134,10 +135,11 @@ impl Broker {
         {
             let token = found.record;
             let limit = LEASES_MAX.saturating_add(1);
-            let mut ids = self.records.leases_of_token(&token.key, None, limit).await?;
-            whois.more = ids.len() > LEASES_MAX;
-            ids.truncate(LEASES_MAX);
-            for id in ids {
+            let of = of_token_leases(&token.key);
+            let mut leases = self.records.leases_ending_with(&of, None, limit).await?;
+            whois.more = leases.len() > LEASES_MAX;
+            leases.truncate(LEASES_MAX);
+            for (_, id) in leases {
                 whois.leases.extend(self.whose(id).await?);
             }
             whois.token = Some(Holder {

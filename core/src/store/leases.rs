@@ -238,17 +238,18 @@ impl Records {
         Ok(read.collect())
     }
 
-    /// Returns up to `limit` leases of a token, after the lease `after`.
-    pub async fn leases_of_token(
+    /// Returns up to `limit` leases that end with a token, or with a method whose logins made batch tokens; `of` is
+    /// [`of_token_leases`] or [`of_login_leases`]. They are told with their places in the index, after the place `after`.
+    pub async fn leases_ending_with(
         &self,
-        token: &TokenKey,
-        after: Option<LeaseId>,
+        of: &Key,
+        after: Option<&Key>,
         limit: usize,
-    ) -> Result<Vec<LeaseId>, StoreError> {
-        let prefix = joined(&[b"of-token/", &token.0]);
-        let from = after.map_or_else(|| prefix.clone(), |after| of_token(token, after).next());
-        let found = self.index(&from, &prefix.after_prefix(), limit).await?;
-        Ok(found.iter().filter_map(|(key, _)| tail(key)).map(LeaseId::from_bytes).collect())
+    ) -> Result<Vec<(Key, LeaseId)>, StoreError> {
+        let from = after.map_or_else(|| of.clone(), Key::next);
+        let found = self.index(&from, &of.after_prefix(), limit).await?;
+        let read = |key: Key| tail(&key).map(|id| (key, LeaseId::from_bytes(id)));
+        Ok(found.into_iter().filter_map(|(key, _)| read(key)).collect())
     }
 
     /// Returns up to `limit` leases of a mount or of one of its roles, after the lease `after`.
@@ -404,6 +405,18 @@ impl Standing {
 fn history_from(settled_at: Timestamp, id: Option<LeaseId>) -> Key {
     let id = id.map(|id| *id.bytes());
     joined(&[b"history-at/", &settled_at.0.to_be_bytes(), id.as_ref().map_or(&[], |id| id)])
+}
+
+/// What the keys begin with that lead to the leases of a token.
+#[must_use]
+pub fn of_token_leases(token: &TokenKey) -> Key {
+    joined(&[b"of-token/", &token.0])
+}
+
+/// What the keys begin with that lead to what was lent to batch tokens that logins at a mount made.
+#[must_use]
+pub fn of_login_leases(mount: MountId) -> Key {
+    joined(&[b"of-token/", mount.bytes()])
 }
 
 /// Where the token's key leads to one of its leases.

@@ -28,6 +28,15 @@ pub struct TokenKey(pub [u8; 32]);
 impl TokenKey {
     /// The key of no token: nothing ends with it, for it never ends.
     pub const NONE: Self = Self([0; 32]);
+
+    /// The key under which is found what a batch token is lent that a login made: it begins with the mount, so that all
+    /// that ends with the mount is found together.
+    #[must_use]
+    pub fn of_login_at(&self, mount: MountId) -> Self {
+        let mut key = self.0;
+        key.iter_mut().zip(mount.bytes()).for_each(|(to, from)| *to = *from);
+        Self(key)
+    }
 }
 
 /// Where a token is kept.

@@ -139,7 +139,8 @@ async fn what_is_wrong_with_a_role_or_a_secret_id_is_told_and_changes_nothing() 
         ),
         ("role/app", json!({ "secret_id_ttl": "x" }), "field \"secret_id_ttl\""),
         ("role/app", json!({ "secret_id_bound_cidrs": "10.0.0.0/99" }), "bound CIDR"),
-        ("role/app", json!({ "token_type": "batch" }), "batch tokens are not supported yet"),
+        ("role/app", json!({ "token_type": "x" }), "invalid 'token_type' value"),
+        ("role/app", json!({ "token_type": "batch", "token_num_uses": 1 }), "limited use count"),
         ("role/app/secret-id", json!({ "num_uses": 3 }), "num_uses cannot be higher"),
         ("role/app/secret-id", json!({ "ttl": "2h" }), "ttl cannot be longer"),
         ("role/app/secret-id", json!({ "metadata": "{canary" }), "JSON string in `metadata`"),
@@ -173,4 +174,29 @@ async fn what_is_wrong_with_a_role_or_a_secret_id_is_told_and_changes_nothing() 
     let _ = log_in(&server, &role_id, text).await.expect(400);
     let unknown = json!({ "secret_id": text });
     let _ = server.post("auth/approle/role/app/secret-id/lookup", unknown).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_role_of_batch_tokens_gives_tokens_that_nobody_can_renew_or_revoke() {
+    let server = Server::dev();
+    let role_id = with_role(&server, json!({ "token_type": "batch", "token_ttl": "1h" })).await;
+    let role = server.get("auth/approle/role/app").await.expect(200);
+    assert_eq!(role.data()["token_type"], "batch");
+    let made = server.post("auth/approle/role/app/secret-id", json!({})).await.expect(200);
+    let login = json!({ "role_id": role_id, "secret_id": made.at("/data/secret_id") });
+    let told = server.ask("", "POST", "auth/approle/login", login).await.expect(200);
+    let auth = &told.body["auth"];
+    assert_eq!((&auth["token_type"], &auth["renewable"]), (&json!("batch"), &json!(false)));
+    assert_eq!((&auth["accessor"], &auth["lease_duration"]), (&json!(""), &json!(3600)));
+    assert_eq!(auth["metadata"]["role_name"], "app");
+    let token = told.at("/auth/client_token");
+    let own = server.ask(token, "GET", "auth/token/lookup-self", Value::Null).await.expect(200);
+    assert_eq!((&own.data()["type"], &own.data()["orphan"]), (&json!("batch"), &json!(true)));
+    for verb in ["renew-self", "revoke-self"] {
+        let refused = server.ask(token, "POST", &format!("auth/token/{verb}"), json!({})).await;
+        let refused = refused.expect(400);
+        assert!(refused.errors().contains("batch tokens cannot be"), "{}", refused.text);
+    }
+    let _ = server.delete("sys/auth/approle").await.expect(204);
+    let _ = server.ask(token, "GET", "auth/token/lookup-self", Value::Null).await.expect(403);
 }

@@ -72,7 +72,7 @@ async fn methods_that_cannot_be_are_refused() {
         ("sys/auth/x", json!({}), "backend type must be specified as a string"),
         ("sys/mounts/x", json!({ "type": "userpass" }), "plugin not found in the catalog"),
         ("sys/mounts/auth/x", json!({ "type": "database" }), "cannot mount \"auth/x/\""),
-        ("sys/auth/userpass/tune", json!({ "token_type": "batch" }), "not supported yet"),
+        ("sys/auth/userpass/tune", json!({ "token_type": "x" }), "invalid value for 'token_type'"),
         (
             "sys/auth/userpass/tune",
             json!({ "user_lockout_config": { "nope": 1 } }),
@@ -90,8 +90,8 @@ async fn methods_that_cannot_be_are_refused() {
         ),
         (
             "auth/userpass/users/x",
-            json!({ "password": "x", "token_type": "batch" }),
-            "batch tokens",
+            json!({ "password": "x", "token_type": "batch", "token_period": "1h" }),
+            "set to generate periodic tokens",
         ),
         ("auth/userpass/users/x", json!({ "password": "x", "token_num_uses": -1 }), "negative"),
         ("auth/userpass/users/x", json!({ "password": "x", "token_bound_cidrs": "nope" }), "CIDR"),

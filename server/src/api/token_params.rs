@@ -57,8 +57,7 @@ pub(super) fn uses(fields: &Fields<'_>, name: &'static str) -> Result<Option<u32
 /// Reads how tokens are to be kept.
 pub(super) fn token_type(fields: &Fields<'_>, unknown: &str) -> Result<Option<TokenType>, Refusal> {
     let Some(word) = fields.text("token_type")? else { return Ok(None) };
-    let read = TokenType::parse(&word).map_err(|error| Refusal::bad(error.to_string()))?;
-    read.map(Some).ok_or_else(|| Refusal::bad(unknown))
+    TokenType::parse(&word).map(Some).ok_or_else(|| Refusal::bad(unknown))
 }
 
 /// What logins make, as operators see it.

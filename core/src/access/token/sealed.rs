@@ -5,6 +5,7 @@
 //! still be good. So a text that was altered, cut or made up is told by its seal, before anything in it is believed.
 
 use super::{Token, TokenKind, key_of};
+use crate::access::login::LoginOrigin;
 use crate::address::Network;
 use crate::chance::Chance;
 use crate::ids::{EntityId, InstallationId, TokenAccessor};
@@ -69,6 +70,8 @@ struct Inside {
     bound_cidrs: Vec<Network>,
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     entity: Option<EntityId>,
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    login: Option<LoginOrigin>,
 }
 
 impl BatchRing {
@@ -106,6 +109,7 @@ impl BatchRing {
             parent: token.parent,
             bound_cidrs: token.bound_cidrs.clone(),
             entity: token.entity,
+            login: token.login.clone(),
         };
         let plain = Zeroizing::new(serde_json::to_vec(&inside).map_err(|_| Unreadable)?);
         let key = self.0.last().ok_or(Unreadable)?;
@@ -149,7 +153,7 @@ impl BatchRing {
             renewable: false,
             parent: inside.parent,
             bound_cidrs: inside.bound_cidrs,
-            login: None,
+            login: inside.login,
             entity: inside.entity,
             ended: None,
             wraps: None,

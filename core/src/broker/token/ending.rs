@@ -5,9 +5,9 @@ use crate::access::token::{Token, Wrapped};
 use crate::ids::TokenAccessor;
 use crate::lease::Cause;
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
-use crate::store::StoreError;
-use crate::store::leases::of_token_lease;
+use crate::store::leases::of_token_leases;
 use crate::store::tokens::TokenKey;
+use crate::store::{Key, StoreError};
 use std::sync::Arc;
 
 /// What becomes of the tokens that an ending token made.
@@ -181,7 +181,7 @@ impl Broker {
         if token.record.ended.is_none() {
             return Ok(None);
         }
-        let leases = self.mark_leases(key).await?;
+        let leases = self.mark_leases(&of_token_leases(key)).await?;
         if leases || !self.records.children(key, None, 1).await?.is_empty() {
             return Ok(None);
         }
@@ -195,15 +195,18 @@ impl Broker {
         }
     }
 
-    /// Takes the leases of a token from it; tells whether there are any left.
-    async fn mark_leases(self: &Arc<Self>, key: &TokenKey) -> Result<bool, StoreError> {
+    /// Takes the leases of a token from it, or those of a method's batch tokens; tells whether there are any left.
+    pub(in crate::broker) async fn mark_leases(
+        self: &Arc<Self>,
+        of: &Key,
+    ) -> Result<bool, StoreError> {
         let mut after = None;
         loop {
-            let leases = self.records.leases_of_token(key, after, READ_CHUNK).await?;
-            let Some(last) = leases.last() else { return Ok(after.is_some()) };
-            after = Some(*last);
-            let marks = leases.iter().map(async |id| {
-                self.records.drop_dangling(&of_token_lease(key, *id), *id).await?;
+            let leases = self.records.leases_ending_with(of, after.as_ref(), READ_CHUNK).await?;
+            let Some((last, _)) = leases.last() else { return Ok(after.is_some()) };
+            after = Some(last.clone());
+            let marks = leases.iter().map(async |(at, id)| {
+                self.records.drop_dangling(at, *id).await?;
                 self.mark(*id, Cause::TokenEnded).await
             });
             // All of them, whatever becomes of one.

@@ -1,23 +1,45 @@
-//! Batch tokens: seals them, and finds out whether one is good, which is the question whether its parent is.
+//! Batch tokens: seals them, and finds out whether one is good, which is the question whether what made it is.
 
 use super::super::Broker;
 use super::role::made_at;
 use super::{TokenError, TokenMade, TokenRequest};
 use crate::access::token::{
-    BATCH_TEXT_MAX, BatchRing, ROOT_POLICY, Token, TokenKind, TokenRole, is_batch, key_of,
+    BATCH_TEXT_MAX, BatchRing, ROOT_POLICY, RestsOn, Token, TokenKind, TokenRole, is_batch, key_of,
 };
 use crate::ids::TokenAccessor;
 use crate::limits::CONFLICT_TRIES;
 use crate::secret::SecretText;
+use crate::store::mounts::{Mount, mount_at};
 use crate::store::records::Found;
 use crate::store::tokens::batch_ring_at;
 use crate::store::{Batch, Revision, StoreError};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
+/// No batch token was made.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::broker) enum NotSealed {
+    #[error(
+        "all of a batch token is in its text, and this one would be too long for a header; give it less `meta` and fewer policies"
+    )]
+    TooLong,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<NotSealed> for TokenError {
+    fn from(error: NotSealed) -> Self {
+        match error {
+            NotSealed::TooLong => Self::Bad(error.to_string()),
+            NotSealed::Store(error) => error.into(),
+        }
+    }
+}
+
 impl Broker {
-    /// Returns the token of a text. One of a batch token is as good as the stored token that made it, and comes with
-    /// the write of that one, so that whatever is decided for it expects its parent as it was read.
+    /// Returns the token of a text. One of a batch token is as good as the stored token that made it, or as the method
+    /// whose login did, and comes with the write of that one, so that whatever is decided for it expects it as it was
+    /// read.
     pub(in crate::broker) async fn token_of(
         &self,
         text: &SecretText,
@@ -33,7 +55,7 @@ impl Broker {
             None => open(&self.read_batch_ring().await?.0),
         };
         match token {
-            Some(token) => self.on_its_parent(token).await,
+            Some(token) => self.as_it_rests(token).await,
             None => Ok(None),
         }
     }
@@ -45,20 +67,46 @@ impl Broker {
     ) -> Result<Option<Found<Token>>, StoreError> {
         match token.kind {
             TokenKind::Service => self.records.token(&token.key).await,
-            TokenKind::Batch => self.on_its_parent(token.clone()).await,
+            TokenKind::Batch => self.as_it_rests(token.clone()).await,
         }
     }
 
-    async fn on_its_parent(&self, token: Token) -> Result<Option<Found<Token>>, StoreError> {
-        let Some(parent) = &token.parent else {
-            return Ok(Some(Found { record: token, revision: Revision::default() }));
+    async fn as_it_rests(&self, token: Token) -> Result<Option<Found<Token>>, StoreError> {
+        let revision = match token.rests_on() {
+            RestsOn::Token(parent) => {
+                let parent = self.records.token(&parent).await?;
+                let held = parent.filter(|parent| parent.record.is_held(self.clock.now()));
+                held.map(|parent| parent.revision)
+            }
+            RestsOn::Method(mount) => {
+                let mount = self.records.read::<Mount>(&mount_at(mount)).await?;
+                let open = mount.filter(|mount| mount.record.closed_at.is_none());
+                open.map(|mount| mount.revision)
+            }
+            RestsOn::Nothing => Some(Revision::default()),
         };
-        let parent = self.records.token(parent).await?;
-        let held = parent.filter(|parent| parent.record.is_held(self.clock.now()));
-        Ok(held.map(|parent| Found { record: token, revision: parent.revision }))
+        Ok(revision.map(|revision| Found { record: token, revision }))
     }
 
-    /// Makes a batch token. Nothing is stored but, now and then, a new key of the ring.
+    /// Makes a batch token of another one, in which all is as it is to be but how it is kept. Nothing is stored but, now
+    /// and then, a new key of the ring.
+    pub(in crate::broker) async fn sealed_token(
+        &self,
+        token: Token,
+    ) -> Result<(SecretText, Token), NotSealed> {
+        let accessor = TokenAccessor::from_bytes([0; 16]);
+        let token = Token { kind: TokenKind::Batch, accessor, renewable: false, ..token };
+        let ring = self.sealing_ring(token.issued_at).await?;
+        let sealed = ring.seal(&token, self.installation, &*self.chance);
+        let text = sealed.map_err(|_| StoreError::Refused("the ring has no key".into()))?;
+        if text.reveal().len() > BATCH_TEXT_MAX {
+            return Err(NotSealed::TooLong);
+        }
+        let key = key_of(&self.token_key, &text);
+        Ok((text, Token { key, ..token }))
+    }
+
+    /// Makes a batch token for a caller.
     pub(super) async fn make_batch_token(
         &self,
         (maker, role): (&Token, Option<&TokenRole>),
@@ -74,8 +122,6 @@ impl Broker {
         }
         let (term, creation_ttl) = spans.term(now, &mut warnings);
         let token = Token {
-            kind: TokenKind::Batch,
-            accessor: TokenAccessor::from_bytes([0; 16]),
             display_name: wanted.shown_name(),
             policies,
             path: made_at(role),
@@ -88,14 +134,7 @@ impl Broker {
             bound_cidrs: maker.bound_cidrs.clone(),
             ..Token::blank(maker.key, now, &*self.chance)
         };
-        let ring = self.sealing_ring(now).await?;
-        let sealed = ring.seal(&token, self.installation, &*self.chance);
-        let text = sealed.map_err(|_| StoreError::Refused("the ring has no key".into()))?;
-        if text.reveal().len() > BATCH_TEXT_MAX {
-            let message = "all of a batch token is in its text, and this one would be too long for a header; give it less `meta` and fewer policies";
-            return Err(TokenError::Bad(message.into()));
-        }
-        let token = Token { key: key_of(&self.token_key, &text), ..token };
+        let (text, token) = self.sealed_token(token).await?;
         Ok(TokenMade { text, token, identity: None, warnings })
     }
 

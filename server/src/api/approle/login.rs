@@ -5,7 +5,6 @@ use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::token::shown;
 use leasehold_core::access::login::Proof;
-use leasehold_core::access::token::Wrapped;
 use leasehold_core::secret::SecretText;
 
 pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
@@ -18,11 +17,12 @@ pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
 
     let proof = Proof::SecretId { role_id: role_id.trim().to_owned(), secret_id };
     let made = call.broker.log_in(&call.request, &call.mount, proof).await?;
+    let unseen = made.made();
 
     Ok(Envelope::<()>::to(call.id())
         .auth(shown::made(&made))
         .warnings(made.warnings)
         .warnings(ignored)
         .reply()
-        .made(Wrapped::Token(made.token.key)))
+        .made(unseen))
 }
