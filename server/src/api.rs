@@ -19,6 +19,7 @@ mod limits;
 mod path;
 mod query;
 mod routes;
+mod standing;
 mod sys;
 mod token;
 mod token_params;

@@ -9,9 +9,7 @@ pub use role::{RoleTokenType, TokenRole};
 pub use sealed::{BATCH_TEXT_MAX, BatchRing, is_batch};
 
 use crate::chance::Chance;
-use crate::ids::{
-    AppRoleId, EntityId, LeaseId, MountId, SecretIdAccessor, TokenAccessor,
-};
+use crate::ids::{AppRoleId, EntityId, LeaseId, MountId, SecretIdAccessor, TokenAccessor};
 use crate::lease::term::Term;
 use crate::lease::{LeaseError, backoff};
 use crate::secret::SecretText;

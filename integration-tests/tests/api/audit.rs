@@ -357,3 +357,28 @@ async fn whose_a_credential_is_can_be_told_while_it_lives_and_afterwards() {
     let said = String::from_utf8(done.stdout).unwrap();
     assert!(said.contains("settled") && said.contains("token-shop"), "{said}");
 }
+
+#[tokio::test]
+async fn the_record_knows_every_mount_by_the_accessor_that_it_is_listed_with() {
+    let place = Place::new();
+    let server = place.found().await;
+    let _ = server.post("sys/auth/approle", json!({ "type": "approle" })).await.expect(204);
+    let _ = server.post("sys/mounts/database", json!({ "type": "database" })).await.expect(204);
+    let mounts = server.get("sys/mounts").await.expect(200);
+    let methods = server.get("sys/auth").await.expect(200);
+    for path in ["auth/token/accessors", "auth/approle/role", "database/config"] {
+        let _ = server.list(path).await;
+    }
+    let lines = fs::read_to_string(place.path("audit")).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (path, listed, name) in [
+        ("sys/auth", &mounts, "sys/"),
+        ("database/config", &mounts, "database/"),
+        ("auth/token/accessors", &methods, "token/"),
+        ("auth/approle/role", &methods, "approle/"),
+    ] {
+        let line = lines.iter().find(|line| line["request"]["path"] == path).unwrap();
+        let accessor = &line["request"]["mount_accessor"];
+        assert!(accessor.is_string() && *accessor == listed.data()[name]["accessor"], "{line}");
+    }
+}

@@ -3,6 +3,7 @@
 use super::error::Refusal;
 use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
+use super::standing::Standing;
 use super::{Broker, Front, wrapping};
 use crate::listener::Rules;
 use crate::wiring::{Running, Server};
@@ -12,7 +13,6 @@ use leasehold_core::access::policy::Right;
 use leasehold_core::address::ClientAddress;
 use leasehold_core::audit::{Asked, AskedMount, Operation};
 use leasehold_core::broker::{BadIdempotencyKey, IdempotencyKey, Request};
-use leasehold_core::mount::accessor;
 use leasehold_core::secret::SecretText;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -169,26 +169,14 @@ pub(super) fn has_token(request: &HttpRequest) -> bool {
 
 /// Returns the mount that a path goes to, as the audit shows it: `sys/mounts` shows the same accessor.
 fn asked_mount(broker: &Broker, path: &str, mount: &str) -> Option<AskedMount> {
-    let (point, kind, name, id) = if path.starts_with("sys/") {
-        ("sys/", "system", "system", broker.installation().bytes().to_owned())
-    } else if path.starts_with("auth/token/") {
-        ("auth/token/", "token", "auth_token", broker.installation().bytes().to_owned())
-    } else if path.starts_with("cubbyhole/") {
-        ("cubbyhole/", "cubbyhole", "cubbyhole", broker.installation().bytes().to_owned())
-    } else if path.starts_with("identity/") {
-        ("identity/", "identity", "identity", broker.installation().bytes().to_owned())
-    } else {
-        let entry = broker.catalog().at(mount).map(Arc::clone)?;
-        let record = &entry.mount.record;
-        let (kind, accessor) = (record.kind.clone(), record.accessor());
-        return Some(AskedMount { point: mount.to_owned(), kind, accessor });
-    };
-    Some(shown(point, kind, name, &id))
-}
-
-fn shown(point: &str, kind: &str, name: &str, id: &[u8; 16]) -> AskedMount {
-    let accessor = accessor(name, id);
-    AskedMount { point: point.to_owned(), kind: kind.to_owned(), accessor }
+    if let Some(standing) = Standing::of(path) {
+        let (point, kind) = (standing.point().to_owned(), standing.kind().to_owned());
+        return Some(AskedMount { point, kind, accessor: standing.accessor(broker) });
+    }
+    let entry = broker.catalog().at(mount).map(Arc::clone)?;
+    let record = &entry.mount.record;
+    let (kind, accessor) = (record.kind.clone(), record.accessor());
+    Some(AskedMount { point: mount.to_owned(), kind, accessor })
 }
 
 /// Returns the token that a request came with.

@@ -8,7 +8,6 @@ use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
 use leasehold_core::broker::FailedLeases;
-use leasehold_core::mount::accessor;
 use serde_json::{Map, Value, json};
 
 /// How many are listed unless the caller says otherwise. Vault's number.
@@ -77,6 +76,6 @@ fn counts(call: &Call, failed: &FailedLeases) -> Map<String, Value> {
 /// Mounts that are closed keep their record until their last lease is gone.
 fn accessor_of(call: &Call, mount: leasehold_core::ids::MountId) -> String {
     let catalog = call.broker.catalog();
-    let kind = catalog.mount(mount).map_or("", |entry| &entry.mount.record.kind);
-    accessor(kind, mount.bytes())
+    let entry = catalog.mount(mount);
+    entry.map(|entry| entry.mount.record.accessor()).unwrap_or_default()
 }

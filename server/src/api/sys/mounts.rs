@@ -4,11 +4,11 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
+use crate::api::standing::Standing;
 use crate::api::token_params::{span, token_type, uses};
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{LockoutWrite, MountTune, MountWrite, Side};
 use leasehold_core::duration::parse_seconds;
-use leasehold_core::mount::accessor;
 use leasehold_core::store::mounts::Mount;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -188,14 +188,14 @@ pub(super) fn wanted(path: &str, fields: &Fields<'_>, side: Side) -> Result<Moun
 /// A mount as Vault's clients know it.
 pub(super) fn shown(mount: &Mount) -> Map<String, Value> {
     let id = mount.id.bytes();
-    let mut shown = described(&mount.kind, &mount.description, id);
+    let described_as = (mount.kind.as_str(), mount.description.as_str());
+    let mut shown = described(described_as, &mount.accessor(), id);
     let mut config = Map::from_iter([
         ("default_lease_ttl".to_owned(), json!(mount.default_lease_ttl.as_secs())),
         ("max_lease_ttl".to_owned(), json!(mount.max_lease_ttl.as_secs())),
         ("force_no_cache".to_owned(), json!(false)),
     ]);
     if let Some(method) = &mount.method {
-        shown.insert("accessor".to_owned(), json!(mount.accessor()));
         config.insert("token_type".to_owned(), json!(method.token_type.word()));
         let lockout = method.lockout.map(|lockout| {
             json!({
@@ -217,30 +217,35 @@ pub(super) fn shown(mount: &Mount) -> Map<String, Value> {
 /// What is always there.
 pub(super) fn system(call: &Call) -> Map<String, Value> {
     let description = "system endpoints used for control, policy and debugging";
-    let mut shown = described("system", description, call.broker.installation().bytes());
+    let mut shown = standing(call, Standing::System, description);
     shown.insert("seal_wrap".to_owned(), json!(true));
     shown
 }
 
 /// The auth method that is always there.
 pub(super) fn tokens(call: &Call) -> Map<String, Value> {
-    let mut id = *call.broker.installation().bytes();
-    // One installation, one such method: its id is the installation's, told apart from that of `sys/`.
-    id.iter_mut().skip(10).for_each(|byte| *byte = !*byte);
-    let mut shown = described("token", "token based credentials", &id);
-    shown.insert("accessor".to_owned(), json!(accessor("auth_token", &id)));
+    let mut shown = standing(call, Standing::Tokens, "token based credentials");
     if let Some(Value::Object(config)) = shown.get_mut("config") {
         config.insert("token_type".to_owned(), json!("default-service"));
     }
     shown
 }
 
-fn described(kind: &str, description: &str, id: &[u8; 16]) -> Map<String, Value> {
+fn standing(call: &Call, standing: Standing, description: &str) -> Map<String, Value> {
+    let accessor = standing.accessor(&call.broker);
+    described((standing.kind(), description), &accessor, &standing.id(&call.broker))
+}
+
+fn described(
+    (kind, description): (&str, &str),
+    accessor: &str,
+    id: &[u8; 16],
+) -> Map<String, Value> {
     let uuid = uuid::Uuid::from_bytes(*id);
     Map::from_iter([
         ("type".to_owned(), json!(kind)),
         ("description".to_owned(), json!(description)),
-        ("accessor".to_owned(), json!(accessor(kind, id))),
+        ("accessor".to_owned(), json!(accessor)),
         ("uuid".to_owned(), json!(uuid.to_string())),
         (
             "config".to_owned(),
