@@ -303,6 +303,14 @@ impl World {
         opened.collect()
     }
 
+    /// Puts a record into the store, as another process would.
+    pub async fn put(&self, key: &str, plain: &str) {
+        let at = Key(key.as_bytes().to_vec());
+        let barrier = seal::unseal(&*self.store, &root_key()).await.unwrap().barrier;
+        let sealed = barrier.seal(&at, plain.as_bytes(), &*self.chance).unwrap();
+        self.store.commit(Batch::default().put(at, sealed)).await.unwrap();
+    }
+
     /// How many leases are stored.
     pub fn leases(&self) -> usize {
         self.store.count("lease/")

@@ -55,7 +55,7 @@ async fn user(world: &World, name: &str, params: ParamsWrite) {
         name: name.into(),
         password: Some(secret("right")),
         params,
-        must_exist: false,
+        ..UserWrite::default()
     };
     world.broker().write_user(&request(ROOT), wanted).await.unwrap();
 }

@@ -4,11 +4,14 @@ use super::authenticate::Recorded;
 use super::{Broker, MethodError, Request};
 use crate::access::login::plain_name;
 use crate::access::params::ParamsWrite;
-use crate::access::password_hash::{PASSWORD_MAX, PasswordHash};
+use crate::access::password_hash::{Cost, PASSWORD_MAX, PasswordHash};
+use crate::address::Network;
 use crate::audit::Answer;
 use crate::limits::{CONFLICT_TRIES, USER_NAME_MAX};
+use crate::mount::MountEntry;
 use crate::secret::SecretText;
 use crate::store::StoreError;
+use crate::store::records::Found;
 use crate::store::users::{User, user_at};
 use std::sync::Arc;
 
@@ -23,6 +26,8 @@ pub struct UserWrite {
     pub name: String,
     /// Their password.
     pub password: Option<SecretText>,
+    /// A hash of it that was made elsewhere, in its place.
+    pub password_hash: Option<PasswordHash>,
     /// The tokens that they are given.
     pub params: ParamsWrite,
     /// Whether there must be such a user.
@@ -65,12 +70,22 @@ impl Broker {
         if name.len() > USER_NAME_MAX {
             return Err(MethodError::Bad(format!("a name has {USER_NAME_MAX} bytes at most")));
         }
-        let password = match wanted.password.take() {
-            None => NewPassword::None,
-            Some(password) => {
+        let password = match (wanted.password.take(), wanted.password_hash.take()) {
+            (None, None) => NewPassword::None,
+            (Some(_), Some(_)) => {
+                let message = "only one of password and password_hash can be given";
+                return Err(MethodError::Bad(message.into()));
+            }
+            (Some(password), None) => {
                 // What is refused is refused before anything is hashed.
                 self.changed_user(&wanted, &name, NewPassword::Unhashed).await?;
                 NewPassword::Hashed(self.hashed(request, password).await?)
+            }
+            (None, Some(hash)) => {
+                self.changed_user(&wanted, &name, NewPassword::Unhashed).await?;
+                // Before it is kept: there is no moment at which a check of it costs more than others.
+                self.records.raise_password_cost(hash.cost()).await?;
+                NewPassword::Hashed(hash)
             }
         };
         for _ in 0..CONFLICT_TRIES {
@@ -91,9 +106,43 @@ impl Broker {
             return Err(MethodError::Bad(format!("a password has {PASSWORD_MAX} bytes at most")));
         }
         let salt = PasswordHash::draw_salt(&*self.chance);
+        let cost = self.records.password_cost().await?;
         // Whoever may write users is no stranger.
         self.know_network(request.network());
-        Ok(self.in_turn(request.network(), move || PasswordHash::of(&password, salt)).await?)
+        let clock = Arc::clone(&self.clock);
+        let hashing = move || {
+            let began = clock.now();
+            (PasswordHash::of(&password, salt, cost), clock.now().since(began))
+        };
+        let (hash, took) = self.in_turn(request.network(), hashing).await?;
+        if let Some(fitting) = cost.fitting(took) {
+            tracing::info!(?took, ?fitting, "a password can cost more here; it will from now on");
+            self.records.raise_password_cost(fitting).await?;
+        }
+        Ok(hash)
+    }
+
+    /// Keeps another hash of a user's password, at today's cost, beside the caller who has just shown it. Whatever stops
+    /// this, the next login tries it again.
+    pub(super) fn renew_hash_soon(
+        self: &Arc<Self>,
+        entry: Arc<MountEntry>,
+        was: Found<User>,
+        password: SecretText,
+        (cost, from): (Cost, Option<Network>),
+    ) {
+        let broker = Arc::clone(self);
+        self.tasks.spawn(Box::pin(async move {
+            let salt = PasswordHash::draw_salt(&*broker.chance);
+            let hashing = move || PasswordHash::of(&password, salt, cost);
+            let Ok(hash) = broker.in_turn(from, hashing).await else { return };
+            let at = user_at(entry.mount.record.id, &was.record.name);
+            let user = User { password: hash, ..was.record };
+            let kept = broker.records.replace_under(&entry.mount, at, Some(was.revision), &user);
+            if let Err(error) = kept.await {
+                tracing::info!(%error, "a password keeps the hash that it has until it is shown again");
+            }
+        }));
     }
 
     /// Decides what becomes of a user, and keeps it once their password is hashed.

@@ -95,7 +95,20 @@ async fn methods_that_cannot_be_are_refused() {
         ),
         ("auth/userpass/users/x", json!({ "password": "x", "token_num_uses": -1 }), "negative"),
         ("auth/userpass/users/x", json!({ "password": "x", "token_bound_cidrs": "nope" }), "CIDR"),
-        ("auth/userpass/users/x", json!({ "password_hash": "$2a$10$x" }), "`password_hash`"),
+        ("auth/userpass/users/x", json!({ "password_hash": "$2a$10$x" }), "is one of bcrypt"),
+        (
+            "auth/userpass/users/x",
+            json!({ "password_hash": "$2a$04$WvvTPHKwdBJ3uk0Z37EMR./jPuzG9gBby2d5Bw7Ll6TASbiQ2IuQe" }),
+            "is 10 to 12",
+        ),
+        (
+            "auth/userpass/users/x",
+            json!({
+                "password": "x",
+                "password_hash": "$2a$10$WvvTPHKwdBJ3uk0Z37EMR./jPuzG9gBby2d5Bw7Ll6TASbiQ2IuQe",
+            }),
+            "only one of password and password_hash",
+        ),
         ("auth/userpass/users/x", json!({ "password": "x".repeat(5000) }), "4096 bytes at most"),
         ("auth/userpass/users/x", json!({ "password": { "a": 1 } }), "field \"password\""),
     ] {
@@ -177,4 +190,25 @@ async fn a_locked_name_is_listed_and_let_in_again_by_an_operator() {
     let _ = server.post(&unlock, json!({})).await.expect(204);
     let _ = server.ask("", "POST", path, right).await.expect(200);
     assert_eq!(server.get("sys/locked-users").await.data()["total"], 0);
+}
+
+#[tokio::test]
+async fn a_user_may_be_written_with_a_hash_by_bcrypt() {
+    let server = Server::dev();
+    with_userpass(&server).await;
+    // By libxcrypt.
+    let hash = "$2b$10$WvvTPHKwdBJ3uk0Z37EMR./jPuzG9gBby2d5Bw7Ll6TASbiQ2IuQe";
+    let user = json!({ "password_hash": hash, "token_type": "batch" });
+    let _ = server.post("auth/userpass/users/bob", user).await.expect(204);
+    let changed = json!({ "password_hash": hash });
+    let _ = server.post("auth/userpass/users/ann/password", changed).await.expect(204);
+    for name in ["ann", "bob"] {
+        let path = format!("auth/userpass/login/{name}");
+        let wrong = json!({ "password": "canary-right" });
+        let _ = server.ask("", "POST", &path, wrong).await.expect(400);
+        let right = json!({ "password": "correct horse" });
+        let told = server.ask("", "POST", &path, right).await.expect(200);
+        let kind = if name == "ann" { "service" } else { "batch" };
+        assert_eq!(told.at("/auth/token_type"), kind);
+    }
 }

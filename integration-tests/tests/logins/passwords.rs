@@ -3,6 +3,7 @@
 use crate::{from, log_in, mount, own, policies, secret, ttls, user};
 use leasehold_core::access::login::Proof;
 use leasehold_core::access::params::ParamsWrite;
+use leasehold_core::access::password_hash::PasswordHash;
 use leasehold_core::broker::{LoginError, TokenError, UserWrite, WhichToken};
 use leasehold_core::store::StoreError;
 use leasehold_integration_tests::world::{ROOT, World, request};
@@ -191,4 +192,84 @@ async fn a_user_made_anew_is_another_one_and_a_changed_password_is_the_only_one(
     log_in(&world, HOME, "ann", "x").await.unwrap();
     let all = world.broker().list_users(&request(ROOT), "auth/userpass/").await.unwrap();
     assert_eq!(all, ["ann"]);
+}
+
+/// What is kept of a user's password.
+async fn kept(world: &World) -> String {
+    let opened = world.opened().await;
+    let user = opened.iter().find(|(key, _)| key.0.starts_with(b"user/")).unwrap();
+    let user: serde_json::Value = serde_json::from_str(&user.1).unwrap();
+    user["password"].to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hash_that_cost_less_than_today_is_replaced_once_its_password_is_shown() {
+    let world = world().await;
+    world.put("password-cost", r#"{"passes":3}"#).await;
+    let hashed = world.broker().passwords_hashed();
+    for password in ["wrong", "Right"] {
+        assert_eq!(log_in(&world, HOME, "ann", password).await.unwrap_err(), WRONG);
+    }
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(world.broker().passwords_hashed() - hashed, 2, "a guess is worth no other hash");
+    assert!(kept(&world).await.contains(r#""passes":2"#));
+    let made = log_in(&world, HOME, "ann", "right").await.unwrap();
+    world.pass(Duration::from_secs(1)).await;
+    assert!(kept(&world).await.contains(r#""passes":3"#));
+    assert!(own(&world, &made).await.is_some());
+    let hashed = world.broker().passwords_hashed();
+    log_in(&world, HOME, "ann", "right").await.unwrap();
+    assert_eq!(log_in(&world, HOME, "ann", "wrong").await.unwrap_err(), WRONG);
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(world.broker().passwords_hashed() - hashed, 2);
+    // Whoever is written now is hashed at today's cost at once.
+    user(&world, "ann", ParamsWrite::default()).await;
+    assert!(kept(&world).await.contains(r#""passes":3"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hash_that_was_made_elsewhere_lets_in_and_is_replaced_then() {
+    let world = world().await;
+    // By libxcrypt.
+    let hash = "$2b$10$WvvTPHKwdBJ3uk0Z37EMR./jPuzG9gBby2d5Bw7Ll6TASbiQ2IuQe";
+    let wanted = UserWrite {
+        mount: "auth/userpass/".into(),
+        name: "ann".into(),
+        password_hash: Some(PasswordHash::made_elsewhere(hash).unwrap()),
+        ..UserWrite::default()
+    };
+    world.broker().write_user(&request(ROOT), wanted).await.unwrap();
+    assert!(kept(&world).await.contains("$2b$10$"));
+    // From now on every check costs as much, also those of names that nobody has.
+    let opened = world.opened().await;
+    let cost = opened.iter().find(|(key, _)| key.readable() == "password-cost").unwrap();
+    assert_eq!(cost.1, r#"{"passes":2,"bcrypt":10}"#);
+    for password in ["right", "correct Horse"] {
+        assert_eq!(log_in(&world, HOME, "ann", password).await.unwrap_err(), WRONG);
+    }
+    log_in(&world, HOME, "ann", "correct horse").await.unwrap();
+    world.pass(Duration::from_secs(1)).await;
+    assert!(!kept(&world).await.contains("$2b$10$"));
+    log_in(&world, HOME, "ann", "correct horse").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_is_set_while_its_hash_is_replaced_stays() {
+    let world = world().await;
+    world.put("password-cost", r#"{"passes":3}"#).await;
+    let login = log_in(&world, HOME, "ann", "right");
+    let wanted = UserWrite {
+        mount: "auth/userpass/".into(),
+        name: "ann".into(),
+        password: Some(secret("other")),
+        ..UserWrite::default()
+    };
+    let asked = request(ROOT);
+    let broker = world.broker();
+    let (login, written) = tokio::join!(login, broker.write_user(&asked, wanted));
+    written.unwrap();
+    drop(login);
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(log_in(&world, HOME, "ann", "right").await.unwrap_err(), WRONG);
+    log_in(&world, HOME, "ann", "other").await.unwrap();
 }

@@ -21,7 +21,7 @@ impl Broker {
     /// password, a name that is locked (CVE-2025-6011, CVE-2023-3462).
     pub(super) async fn prove_by_password(
         self: &Arc<Self>,
-        entry: &MountEntry,
+        entry: &Arc<MountEntry>,
         from: Option<Network>,
         name: &str,
         password: SecretText,
@@ -38,8 +38,10 @@ impl Broker {
         let known = user.as_ref().map(|user| user.record.password.clone());
         let is_user = known.is_some();
         let hash = known.unwrap_or_else(PasswordHash::of_nobody);
-        let verified = self.in_turn(from, move || hash.verifies(&password)).await;
-        let is_right = verified.map_err(|_full| LoginError::Busy)? && is_user;
+        let cost = self.records.password_cost().await?;
+        let verified = self.in_turn(from, move || (hash.verifies(&password, cost), password)).await;
+        let (verified, password) = verified.map_err(|_full| LoginError::Busy)?;
+        let is_right = verified && is_user;
 
         let guess = Guess { mount, name: counted_name(&name), network: from };
         let method = entry.mount.record.method.as_ref();
@@ -50,11 +52,15 @@ impl Broker {
             Judged::Locked => return Err(LoginError::Denied),
         }
         self.know_network(from);
+        let secret = user.as_ref().map_or(0, |user| user.record.password_set);
+        if let Some(user) = user.filter(|user| user.record.password.is_outdated(&password, cost)) {
+            self.renew_hash_soon(Arc::clone(entry), user, password, (cost, from));
+        }
         Ok(Proven {
             meta: BTreeMap::from([("username".to_owned(), name.clone())]),
             name: Some(name.clone()),
             by: LoggedInAs::User(name),
-            secret: user.map_or(0, |user| user.record.password_set),
+            secret,
             bound_cidrs: Vec::new(),
             by_record: None,
             otherwise: WRONG,

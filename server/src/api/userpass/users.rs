@@ -6,6 +6,7 @@ use crate::api::error::Refusal;
 use crate::api::fields::Fields;
 use crate::api::token_params::{OldName, shown, written};
 use leasehold_core::access::params::ParamsWrite;
+use leasehold_core::access::password_hash::PasswordHash;
 use leasehold_core::broker::UserWrite;
 use leasehold_core::secret::SecretText;
 use serde_json::json;
@@ -48,7 +49,7 @@ pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {
 
 pub(in crate::api) async fn write_password(call: &Call) -> Result<Reply, Refusal> {
     let wanted = wanted(call, &call.fields(), ParamsWrite::default(), true)?;
-    if wanted.password.is_none() {
+    if wanted.password.is_none() && wanted.password_hash.is_none() {
         return Err(Refusal::bad("must provide either password or password_hash"));
     }
 
@@ -68,9 +69,9 @@ pub(in crate::api) async fn write_policies(call: &Call) -> Result<Reply, Refusal
     let wanted = UserWrite {
         mount: call.mount.clone(),
         name: call.name.clone(),
-        password: None,
         params,
         must_exist: true,
+        ..UserWrite::default()
     };
 
     call.broker.write_user(&call.request, wanted).await?;
@@ -85,16 +86,14 @@ fn wanted(
     must_exist: bool,
 ) -> Result<UserWrite, Refusal> {
     let password = fields.text("password")?.filter(|password| !password.is_empty());
-    if fields.text("password_hash")?.is_some_and(|hash| !hash.is_empty()) {
-        return Err(Refusal::bad(
-            "`password_hash` is not supported, for a hash of another kind would tell by the time it takes which \
-             users there are; write `password`",
-        ));
-    }
+    let hash = fields.text("password_hash")?.filter(|hash| !hash.is_empty());
+    let password_hash = hash.map(|hash| PasswordHash::made_elsewhere(&hash)).transpose();
+    let password_hash = password_hash.map_err(|error| Refusal::bad(error.to_string()))?;
     Ok(UserWrite {
         mount: call.mount.clone(),
         name: call.name.clone(),
         password: password.map(SecretText::new),
+        password_hash,
         params,
         must_exist,
     })
