@@ -27,6 +27,7 @@ use chain::Head;
 use entry::Veil;
 use futures_util::future::select_ok;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -115,6 +116,8 @@ pub struct DeviceView {
     pub name: String,
     /// With what its chain is checked.
     pub public_key: String,
+    /// The same of each version of its keys, also of one that is to take over.
+    pub public_keys: BTreeMap<u32, String>,
     /// How it does.
     pub load: Load,
     /// How far its chain was when that was last kept.

@@ -66,7 +66,7 @@ pub use mount::{LockoutWrite, MountError, MountTune, MountWrite, Side, VisibleMo
 pub use policy::{AllGranted, Granted, PolicyError, PolicyView};
 pub use quota::{QuotaConfigWrite, QuotaError, QuotaWrite, TooOften};
 pub use reconcile::{ReconcileError, Report};
-pub use recording::DeviceError;
+pub use recording::{DeviceError, KeysDrawn};
 pub use rekey::Rekeying;
 pub use renew::{RenewError, RenewedLease};
 pub use reserve::TooManyLeases;

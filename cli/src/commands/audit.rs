@@ -1,9 +1,13 @@
 //! `audit`: what is done with the record of an audit device, away from the server.
 
 use super::{Format, FormatFlags, Session};
-use crate::failure::{Exit, Failure};
+use crate::answer::plain;
+use crate::client::Request;
+use crate::connection::ConnectionFlags;
+use crate::failure::{Doing, Exit, Failure};
 use crate::progress::{Progress, megabytes};
 use leasehold_core::audit::verify::{Report, Verifier};
+use serde_json::json;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -20,13 +24,62 @@ const LOOK_EVERY: u64 = 1024;
 #[derive(clap::Subcommand)]
 pub(super) enum Audit {
     Verify(Verify),
+    RotateKeys(RotateKeys),
 }
 
 impl Audit {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Verify(verify) => verify.run(session),
+            Self::RotateKeys(rotate) => rotate.run(session),
         }
+    }
+}
+
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  leasehold audit rotate-keys main
+
+  Keep what checks the record, of all versions:
+    leasehold read -format=json sys/audit | jq -r '.data[\"main/\"].public_keys[]'";
+
+/// Draw other keys for an audit device
+///
+/// One key hides texts in its record, one signs it. Others take over when the server starts next, or its store is
+/// unsealed: from then on the same text has another hash, and lines name the next version. `audit verify` takes the
+/// public keys of all versions that a record has, each as a -public-key.
+#[derive(clap::Args)]
+#[command(after_help = ROTATE_EXAMPLES)]
+pub(super) struct RotateKeys {
+    /// Name of the device
+    name: String,
+    #[command(flatten)]
+    format: FormatFlags,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+impl RotateKeys {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let format = self.format.resolve(session.environment)?;
+        let client = session.client(self.connection)?;
+        let path = format!("sys/audit-keys/{}", self.name);
+        let answer = client
+            .send(Request::put(&path, json!({})))
+            .doing(|| format!("drawing keys for the audit device {}", self.name))?;
+        if format != Format::Table {
+            answer.show(format, session.output);
+            return Ok(Exit::Done);
+        }
+        let shown = |name: &str| {
+            answer.data().and_then(|data| data.get(name)).map(plain).unwrap_or_default()
+        };
+        let (version, key) = (shown("version"), shown("public_key"));
+        session.output.line(&format!(
+            "Success! Version {version} of the keys takes over when the store is opened next."
+        ));
+        session.output.line(&format!("Its public key is {key}"));
+        Ok(Exit::Done)
     }
 }
 

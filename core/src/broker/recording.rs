@@ -2,8 +2,7 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::audit::chain::Head;
-use crate::audit::{Answer, DeviceView};
+use crate::audit::{Answer, ChainKey, DeviceView};
 use crate::limits::AUDIT_WITHIN;
 use crate::secret::SecretText;
 use crate::store::StoreError;
@@ -25,6 +24,25 @@ pub enum DeviceError {
         "cannot {0} audit device via API; use declarative, config-based audit device management instead"
     )]
     Declared(&'static str),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keys that a device will write with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysDrawn {
+    /// Which version they are.
+    pub version: u32,
+    /// What checks the lines that they sign.
+    pub public_key: String,
+}
+
+impl Recorded for KeysDrawn {
+    fn recorded(&self) -> Answer {
+        let Self { version, public_key } = self;
+        Answer::data(Some(serde_json::json!({ "version": version, "public_key": public_key })))
+    }
 }
 
 impl Recorded for Vec<DeviceView> {
@@ -71,19 +89,37 @@ impl Broker {
     pub async fn audit_devices(
         self: &Arc<Self>,
         request: &Request,
-    ) -> Result<Vec<DeviceView>, AdmitError> {
+    ) -> Result<Vec<DeviceView>, DeviceError> {
         self.served(request, async |_| {
-            let devices = self.trail.devices().zip(self.trail.kept());
-            let view = |((device, public_key), kept): ((&Arc<_>, &String), Option<Head>)| {
-                let device: &Arc<dyn crate::audit::Audit> = device;
-                DeviceView {
+            let mut views = Vec::new();
+            for ((device, public_key), kept) in self.trail.devices().zip(self.trail.kept()) {
+                let keys = self.records.audit_keys(device.name(), self.clock.now()).await?;
+                views.push(DeviceView {
                     name: device.name().to_owned(),
                     public_key: public_key.clone(),
+                    public_keys: keys.public(),
                     load: device.load(),
                     kept,
-                }
-            };
-            Ok(devices.map(view).collect())
+                });
+            }
+            Ok(views)
+        })
+        .await
+    }
+
+    /// Draws other keys for a device. They take over when the store is opened next.
+    pub async fn renew_audit_keys(
+        self: &Arc<Self>,
+        request: &Request,
+        name: &str,
+    ) -> Result<KeysDrawn, DeviceError> {
+        self.served(request, async |_| {
+            if !self.trail.devices().any(|(device, _)| device.name() == name) {
+                return Err(DeviceError::NoDevice(format!("{name}/")));
+            }
+            let keys = self.records.renew_audit_keys(name, self.clock.now()).await?;
+            let ChainKey { version, .. } = keys.chain();
+            Ok(KeysDrawn { version, public_key: keys.chain().public() })
         })
         .await
     }

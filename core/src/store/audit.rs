@@ -53,6 +53,26 @@ impl Records {
         Err(StoreError::Refused(format!("the keys of the audit device `{name}` cannot be read")))
     }
 
+    /// Draws other keys for a device, which take over when its record is begun next; returns them.
+    pub async fn renew_audit_keys(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<DeviceKeys, StoreError> {
+        let at = device_at(name);
+        for _ in 0..CONFLICT_TRIES {
+            let was = self.read::<DeviceKeys>(&at).await?;
+            let was = was.ok_or_else(|| StoreError::Refused("the device has no keys".into()))?;
+            let keys = was.record.next(self.chance(), now);
+            match self.replace(at.clone(), Some(was.revision), &keys).await {
+                Ok(_) => return Ok(keys),
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
     /// Returns how far the chain of a device reached.
     pub async fn audit_head(&self, name: &str) -> Result<Option<Found<KeptHead>>, StoreError> {
         self.read(&head_at(name)).await

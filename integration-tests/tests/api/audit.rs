@@ -382,3 +382,45 @@ async fn the_record_knows_every_mount_by_the_accessor_that_it_is_listed_with() {
         assert!(accessor.is_string() && *accessor == listed.data()[name]["accessor"], "{line}");
     }
 }
+
+#[tokio::test]
+async fn the_keys_of_a_device_are_exchanged_and_its_record_goes_on() {
+    let place = Place::new();
+    let server = place.found().await;
+    let hashed = async |server: &Server| {
+        let told = server.post("sys/audit-hash/first", json!({ "input": "x" })).await.expect(200);
+        told.at("/data/hash").to_owned()
+    };
+    let before = hashed(&server).await;
+    let first = device(&server, "first").await["public_key"].clone();
+    let told = server.command(&["audit", "rotate-keys", "first"]).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("Version 2 of the keys takes over"), "{told}");
+    let shown = device(&server, "first").await;
+    let second = shown["public_keys"]["2"].as_str().unwrap().to_owned();
+    assert!(told.contains(&second) && first != second.as_str());
+    // Within a process a text has one hash.
+    assert_eq!(shown["public_key"], first);
+    assert_eq!(hashed(&server).await, before);
+    let refused = server.post("sys/audit-keys/nope", Value::Null).await.expect(400);
+    assert_eq!(refused.errors(), "unknown audit backend \"nope/\"");
+
+    let token = server.token.clone();
+    assert!(server.end().success());
+    let server = place.again(&token);
+    assert!(server.log().contains(&second));
+    let shown = device(&server, "first").await;
+    assert_eq!((&shown["public_key"], &shown["public_keys"]["1"]), (&json!(second), &first));
+    assert_ne!(hashed(&server).await, before);
+    assert!(server.end().success());
+    let path = place.path("audit").display().to_string();
+    let keys = [first.as_str().unwrap(), &second].map(|key| format!("-public-key={key}"));
+    let (code, report) = verify(&[&keys[0], &keys[1], &path]);
+    assert_eq!((code, &report["findings"]), (Some(0), &json!([])), "{report}");
+    for key in &keys {
+        assert_eq!(verify(&[key, &path]).0, Some(2), "one key is not enough");
+    }
+    let record = fs::read_to_string(&path).unwrap();
+    let last = record.lines().last().unwrap();
+    assert!(record.starts_with('{') && last.contains(r#""chain":{"key":2,"#), "{last}");
+}

@@ -170,6 +170,7 @@ impl From<DeviceError> for Refusal {
     fn from(error: DeviceError) -> Self {
         match error {
             DeviceError::Admit(error) => error.into(),
+            DeviceError::Store(error) => error.into(),
             DeviceError::NoDevice(_) | DeviceError::Declared(_) => bad(error),
         }
     }

@@ -56,7 +56,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 58] = [
+pub(super) const SYS: [Route; 59] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -100,6 +100,13 @@ pub(super) const SYS: [Route; 58] = [
         "Tells the keyed hash by which the record of an audit device shows the text in `input`.",
     )
     .update(|call| Box::pin(sys::audit::hash(call))),
+    at(
+        "sys/audit-keys/",
+        Tail::Rest,
+        "Draws other keys for an audit device; they take over when the store is opened next.",
+    )
+    .sudo(ALL)
+    .update(|call| Box::pin(sys::audit::renew_keys(call))),
     at(
         "sys/auth",
         Tail::End,

@@ -133,6 +133,7 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
             "Read sys/audit",
             "Update sys/audit/x",
             "Delete sys/audit/x",
+            "Update sys/audit-keys/x",
             "Read sys/auth/x/tune",
             "Update sys/auth/x/tune",
             "Read sys/auth/x",

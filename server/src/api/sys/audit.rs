@@ -31,6 +31,14 @@ pub(in crate::api) async fn hash(call: &Call) -> Result<Reply, Refusal> {
     Ok(Envelope::to(call.id()).data(json!({ "hash": hash })).warnings(fields.ignored()).reply())
 }
 
+pub(in crate::api) async fn renew_keys(call: &Call) -> Result<Reply, Refusal> {
+    let device = call.name.trim_end_matches('/');
+    let drawn = call.broker.renew_audit_keys(&call.request, device).await?;
+
+    let data = json!({ "version": drawn.version, "public_key": drawn.public_key });
+    Ok(Envelope::to(call.id()).data(data).reply())
+}
+
 pub(in crate::api) async fn enable(call: &Call) -> Result<Reply, Refusal> {
     call.broker.enable_audit(&call.request).await?;
 
@@ -54,6 +62,7 @@ fn shown(call: &Call, device: &DeviceView) -> Option<Value> {
         "local": false,
         "path": format!("{}/", device.name),
         "public_key": device.public_key,
+        "public_keys": device.public_keys,
         "chain": chain,
         "acknowledges": declared.acknowledges(),
     }))
