@@ -4,6 +4,8 @@
 
 use super::Fault;
 use super::lexer::{Lexer, Token};
+use super::syntax::{Node, read};
+use serde::{Serialize, Serializer};
 
 /// A list that is no longer than this, in characters, stands in one line.
 const LINE_MAX: usize = 100;
@@ -11,11 +13,10 @@ const LINE_MAX: usize = 100;
 /// Returns the text of a policy as it is usually written. It must be one that can be read.
 pub fn format(text: &str) -> Result<String, Fault> {
     if text.trim_start().starts_with('{') {
-        let written = serde_json::from_str::<serde_json::Value>(text)
-            .and_then(|value| serde_json::to_string_pretty(&value));
+        let items = Node::Items(read(text)?);
         let told =
             |error: serde_json::Error| Fault { line: error.line(), message: error.to_string() };
-        return written.map(|text| text + "\n").map_err(told);
+        return serde_json::to_string_pretty(&Json(&items)).map(|text| text + "\n").map_err(told);
     }
     let mut lexer = Lexer::new(text);
     let mut words = Vec::new();
@@ -28,6 +29,25 @@ pub fn format(text: &str) -> Result<String, Fault> {
     let mut writer = Writer { out: String::new(), depth: 0, last: 1 };
     writer.items(&words);
     Ok(writer.out.trim_start().to_owned())
+}
+
+/// JSON as it was read. What is written twice under one name is written twice: both count, and one may deny what the
+/// other grants.
+struct Json<'a>(&'a Node);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Node::Null => serializer.serialize_unit(),
+            Node::Flag(flag) => serializer.serialize_bool(*flag),
+            Node::Number(number) => number.serialize(serializer),
+            Node::Text(text) => serializer.serialize_str(text),
+            Node::List(nodes) => serializer.collect_seq(nodes.iter().map(Json)),
+            Node::Items(items) => {
+                serializer.collect_map(items.iter().map(|item| (&item.name, Json(&item.node))))
+            }
+        }
+    }
 }
 
 struct Writer {
@@ -270,6 +290,10 @@ mod tests {
             (
                 "{\"path\":{\"a\":{\"policy\":\"read\"}}}",
                 "{\n  \"path\": {\n    \"a\": {\n      \"policy\": \"read\"\n    }\n  }\n}\n",
+            ),
+            (
+                "{\"path\":{\"b\":{\"policy\":\"deny\"},\"b\":{\"policy\":\"read\"}}}",
+                "{\n  \"path\": {\n    \"b\": {\n      \"policy\": \"deny\"\n    },\n    \"b\": {\n      \"policy\": \"read\"\n    }\n  }\n}\n",
             ),
         ] {
             let written = format(text).unwrap();

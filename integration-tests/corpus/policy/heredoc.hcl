@@ -1,0 +1,4 @@
+path <<EOF
+a
+EOF
+{ capabilities = ["read"] }

@@ -1,0 +1,4 @@
+path "\u00e9\x41\n\"" { capabilities = [ "read" , ] }
+
+
+# end

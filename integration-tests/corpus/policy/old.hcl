@@ -1,0 +1,5 @@
+name = "ops"
+path "sys/*" {
+  policy = "sudo"
+}
+path "x*" { policy = "read" }
