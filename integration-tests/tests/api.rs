@@ -18,6 +18,8 @@ mod clock;
 mod cves;
 #[path = "api/exposition.rs"]
 mod exposition;
+#[path = "api/full_disks.rs"]
+mod full_disks;
 #[path = "api/holders.rs"]
 mod holders;
 #[path = "api/idempotency.rs"]

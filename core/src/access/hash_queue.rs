@@ -155,6 +155,18 @@ mod tests {
     }
 
     #[test]
+    fn a_bounded_number_of_networks_is_known_the_latest_of_them() {
+        let mut queue = HashQueue::<()>::default();
+        for number in 0..=KNOWN_MAX {
+            let at = NOW.plus(Duration::from_millis(u64::try_from(number).unwrap()));
+            queue.know(network(number).unwrap(), at);
+        }
+        assert_eq!(queue.known.len(), KNOWN_MAX);
+        assert!(!queue.known.contains_key(&network(0).unwrap()));
+        assert!(queue.known.contains_key(&network(KNOWN_MAX).unwrap()));
+    }
+
+    #[test]
     fn one_network_cannot_fill_the_queue() {
         let mut queue = HashQueue::default();
         let own = (0..1000).filter(|_| queue.push(network(1), (), NOW).is_ok()).count();
