@@ -14,14 +14,15 @@ fn limit_files(server: &Server, bytes: Option<u64>) {
     let set = Command::new("prlimit")
         .args([format!("--pid={}", server.pid()), format!("--fsize={bytes}:unlimited")])
         .status();
-    assert!(set.expect("`prlimit` runs; it is in the package `util-linux`").success());
+    let done = set.is_ok_and(|status| status.success());
+    assert!(done, "`prlimit` runs; it is in the package `util-linux`");
 }
 
 /// Returns a server with these further devices, whose file `audit` may not grow any more, and that it takes.
 async fn full(lines: &str) -> (Place, Server) {
     let place = Place::with(lines);
     let line = format!("{}\n", json!({ "of": "another time" }));
-    fs::write(place.path("audit"), line.repeat(BEFORE / line.len())).unwrap();
+    fs::write(place.path("audit"), line.repeat(BEFORE.div_ceil(line.len()))).unwrap();
     let server = place.found().await;
     let token = server.token.clone();
     assert!(server.end().success());
@@ -31,7 +32,7 @@ async fn full(lines: &str) -> (Place, Server) {
     server.token = token;
     let _ = server.get("sys/mounts").await.expect(200);
     let written = fs::metadata(place.path("audit")).unwrap().len();
-    limit_files(&server, Some(written + 100));
+    limit_files(&server, Some(written.saturating_add(100)));
     (place, server)
 }
 

@@ -199,7 +199,7 @@ async fn kept(world: &World) -> String {
     let opened = world.opened().await;
     let user = opened.iter().find(|(key, _)| key.0.starts_with(b"user/")).unwrap();
     let user: serde_json::Value = serde_json::from_str(&user.1).unwrap();
-    user["password"].to_string()
+    user.pointer("/password").unwrap().to_string()
 }
 
 #[tokio::test(start_paused = true)]

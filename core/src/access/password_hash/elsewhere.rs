@@ -144,7 +144,7 @@ mod tests {
             &format!("$2a$010${letters}"),
             &format!("$2a$10${letters}a"),
             &format!("$2a$10$ {letters}"),
-            &format!("$2a$10${}!", &letters[1..]),
+            &format!("$2a$10${}", letters.replace('Q', "!")),
         ] {
             assert_eq!(Bcrypt::parse(written).err(), Some(BadHash::NotBcrypt), "{written}");
         }
