@@ -73,6 +73,7 @@ async fn user(world: &World, at: &str, name: &str) {
         mount: format!("auth/{at}/"),
         name: name.into(),
         password: Some(secret("right")),
+        password_hash: None,
         params: ParamsWrite::default(),
         must_exist: false,
     };
