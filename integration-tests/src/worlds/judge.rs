@@ -329,6 +329,10 @@ impl Judge {
             }
             known.promised.remove(&id);
             known.promise(id, until);
+            // One that nobody heard of may have made it shorter by the time that this is told.
+            if known.met.contains(&id) {
+                known.promise_what_is_stored(id);
+            }
         } else if let Some(promised) = known.promised.get_mut(&id) {
             *promised = until.min(*promised);
         }
