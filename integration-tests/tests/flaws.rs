@@ -108,7 +108,7 @@ caught! {
     a_token_end_that_is_acknowledged_and_not_stored_is_caught:
         TokenEndNotStored breaks [4], within 200;
     a_failed_issue_that_is_left_held_is_caught:
-        FailedIssueLeftHeld breaks [8], within 200;
+        FailedIssueLeftHeld breaks [2, 8], within 200;
     an_end_that_the_target_is_told_too_early_is_caught:
         EndToldTooEarly breaks [2], within 50;
     a_revocation_of_a_role_that_misses_the_newest_is_caught:
