@@ -19,6 +19,7 @@ use leasehold_core::access::token::Token;
 use leasehold_core::broker::{RenewError, RenewedLease};
 use leasehold_core::ids::{LeaseId, TokenAccessor};
 use leasehold_core::lease::{Lease, LeaseState};
+use leasehold_core::limits::RENEW_WITHIN;
 use leasehold_core::seal::barrier::Barrier;
 use leasehold_core::store::{Key, Revision, Value};
 use leasehold_core::time::Timestamp;
@@ -205,7 +206,10 @@ impl Judge {
         let is_held = lease.state() == &LeaseState::Held;
         known.ends_by_clock(id, end);
         // Terms are whole seconds, and an answer that comes late seems to promise as much more.
-        let is_open = known.is_renewing(id);
+        // What a process had asked before it died may come after what the next one asks (decision 0006).
+        let may_be_told = known.may_be_told.get(&id);
+        let may_be_late = may_be_told.is_some_and(|until| self.setting.now() <= *until);
+        let is_open = known.is_renewing(id) || may_be_late;
         let at = end.at.plus(Duration::from_secs(15));
         let is_promised = known.promised.get(&id).is_some_and(|until| at < *until);
         if is_promised && !is_open && is_held && !self.setting.restores {
@@ -370,8 +374,9 @@ impl Judge {
 
     /// A process dies, and nobody hears any more of the renewals that it was asked for.
     pub fn process_dies(&self, whose: Whose) {
-        let until = self.setting.now().plus(COMMIT_LATE_MAX);
-        self.known.lock().renewals_die(whose, until);
+        let now = self.setting.now();
+        let (stored_until, told_until) = (now.plus(COMMIT_LATE_MAX), now.plus(RENEW_WITHIN));
+        self.known.lock().renewals_die(whose, stored_until, told_until);
     }
 
     /// The holder of a credential was refused.

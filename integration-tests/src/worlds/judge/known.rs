@@ -47,6 +47,8 @@ pub(super) struct Known {
     pub(super) met: HashSet<LeaseId>,
     /// Until when a renewal may still be stored of which nobody will hear.
     pub(super) may_be_stored: HashMap<LeaseId, Timestamp>,
+    /// Until when its server may still be told of one whose process has died.
+    pub(super) may_be_told: HashMap<LeaseId, Timestamp>,
     /// Until when their servers were told the same.
     pub(super) told: HashMap<LeaseId, Timestamp>,
     /// Somebody asked for their end.
@@ -151,8 +153,8 @@ impl Known {
         renewing.len()
     }
 
-    /// A process dies, and nobody hears any more of its renewals, which may still be stored until then.
-    pub(super) fn renewals_die(&mut self, whose: Whose, until: Timestamp) {
+    /// A process dies, and nobody hears any more of its renewals, which may still be stored and told until then.
+    pub(super) fn renewals_die(&mut self, whose: Whose, until: Timestamp, told_until: Timestamp) {
         let mut unheard = Vec::new();
         for (id, renewing) in &mut self.renewing {
             let before = renewing.len();
@@ -163,6 +165,7 @@ impl Known {
         }
         for id in unheard {
             self.is_unheard(id, until);
+            self.may_be_told.insert(id, told_until);
         }
     }
 
