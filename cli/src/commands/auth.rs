@@ -71,7 +71,7 @@ pub(super) struct Enable {
     /// Kind of method: userpass or approle
     #[arg(value_name = "TYPE")]
     kind: String,
-    /// How its tokens are kept: default-service or service
+    /// How its tokens are kept: default-service, default-batch, service or batch
     #[arg(long, value_name = "TYPE")]
     token_type: Option<String>,
     #[command(flatten)]
@@ -96,7 +96,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = TUNE_EXAMPLES)]
 pub(super) struct Tune {
-    /// How its tokens are kept: default-service or service
+    /// How its tokens are kept: default-service, default-batch, service or batch
     #[arg(long, value_name = "TYPE")]
     token_type: Option<String>,
     /// How many failed logins lock a name for the network that they came from
