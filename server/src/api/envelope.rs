@@ -127,6 +127,12 @@ impl Reply {
         Self::bare(StatusCode::NO_CONTENT)
     }
 
+    /// Done, and told with what there is to warn of, if there is anything.
+    pub(super) fn done_but(request_id: &str, warnings: impl IntoIterator<Item = String>) -> Self {
+        let told = Envelope::<()>::to(request_id).warnings(warnings);
+        if told.warnings.is_none() { Self::done() } else { told.reply() }
+    }
+
     /// It is kept and goes on by itself.
     pub(super) fn accepted() -> Self {
         Self::bare(StatusCode::ACCEPTED)

@@ -1,6 +1,6 @@
 //! `identity/entity`: people and workloads; written, shown, deleted, and merged.
 
-use super::{metadata, shown, some_text};
+use super::{Subject, metadata, shown, some_text};
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
@@ -9,59 +9,36 @@ use leasehold_core::broker::{EntityWrite, Merge, Which};
 use serde_json::{Value, json};
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
-    let (wanted, ignored) = {
-        let fields = call.fields();
-        let (id, name) = (some_text(&fields, "id")?, some_text(&fields, "name")?);
-        wanted(&fields, id, name)?
-    };
-    written(call, wanted, ignored).await
+    put(call, Subject::InBody).await
 }
 
 pub(in crate::api) async fn write_by_id(call: &Call) -> Result<Reply, Refusal> {
-    let (wanted, ignored) = {
-        let fields = call.fields();
-        let name = some_text(&fields, "name")?;
-        wanted(&fields, Some(call.name.clone()), name)?
-    };
-    written(call, wanted, ignored).await
+    put(call, Subject::Id).await
 }
 
 pub(in crate::api) async fn write_by_name(call: &Call) -> Result<Reply, Refusal> {
-    let (wanted, ignored) = wanted(&call.fields(), None, Some(call.name.clone()))?;
-    written(call, wanted, ignored).await
+    put(call, Subject::Name).await
 }
 
-/// Reads what is wanted, and says what of it nobody knows.
-fn wanted(
-    fields: &Fields<'_>,
-    id: Option<String>,
-    name: Option<String>,
-) -> Result<(EntityWrite, Option<String>), Refusal> {
+async fn put(call: &Call, subject: Subject) -> Result<Reply, Refusal> {
+    let fields = call.fields();
+    let (id, name) = subject.id_and_name(call, &fields)?;
     let wanted = EntityWrite {
         id,
         name,
-        metadata: metadata(fields, "metadata")?,
+        metadata: metadata(&fields, "metadata")?,
         policies: fields.texts("policies")?,
         disabled: fields.flag("disabled")?,
     };
-    Ok((wanted, fields.ignored()))
-}
+    let ignored = fields.ignored();
 
-async fn written(
-    call: &Call,
-    wanted: EntityWrite,
-    ignored: Option<String>,
-) -> Result<Reply, Refusal> {
     let written = call.broker.write_entity(&call.request, wanted).await?;
 
     if written.is_new {
         let data = json!({ "id": written.id, "name": written.name, "aliases": Value::Null });
         return Ok(Envelope::to(call.id()).data(data).warnings(ignored).reply());
     }
-    Ok(match ignored {
-        None => Reply::done(),
-        Some(warning) => Envelope::<()>::to(call.id()).warnings([warning]).reply(),
-    })
+    Ok(Reply::done_but(call.id(), ignored))
 }
 
 pub(in crate::api) async fn read_by_id(call: &Call) -> Result<Reply, Refusal> {
@@ -105,10 +82,7 @@ pub(in crate::api) async fn merge(call: &Call) -> Result<Reply, Refusal> {
 
     call.broker.merge_entities(&call.request, merge).await?;
 
-    Ok(match ignored {
-        None => Reply::done(),
-        Some(warning) => Envelope::<()>::to(call.id()).warnings([warning]).reply(),
-    })
+    Ok(Reply::done_but(call.id(), ignored))
 }
 
 fn to_merge(fields: &Fields<'_>) -> Result<(Merge, Option<String>), Refusal> {

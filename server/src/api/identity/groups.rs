@@ -1,59 +1,38 @@
 //! `identity/group`: who may do the same; written, shown and deleted.
 
-use super::{metadata, shown, some_text};
+use super::{Subject, metadata, shown, some_text};
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
-use crate::api::fields::Fields;
 use leasehold_core::broker::{GroupWrite, Which};
 use serde_json::json;
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
-    let (wanted, ignored) = {
-        let fields = call.fields();
-        let (id, name) = (some_text(&fields, "id")?, some_text(&fields, "name")?);
-        wanted(&fields, id, name)?
-    };
-    written(call, wanted, ignored).await
+    put(call, Subject::InBody).await
 }
 
 pub(in crate::api) async fn write_by_id(call: &Call) -> Result<Reply, Refusal> {
-    let (wanted, ignored) = {
-        let fields = call.fields();
-        let name = some_text(&fields, "name")?;
-        wanted(&fields, Some(call.name.clone()), name)?
-    };
-    written(call, wanted, ignored).await
+    put(call, Subject::Id).await
 }
 
 pub(in crate::api) async fn write_by_name(call: &Call) -> Result<Reply, Refusal> {
-    let (wanted, ignored) = wanted(&call.fields(), None, Some(call.name.clone()))?;
-    written(call, wanted, ignored).await
+    put(call, Subject::Name).await
 }
 
-/// Reads what is wanted, and says what of it nobody knows.
-fn wanted(
-    fields: &Fields<'_>,
-    id: Option<String>,
-    name: Option<String>,
-) -> Result<(GroupWrite, Option<String>), Refusal> {
+async fn put(call: &Call, subject: Subject) -> Result<Reply, Refusal> {
+    let fields = call.fields();
+    let (id, name) = subject.id_and_name(call, &fields)?;
     let wanted = GroupWrite {
         id,
         name,
-        kind: some_text(fields, "type")?,
-        metadata: metadata(fields, "metadata")?,
+        kind: some_text(&fields, "type")?,
+        metadata: metadata(&fields, "metadata")?,
         policies: fields.texts("policies")?,
         entities: fields.texts("member_entity_ids")?,
         groups: fields.texts("member_group_ids")?,
     };
-    Ok((wanted, fields.ignored()))
-}
+    let ignored = fields.ignored();
 
-async fn written(
-    call: &Call,
-    wanted: GroupWrite,
-    ignored: Option<String>,
-) -> Result<Reply, Refusal> {
     let written = call.broker.write_group(&call.request, wanted).await?;
 
     let data = json!({ "id": written.id, "name": written.name });

@@ -48,8 +48,5 @@ pub(in crate::api) async fn set_rotation(call: &Call) -> Result<Reply, Refusal> 
 
     call.broker.set_rotation(&call.request, &write).await?;
 
-    match fields.ignored() {
-        None => Ok(Reply::done()),
-        warning => Ok(Envelope::<()>::to(call.id()).warnings(warning).reply()),
-    }
+    Ok(Reply::done_but(call.id(), fields.ignored()))
 }

@@ -68,9 +68,7 @@ pub(in crate::api) async fn tune(call: &Call) -> Result<Reply, Refusal> {
     call.broker.tune_mount(&call.request, (Side::Engines, &call.name), tune).await?;
 
     // A setting that has no effect must not look as if it had.
-    Ok(ignored.map_or_else(Reply::done, |warning| {
-        Envelope::<()>::to(call.id()).warnings([warning]).reply()
-    }))
+    Ok(Reply::done_but(call.id(), ignored))
 }
 
 pub(in crate::api) async fn enable(call: &Call) -> Result<Reply, Refusal> {

@@ -45,18 +45,14 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
     let old = policy.is_none() && rules.is_some();
     let text =
         policy.or(rules).ok_or_else(|| Refusal::bad("'policy' parameter not supplied or empty"))?;
-    let warnings: Vec<_> = fields.ignored().into_iter().collect();
+    let ignored = fields.ignored();
 
     call.broker.write_policy(&call.request, &call.name, &decoded(text)).await?;
 
     let name = call.name.trim().to_ascii_lowercase();
     let renamed = (name != call.name).then(|| format!("policy name was converted to {name}"));
     let old = old.then(|| "'rules' is deprecated, please use 'policy' instead".to_owned());
-    let warnings: Vec<_> = old.into_iter().chain(renamed).chain(warnings).collect();
-    if warnings.is_empty() {
-        return Ok(Reply::done());
-    }
-    Ok(Envelope::<()>::to(call.id()).warnings(warnings).reply())
+    Ok(Reply::done_but(call.id(), old.into_iter().chain(renamed).chain(ignored)))
 }
 
 pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {

@@ -3,7 +3,7 @@
 
 use super::{by_accessor, by_this_text};
 use crate::api::caller::Call;
-use crate::api::envelope::{Envelope, Reply};
+use crate::api::envelope::Reply;
 use crate::api::error::Refusal;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::{Children, WhichToken};
@@ -29,12 +29,8 @@ pub(in crate::api) async fn by_its_accessor(call: &Call) -> Result<Reply, Refusa
 
     let found = call.broker.revoke_token(&call.request, &which, Children::End).await?;
 
-    let missing = "No token found with this accessor".to_owned();
-    Ok(if found {
-        Reply::done()
-    } else {
-        Envelope::<()>::to(call.id()).warnings([missing]).reply()
-    })
+    let missing = (!found).then(|| "No token found with this accessor".to_owned());
+    Ok(Reply::done_but(call.id(), missing))
 }
 
 /// The tokens that it made live on, as orphans.

@@ -49,10 +49,7 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
 
     call.broker.write_token_role(&call.request, &call.name, wanted).await?;
 
-    Ok(match ignored {
-        None => Reply::done(),
-        Some(warning) => Envelope::<()>::to(call.id()).warnings([warning]).reply(),
-    })
+    Ok(Reply::done_but(call.id(), ignored))
 }
 
 pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {
