@@ -11,6 +11,7 @@ use crate::world::clock::{WorldClock, WorldTasks};
 use crate::world::store::MemoryStore;
 use crate::world::target::{SimulatedEngine, SimulatedTarget};
 use futures_util::StreamExt;
+use futures_util::future::{LocalBoxFuture, join};
 use leasehold_core::audit::{Asked, Audit, AuditError, Operation};
 use leasehold_core::backup::{BackupKey, Decoder};
 use leasehold_core::broker::{
@@ -289,6 +290,21 @@ impl World {
     /// Lets time pass, with all that happens in it.
     pub async fn pass(&self, span: Duration) {
         tokio::time::sleep(span).await;
+    }
+
+    /// Asks something, and changes something once that is decided and waits for its record.
+    pub fn ask_amid<'a, T: 'a>(
+        &'a self,
+        asked: impl Future<Output = T> + 'a,
+        change: impl Future<Output = ()> + 'a,
+    ) -> LocalBoxFuture<'a, T> {
+        let changed = async {
+            self.pass(Duration::from_secs(1)).await;
+            self.audit.delay(Duration::ZERO);
+            change.await;
+        };
+        self.audit.delay(Duration::from_secs(5));
+        Box::pin(async { join(asked, changed).await.0 })
     }
 
     /// Everything in the store that its seal opens, by its key.

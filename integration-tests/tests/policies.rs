@@ -90,54 +90,31 @@ async fn a_policy_that_is_changed_counts_at_once_and_after_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn an_issue_is_committed_only_with_the_policy_that_decided_it() {
-    let world = Arc::new(world().await);
+    let world = world().await;
     let token = holder(&world, &["app"]).await;
-    // The issue is decided, and waits for its record.
-    world.audit.delay(Duration::from_secs(5));
-    let issuing = {
-        let (world, token) = (Arc::clone(&world), token.clone());
-        tokio::spawn(async move { lend(&world, &token, "app").await })
-    };
-    world.pass(Duration::from_secs(1)).await;
-    world.audit.delay(Duration::ZERO);
-    world.broker().delete_policy(&request(ROOT), "app").await.unwrap();
-    assert!(is_denied(&issuing.await.unwrap()));
+    let change = async { world.broker().delete_policy(&request(ROOT), "app").await.unwrap() };
+    assert!(is_denied(&world.ask_amid(lend(&world, &token, "app"), change).await));
     assert_eq!(world.leases(), 0, "nothing was lent");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_issue_goes_on_if_the_changed_policies_still_grant_it() {
-    let world = Arc::new(world().await);
+    let world = world().await;
     let token = holder(&world, &["app"]).await;
-    world.audit.delay(Duration::from_secs(5));
-    let issuing = {
-        let (world, token) = (Arc::clone(&world), token.clone());
-        tokio::spawn(async move { lend(&world, &token, "app").await })
-    };
-    world.pass(Duration::from_secs(1)).await;
-    world.audit.delay(Duration::ZERO);
-    write(&world, "unrelated", "").await;
-    assert!(issuing.await.unwrap().is_ok());
+    let change = write(&world, "unrelated", "");
+    assert!(world.ask_amid(lend(&world, &token, "app"), change).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_made_only_with_the_policies_its_maker_still_has() {
-    let world = Arc::new(world().await);
+    let world = world().await;
     write(&world, "maker", r#"path "auth/token/create" { capabilities = ["update"] }"#).await;
     let maker = holder(&world, &["maker"]).await;
-    world.audit.delay(Duration::from_secs(5));
-    let making = {
-        let (world, maker) = (Arc::clone(&world), maker.clone());
-        tokio::spawn(async move {
-            let asked = asks(&maker, Operation::Update, "auth/token/create");
-            world.broker().create_token(&asked, TokenRequest::default()).await
-        })
-    };
-    world.pass(Duration::from_secs(1)).await;
-    world.audit.delay(Duration::ZERO);
-    write(&world, "maker", "").await;
     let tokens = world.store.count("token/");
-    let outcome = making.await.unwrap();
+    let broker = world.broker();
+    let asked = asks(&maker, Operation::Update, "auth/token/create");
+    let making = broker.create_token(&asked, TokenRequest::default());
+    let outcome = world.ask_amid(making, write(&world, "maker", "")).await;
     assert!(matches!(outcome, Err(TokenError::Admit(AdmitError::Denied { .. }))), "{outcome:?}");
     assert_eq!(world.store.count("token/"), tokens);
 }

@@ -3,7 +3,6 @@
 use crate::*;
 use leasehold_core::broker::{AdmitError, RenewError, TokenKind};
 use std::sync::Arc;
-use std::time::Duration;
 
 const MAKER: &str = r#"path "auth/token/create" { capabilities = ["update"] }"#;
 
@@ -131,20 +130,14 @@ async fn no_token_of_a_disabled_or_deleted_entity_is_good_for_anything() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entity_disabled_between_a_decision_and_its_commit_gives_nothing() {
-    let world = Arc::new(world().await);
+    let world = world().await;
     let made = log_in(&world, "ann").await;
     let (token, id) = (made.text.reveal().to_owned(), entity_of(&made));
     entity(&world, EntityWrite { policies: texts(&["app"]), ..of(&id) }).await;
-    // The issue is decided, and waits for its record.
-    world.audit.delay(Duration::from_secs(5));
-    let issuing = {
-        let world = Arc::clone(&world);
-        tokio::spawn(async move { lend(&world, &token).await })
+    let change = async {
+        entity(&world, EntityWrite { disabled: Some(true), ..of(&id) }).await;
     };
-    world.pass(Duration::from_secs(1)).await;
-    world.audit.delay(Duration::ZERO);
-    entity(&world, EntityWrite { disabled: Some(true), ..of(&id) }).await;
-    assert!(is_refused(&issuing.await.unwrap()));
+    assert!(is_refused(&world.ask_amid(lend(&world, &token), change).await));
     assert_eq!(world.leases(), 0, "nothing was lent");
 }
 
