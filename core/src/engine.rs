@@ -26,6 +26,8 @@ use std::sync::Arc;
 pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     /// The kind's name in Vault's API (`plugin_name`).
     const KIND: &'static str;
+    /// Other names of Vault's for the same kind.
+    const ALIASES: &'static [&'static str];
 
     /// How to reach and administer the target; holds the administrator's secret, so it is sealed
     /// where it is stored and its `Debug` shows no secret.

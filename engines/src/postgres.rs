@@ -10,7 +10,6 @@
 mod address;
 mod config;
 mod failure;
-mod fields;
 mod issue;
 mod lexer;
 mod link;
@@ -120,6 +119,7 @@ impl Draft {
 
 impl Engine for Postgres {
     const KIND: &'static str = "postgresql-database-plugin";
+    const ALIASES: &'static [&'static str] = &[];
 
     type Config = Config;
     type Role = Role;
@@ -127,9 +127,7 @@ impl Engine for Postgres {
     type Draft = Draft;
 
     fn config(fields: &Map<String, Value>) -> Result<Config, FieldError> {
-        let config = Config::parse(fields)?;
-        template(&config)?;
-        Ok(config)
+        Config::parse(fields)
     }
 
     fn role(fields: &Map<String, Value>) -> Result<Role, FieldError> {
@@ -152,7 +150,7 @@ impl Engine for Postgres {
                 clock,
             ),
             owners: Owners::default(),
-            template: template(&config)?,
+            template: config.template(),
             authentication: config.authentication(),
         })
     }
@@ -235,14 +233,6 @@ impl Engine for Postgres {
 
     async fn lacks(&self, role: Option<&Role>) -> Result<Vec<String>, EngineError> {
         list::lacks(self, role).await
-    }
-}
-
-fn template(config: &Config) -> Result<Template, FieldError> {
-    match config.username_template() {
-        "" => Ok(Template::default()),
-        source => Template::parse(source)
-            .map_err(|error| FieldError(format!("`username_template`: {error}"))),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Broker;
 use super::batch::LinePorts;
 use super::count::label_of;
-use crate::engine::erased::{Kind, OpenTarget};
+use crate::engine::erased::{Fields, Kind, OpenTarget};
 use crate::engine::{FieldError, Origin};
 use crate::ids::TargetId;
 use crate::lease::Generation;
@@ -62,7 +62,7 @@ impl Broker {
 
     /// Returns a kind of engine by its name in Vault's API.
     pub(super) fn kind(&self, plugin_name: &str) -> Result<&Arc<dyn Kind>, FieldError> {
-        self.kinds.iter().find(|kind| kind.name() == plugin_name).ok_or_else(|| {
+        self.kinds.iter().find(|kind| kind.is_called(plugin_name)).ok_or_else(|| {
             let known: Vec<_> = self.kinds.iter().map(|kind| kind.name()).collect();
             FieldError(format!(
                 "unknown plugin_name `{plugin_name}`; known are: {}",
@@ -71,9 +71,16 @@ impl Broker {
         })
     }
 
-    /// Returns the kind of engine that every target is of, if there is only one.
-    pub(super) fn only_kind(&self) -> Option<&Arc<dyn Kind>> {
-        self.kinds.first().filter(|_| self.kinds.len() == 1)
+    /// Returns the kind that a role is for whose target is not there yet: the first that takes it.
+    pub(super) fn kind_of_role(&self, fields: &Fields) -> Result<&Arc<dyn Kind>, FieldError> {
+        let mut refused = None;
+        for kind in &self.kinds {
+            match kind.role(fields) {
+                Ok(_) => return Ok(kind),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| FieldError("no kind of target is known".into())))
     }
 
     /// Returns the engines that are open.

@@ -129,7 +129,7 @@ impl Broker {
                 self.check_needs(target, &role).await?;
             }
             None => {
-                self.only_kind().map(|kind| kind.role(&role.fields)).transpose()?;
+                self.kind_of_role(&role.fields)?;
             }
         }
         let at = role_at(entry.mount.record.id, &role.name);
@@ -175,9 +175,11 @@ impl Broker {
             let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
             let role = entry.roles.get(name).ok_or_else(|| RoleError::NoRole(name.to_owned()))?;
             let target = entry.targets.get(&role.record.target);
-            let kind = target.and_then(|target| self.kind(&target.record.plugin_name).ok());
-            let kind = kind.or_else(|| self.only_kind());
-            let recipe = kind.and_then(|kind| kind.role(&role.record.fields).ok());
+            let kind = match target {
+                Some(target) => self.kind(&target.record.plugin_name),
+                None => self.kind_of_role(&role.record.fields),
+            };
+            let recipe = kind.and_then(|kind| kind.role(&role.record.fields)).ok();
             let recipe = recipe.unwrap_or_else(|| role.record.fields.clone());
             Ok(RoleView { role: role.record.clone(), recipe })
         })

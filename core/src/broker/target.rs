@@ -220,7 +220,8 @@ impl Broker {
         let other_server =
             was.server.is_some() && target.server.is_some() && was.server != target.server;
         let other_administrator = before.get("username") != after.get("username");
-        if was.plugin_name != target.plugin_name || other_server || other_administrator {
+        let other_kind = self.kind(&was.plugin_name)?.name() != kind.name();
+        if other_kind || other_server || other_administrator {
             return Ok(next);
         }
         if before.get("connection_url") == after.get("connection_url") {

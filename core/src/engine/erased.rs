@@ -24,6 +24,8 @@ pub type Fields = Map<String, Value>;
 pub trait Kind: fmt::Debug + Send + Sync {
     /// Its name in Vault's API.
     fn name(&self) -> &'static str;
+    /// Whether it goes by this name, or has it as an alias.
+    fn is_called(&self, name: &str) -> bool;
     /// Checks a configuration without asking the target; returns what of it is shown.
     fn shown(&self, fields: &Fields) -> Result<Fields, FieldError>;
     /// Checks a role without asking the target; returns it with every default filled in.
@@ -155,6 +157,10 @@ impl<E: Engine> fmt::Debug for KindOf<E> {
 impl<E: Engine> Kind for KindOf<E> {
     fn name(&self) -> &'static str {
         E::KIND
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        E::KIND == name || E::ALIASES.contains(&name)
     }
 
     fn shown(&self, fields: &Fields) -> Result<Fields, FieldError> {

@@ -1,13 +1,14 @@
 //! How a server is reached and administered: Vault's fields for this kind of target.
 
 use super::address::{self, Address};
-use super::fields::Fields;
 use super::shown;
+use crate::fields::Fields;
+use crate::hidden::Hidden;
 use leasehold_core::engine::FieldError;
+use leasehold_core::engine::naming::Template;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use std::fmt;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -28,7 +29,7 @@ pub struct Config {
     max_open_connections: u32,
     max_idle_connections: u32,
     max_connection_lifetime: Duration,
-    username_template: String,
+    username_template: Option<Template>,
     password_authentication: Authentication,
     tls_ca: String,
     tls_certificate: String,
@@ -55,29 +56,6 @@ impl Authentication {
     }
 }
 
-/// A secret that is stored; the whole configuration is sealed for its sake.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-struct Hidden(Zeroizing<String>);
-
-impl From<String> for Hidden {
-    fn from(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-}
-
-impl From<Hidden> for String {
-    fn from(hidden: Hidden) -> Self {
-        hidden.0.to_string()
-    }
-}
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hidden(..)")
-    }
-}
-
 impl Config {
     /// Parses and checks what an operator wrote.
     pub(super) fn parse(written: &Map<String, Value>) -> Result<Self, FieldError> {
@@ -99,7 +77,7 @@ impl Config {
                 .unwrap_or(open)
                 .min(open),
             max_connection_lifetime: fields.span("max_connection_lifetime")?,
-            username_template: fields.text("username_template")?,
+            username_template: fields.template("username_template")?,
             password_authentication: authentication(&fields.text("password_authentication")?)?,
             tls_ca: fields.text("tls_ca")?,
             tls_certificate: fields.text("tls_certificate")?,
@@ -125,13 +103,15 @@ impl Config {
         show("password_authentication", json!(self.password_authentication.name()));
         for (name, text) in [
             ("username", &self.username),
-            ("username_template", &self.username_template),
             ("tls_ca", &self.tls_ca),
             ("tls_certificate", &self.tls_certificate),
         ] {
             if !text.is_empty() {
                 show(name, json!(text));
             }
+        }
+        if let Some(template) = &self.username_template {
+            show("username_template", json!(template.source()));
         }
         if self.disable_escaping {
             show("disable_escaping", json!(true));
@@ -156,14 +136,15 @@ impl Config {
         self.password_authentication
     }
 
-    pub(super) fn username_template(&self) -> &str {
-        &self.username_template
+    /// Returns how credentials are called.
+    pub(super) fn template(&self) -> Template {
+        self.username_template.clone().unwrap_or_default()
     }
 
     /// Returns the `connection_url` with user name and password in place.
     fn filled_url(&self) -> Zeroizing<String> {
-        let is_url = self.connection_url.0.contains("://");
-        self.filled(&self.username, &self.password.0, |text| {
+        let is_url = self.connection_url.reveal().contains("://");
+        self.filled(&self.username, self.password.reveal(), |text| {
             match (self.disable_escaping, is_url) {
                 (true, _) => text.to_owned(),
                 (false, true) => address::url_escaped(text),
@@ -180,7 +161,7 @@ impl Config {
     ) -> Zeroizing<String> {
         // One pass: a user name that holds `{{password}}` must not be filled in again.
         let mut filled = Zeroizing::new(String::new());
-        let mut rest = self.connection_url.0.as_str();
+        let mut rest = self.connection_url.reveal();
         while let Some((before, after)) = rest.split_once("{{") {
             let Some((name, tail)) = after.split_once("}}") else { break };
             filled.push_str(before);
@@ -204,7 +185,7 @@ impl Config {
                 "`username` is empty and `connection_url` names no user".to_owned(),
             ));
         }
-        let password = address.password().unwrap_or(self.password.0.as_str());
+        let password = address.password().unwrap_or(self.password.reveal());
         let mut options = address.options()?.username(user).password(password);
         if !self.tls_ca.is_empty() {
             // An authority that is named is there to be checked, whatever the mode's name promises.
@@ -219,13 +200,13 @@ impl Config {
             };
             options = options.ssl_mode(mode).ssl_root_cert_from_pem(pem("tls_ca", &self.tls_ca)?);
         }
-        if self.tls_certificate.is_empty() != self.private_key.0.is_empty() {
+        if self.tls_certificate.is_empty() != self.private_key.reveal().is_empty() {
             return Err(FieldError("`tls_certificate` and `private_key` go together".to_owned()));
         }
         if !self.tls_certificate.is_empty() {
             options = options
                 .ssl_client_cert_from_pem(pem("tls_certificate", &self.tls_certificate)?)
-                .ssl_client_key_from_pem(pem("private_key", &self.private_key.0)?);
+                .ssl_client_key_from_pem(pem("private_key", self.private_key.reveal())?);
         }
         Ok(options)
     }

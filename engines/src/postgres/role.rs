@@ -1,7 +1,7 @@
 //! What an operator sets for one kind of credential: Vault's fields, and a recipe without SQL.
 
-use super::fields::Fields;
 use super::statement::{Reach, Statement, statements};
+use crate::fields::Fields;
 use leasehold_core::engine::{FieldError, PrepareError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

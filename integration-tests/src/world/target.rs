@@ -196,6 +196,7 @@ pub struct SimulatedEngine {
 
 impl Engine for SimulatedEngine {
     const KIND: &'static str = "simulated";
+    const ALIASES: &'static [&'static str] = &[];
     type Config = u64;
     type Role = Map<String, Value>;
     type Handle = LeaseId;

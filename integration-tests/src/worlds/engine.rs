@@ -350,6 +350,7 @@ fn drop_one(
 
 impl Engine for NetworkEngine {
     const KIND: &'static str = "simulated";
+    const ALIASES: &'static [&'static str] = &[];
     type Config = Address;
     type Role = Map<String, Value>;
     type Handle = NetworkHandle;

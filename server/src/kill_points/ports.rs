@@ -136,6 +136,10 @@ impl Kind for Around<Arc<dyn Kind>> {
         self.0.name()
     }
 
+    fn is_called(&self, name: &str) -> bool {
+        self.0.is_called(name)
+    }
+
     fn shown(&self, fields: &Fields) -> Result<Fields, FieldError> {
         self.0.shown(fields)
     }

@@ -2,19 +2,20 @@
 
 use leasehold_core::duration::parse_seconds;
 use leasehold_core::engine::FieldError;
+use leasehold_core::engine::naming::Template;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The fields of one request. Every field that is read is crossed off.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     written: &'a Map<String, Value>,
     known: BTreeSet<&'static str>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(written: &'a Map<String, Value>) -> Self {
+    pub(crate) fn new(written: &'a Map<String, Value>) -> Self {
         Self { written, known: BTreeSet::new() }
     }
 
@@ -25,7 +26,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns a text; the empty one if it was not written.
-    pub(super) fn text(&mut self, name: &'static str) -> Result<String, FieldError> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Result<String, FieldError> {
         match self.value(name) {
             None => Ok(String::new()),
             Some(Value::String(text)) => Ok(text.clone()),
@@ -34,7 +35,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns a truth, which Vault's command line sends as a string.
-    pub(super) fn truth(&mut self, name: &'static str) -> Result<bool, FieldError> {
+    pub(crate) fn truth(&mut self, name: &'static str) -> Result<bool, FieldError> {
         match self.value(name) {
             None => Ok(false),
             Some(Value::Bool(truth)) => Ok(*truth),
@@ -47,7 +48,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns a whole number, which Vault's command line sends as a string.
-    pub(super) fn number(&mut self, name: &'static str) -> Result<Option<i64>, FieldError> {
+    pub(crate) fn number(&mut self, name: &'static str) -> Result<Option<i64>, FieldError> {
         let wrong = || FieldError(format!("`{name}` must be a whole number"));
         match self.value(name) {
             None => Ok(None),
@@ -58,13 +59,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns a span: whole seconds, or a text such as `1h30m`.
-    pub(super) fn span(&mut self, name: &'static str) -> Result<Duration, FieldError> {
+    pub(crate) fn span(&mut self, name: &'static str) -> Result<Duration, FieldError> {
         let Some(value) = self.value(name) else { return Ok(Duration::ZERO) };
         parse_seconds(value).map_err(|error| FieldError(error.in_field(name)))
     }
 
     /// Returns texts: a list of strings, or a single one.
-    pub(super) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, FieldError> {
+    pub(crate) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, FieldError> {
         let wrong = || FieldError(format!("`{name}` must be a string or a list of strings"));
         let texts = match self.value(name) {
             None => Vec::new(),
@@ -78,8 +79,18 @@ impl<'a> Fields<'a> {
         Ok(texts.into_iter().filter(|text| !text.trim().is_empty()).collect())
     }
 
+    /// Returns a template of names; `None` if it was not written, or is empty.
+    pub(crate) fn template(&mut self, name: &'static str) -> Result<Option<Template>, FieldError> {
+        let source = self.text(name)?;
+        if source.is_empty() {
+            return Ok(None);
+        }
+        let template = Template::parse(&source);
+        template.map(Some).map_err(|error| FieldError(format!("`{name}`: {error}")))
+    }
+
     /// Refuses what was written and never read: a misspelt field would silently do nothing.
-    pub(super) fn finish(self, what: &str) -> Result<(), FieldError> {
+    pub(crate) fn finish(self, what: &str) -> Result<(), FieldError> {
         let unknown = self.written.keys().find(|name| !self.known.contains(name.as_str()));
         let Some(unknown) = unknown else { return Ok(()) };
         let known: Vec<_> = self.known.iter().map(|name| format!("`{name}`")).collect();
