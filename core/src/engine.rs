@@ -6,12 +6,15 @@
 
 pub mod erased;
 pub mod naming;
+pub mod rotation;
 
+use crate::access::password::PasswordPolicy;
 use crate::chance::Chance;
 use crate::ids::{InstallationId, LeaseId, TargetId};
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
 use naming::Naming;
+use rotation::{Account, AccountSecret, Administrator, Intent, Rotated, Tested};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -62,11 +65,13 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     /// Returns how many batches the target may work on at once.
     fn connections(&self) -> usize;
 
-    /// Names the credential and draws its secret, before anything is stored or asked.
+    /// Names the credential and draws its secret, before anything is stored or asked. A password is drawn as
+    /// `passwords` says.
     fn prepare(
         &self,
         role: &Self::Role,
         naming: &Naming<'_>,
+        passwords: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<(Self::Handle, Self::Draft), PrepareError>;
 
@@ -113,6 +118,56 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
         &self,
         role: Option<&Self::Role>,
     ) -> impl Future<Output = Result<Vec<String>, EngineError>> + Send;
+
+    /// Checks what an operator wrote of an account, without asking the target.
+    fn check_account(account: &Account) -> Result<(), FieldError>;
+
+    /// Returns the administrator; `None` where the configuration has no secret of one that could be rotated.
+    fn administrator(config: &Self::Config) -> Option<Administrator>;
+
+    /// Returns what an operator would have written had the administrator this secret.
+    fn with_secret(
+        fields: &serde_json::Map<String, serde_json::Value>,
+        secret: &AccountSecret,
+    ) -> Result<serde_json::Map<String, serde_json::Value>, FieldError>;
+
+    /// Says what a rotation is to bring about, before anything is altered. Where the secret is ours to choose it is
+    /// `chosen`, which was drawn as the target's password policy says.
+    fn intend(
+        &self,
+        account: &Account,
+        chosen: Intent,
+        answer_by: Timestamp,
+    ) -> impl Future<Output = Result<Intent, EngineError>> + Send;
+
+    /// Brings about what was intended, as often as it is asked. `Ok` only for what the target has confirmed;
+    /// `Refused` only if nothing was altered, and nothing will be. An account that does not exist is refused:
+    /// none is ever created.
+    fn rotate(
+        &self,
+        account: &Account,
+        intent: &Intent,
+        answer_by: Timestamp,
+    ) -> impl Future<Output = Result<Rotated, EngineError>> + Send;
+
+    /// Finds out whether a secret opens an account, by a connection of its own. What else may be the matter is an
+    /// error: [`Tested::Denied`] is only ever the target's own word about the secret.
+    fn tested(
+        &self,
+        account: &Account,
+        secret: &AccountSecret,
+        answer_by: Timestamp,
+    ) -> impl Future<Output = Result<Tested, EngineError>> + Send;
+
+    /// Drops what `secret` has replaced, where an account may have several at once. Asked, as often as it takes, once
+    /// `secret` is durable and has worked.
+    fn drop_replaced(
+        &self,
+        account: &Account,
+        intent: &Intent,
+        secret: &AccountSecret,
+        answer_by: Timestamp,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
 }
 
 /// For whom an engine acts; what it marks its credentials with.

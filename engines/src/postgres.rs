@@ -23,6 +23,7 @@ mod quote;
 mod renew;
 mod revoke;
 mod role;
+mod rotate;
 mod scram;
 mod settle;
 mod shown;
@@ -36,12 +37,15 @@ use config::Authentication;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::{Naming, Template, with_lease_bits};
+use leasehold_core::engine::rotation::{
+    Account, AccountSecret, Administrator, Intent, Rotated, Tested,
+};
 use leasehold_core::engine::{
     Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
     Renewed, Revocation, Sharing,
 };
 use leasehold_core::secret::{Secret, SecretText};
-use leasehold_core::time::Clock;
+use leasehold_core::time::{Clock, Timestamp};
 use link::Links;
 use owners::Owners;
 use role::Recipe;
@@ -163,6 +167,7 @@ impl Engine for Postgres {
         &self,
         role: &Role,
         naming: &Naming<'_>,
+        passwords: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<(Handle, Draft), PrepareError> {
         let recipe = role.recipe()?;
@@ -171,7 +176,7 @@ impl Engine for Postgres {
         let mut salt = [0; scram::SALT_BYTES];
         chance.fill(&mut salt);
         let draft = Draft {
-            password: PasswordPolicy::default().generate(chance),
+            password: passwords.generate(chance),
             salt,
             authentication: self.authentication,
             verifier: None,
@@ -233,6 +238,59 @@ impl Engine for Postgres {
 
     async fn lacks(&self, role: Option<&Role>) -> Result<Vec<String>, EngineError> {
         list::lacks(self, role).await
+    }
+
+    fn check_account(account: &Account) -> Result<(), FieldError> {
+        rotate::check(account)
+    }
+
+    fn administrator(config: &Config) -> Option<Administrator> {
+        config.administrator()
+    }
+
+    fn with_secret(
+        fields: &Map<String, Value>,
+        secret: &AccountSecret,
+    ) -> Result<Map<String, Value>, FieldError> {
+        config::with_secret(fields, secret)
+    }
+
+    async fn intend(
+        &self,
+        _account: &Account,
+        chosen: Intent,
+        _answer_by: Timestamp,
+    ) -> Result<Intent, EngineError> {
+        Ok(chosen)
+    }
+
+    async fn rotate(
+        &self,
+        account: &Account,
+        intent: &Intent,
+        answer_by: Timestamp,
+    ) -> Result<Rotated, EngineError> {
+        rotate::rotate(self, account, intent, answer_by).await
+    }
+
+    async fn tested(
+        &self,
+        account: &Account,
+        secret: &AccountSecret,
+        answer_by: Timestamp,
+    ) -> Result<Tested, EngineError> {
+        rotate::tested(self, account, secret, answer_by).await
+    }
+
+    /// A role has one password: the new one is in the old one's place.
+    async fn drop_replaced(
+        &self,
+        _account: &Account,
+        _intent: &Intent,
+        _secret: &AccountSecret,
+        _answer_by: Timestamp,
+    ) -> Result<(), EngineError> {
+        Ok(())
     }
 }
 

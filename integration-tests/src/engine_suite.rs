@@ -10,6 +10,9 @@
     reason = "the suite asserts: whatever is not as expected fails the test at once"
 )]
 
+pub mod rotation;
+
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{
@@ -127,8 +130,9 @@ pub fn prepared<E: Engine>(
 ) -> Issue<E> {
     let lease = lease();
     let naming = Naming { lease, display_name: names.0, role_name: names.1, now: now() };
-    let (handle, mut draft) =
-        engine.prepare(role, &naming, &Urandom).expect("the credential can be named");
+    let (handle, mut draft) = engine
+        .prepare(role, &naming, &PasswordPolicy::default(), &Urandom)
+        .expect("the credential can be named");
     engine.derive(role, &mut draft);
     let now = now();
     Issue {

@@ -13,6 +13,8 @@ mod owners;
 mod place;
 #[path = "postgres/removal.rs"]
 mod removal;
+#[path = "postgres/rotation.rs"]
+mod rotation;
 #[path = "postgres/secrets.rs"]
 mod secrets;
 #[path = "postgres/statements.rs"]
@@ -22,6 +24,7 @@ mod tls;
 #[path = "postgres/trouble.rs"]
 mod trouble;
 
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{Engine as _, PrepareError};
 use leasehold_engines::postgres::Postgres;
@@ -118,7 +121,12 @@ async fn a_name_the_server_would_cut_or_refuse_is_refused_before() {
     let naming =
         Naming { lease: suite::lease(), display_name: "d", role_name: "r", now: suite::now() };
     let prepare = |template: &str| {
-        place.open(&json!({"username_template": template})).prepare(&place.role, &naming, &Urandom)
+        place.open(&json!({"username_template": template})).prepare(
+            &place.role,
+            &naming,
+            &PasswordPolicy::default(),
+            &Urandom,
+        )
     };
     assert!(matches!(
         prepare("{{.LeaseID}}{{.LeaseID}}{{.LeaseID}}"),

@@ -9,9 +9,11 @@ mod cost;
 mod run;
 mod waiting;
 
+use crate::access::password::PasswordPolicy;
 use crate::chance::Chance;
 use crate::engine::erased::{Drafted, Listed, OpenTarget, Recipe, RoleRef, ToRenew, ToRevoke};
 use crate::engine::naming::Naming;
+use crate::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested};
 use crate::engine::{
     Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, PrepareError, Renewal, Renewed,
     Revocation,
@@ -232,6 +234,43 @@ impl<E: Engine> OpenTarget for Line<E> {
             self.0.engine.lacks(role.as_deref()).await
         })
     }
+
+    fn intend<'a>(
+        &'a self,
+        account: &'a Account,
+        chosen: Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Intent, EngineError>> {
+        Box::pin(self.0.engine.intend(account, chosen, answer_by))
+    }
+
+    fn rotate<'a>(
+        &'a self,
+        account: &'a Account,
+        intent: &'a Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Rotated, EngineError>> {
+        Box::pin(self.0.engine.rotate(account, intent, answer_by))
+    }
+
+    fn tested<'a>(
+        &'a self,
+        account: &'a Account,
+        secret: &'a AccountSecret,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Tested, EngineError>> {
+        Box::pin(self.0.engine.tested(account, secret, answer_by))
+    }
+
+    fn drop_replaced<'a>(
+        &'a self,
+        account: &'a Account,
+        intent: &'a Intent,
+        secret: &'a AccountSecret,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<(), EngineError>> {
+        Box::pin(self.0.engine.drop_replaced(account, intent, secret, answer_by))
+    }
 }
 
 /// A role bound to the line of its target.
@@ -245,9 +284,10 @@ impl<E: Engine> Recipe for Bound<E> {
     fn prepare(
         &self,
         naming: &Naming<'_>,
+        passwords: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<Box<dyn Drafted>, PrepareError> {
-        let (typed, draft) = self.line.engine.prepare(&self.role, naming, chance)?;
+        let (typed, draft) = self.line.engine.prepare(&self.role, naming, passwords, chance)?;
         let handle = written(&typed)?;
         let (line, role) = (Arc::clone(&self.line), Arc::clone(&self.role));
         Ok(Box::new(OneDraft { line, role, lease: naming.lease, handle, typed, draft }))

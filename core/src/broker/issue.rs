@@ -5,6 +5,7 @@ use super::authenticate::{AdmitError, Caller};
 use super::flights::Flight;
 use super::reserve::TooManyLeases;
 use super::{Broker, Request};
+use crate::access::password::PasswordPolicy;
 use crate::access::token::Token;
 use crate::audit::Answer;
 use crate::engine::erased::{Drafted, RoleRef};
@@ -294,7 +295,7 @@ impl Broker {
             role_name: &role.record.name,
             now,
         };
-        let drafted = recipe.prepare(&naming, &*self.chance)?;
+        let drafted = recipe.prepare(&naming, &PasswordPolicy::default(), &*self.chance)?;
 
         let (ttl, ttl_max) = plan.entry.ttls(&role.record, &self.limits);
         let ttl_max = bounded_by_token(ttl_max, (&token.record, &role.record), now)?;

@@ -2,7 +2,9 @@
 //!
 //! Written once, here, so that neither the broker nor an engine converts, and nothing is downcast.
 
+use super::rotation::{Account, AccountSecret, Administrator, Intent, Rotated, Tested};
 use super::{Engine, EngineError, FieldError, Identity, Origin, PrepareError, Renewed, Unanswered};
+use crate::access::password::PasswordPolicy;
 use crate::broker::batch::{Line, LinePorts};
 use crate::chance::Chance;
 use crate::engine::naming::Naming;
@@ -37,6 +39,12 @@ pub trait Kind: fmt::Debug + Send + Sync {
         origin: Origin,
         ports: LinePorts,
     ) -> Result<Arc<dyn OpenTarget>, FieldError>;
+    /// See [`Engine::check_account`].
+    fn check_account(&self, account: &Account) -> Result<(), FieldError>;
+    /// See [`Engine::administrator`].
+    fn administrator(&self, fields: &Fields) -> Result<Option<Administrator>, FieldError>;
+    /// See [`Engine::with_secret`].
+    fn with_secret(&self, fields: &Fields, secret: &AccountSecret) -> Result<Fields, FieldError>;
 }
 
 /// A role as the store has it.
@@ -108,6 +116,35 @@ pub trait OpenTarget: fmt::Debug + Send + Sync {
         &'a self,
         role: Option<RoleRef<'a>>,
     ) -> Pending<'a, Result<Vec<String>, EngineError>>;
+    /// See [`Engine::intend`].
+    fn intend<'a>(
+        &'a self,
+        account: &'a Account,
+        chosen: Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Intent, EngineError>>;
+    /// See [`Engine::rotate`].
+    fn rotate<'a>(
+        &'a self,
+        account: &'a Account,
+        intent: &'a Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Rotated, EngineError>>;
+    /// See [`Engine::tested`].
+    fn tested<'a>(
+        &'a self,
+        account: &'a Account,
+        secret: &'a AccountSecret,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Tested, EngineError>>;
+    /// See [`Engine::drop_replaced`].
+    fn drop_replaced<'a>(
+        &'a self,
+        account: &'a Account,
+        intent: &'a Intent,
+        secret: &'a AccountSecret,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<(), EngineError>>;
 }
 
 /// A role bound to its target.
@@ -116,6 +153,7 @@ pub trait Recipe: fmt::Debug + Send + Sync {
     fn prepare(
         &self,
         naming: &Naming<'_>,
+        passwords: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<Box<dyn Drafted>, PrepareError>;
 }
@@ -182,5 +220,17 @@ impl<E: Engine> Kind for KindOf<E> {
     ) -> Result<Arc<dyn OpenTarget>, FieldError> {
         let engine = E::open(E::config(fields)?, origin, Arc::clone(&ports.clock))?;
         Ok(Arc::new(Line::new(engine, ports)))
+    }
+
+    fn check_account(&self, account: &Account) -> Result<(), FieldError> {
+        E::check_account(account)
+    }
+
+    fn administrator(&self, fields: &Fields) -> Result<Option<Administrator>, FieldError> {
+        Ok(E::administrator(&E::config(fields)?))
+    }
+
+    fn with_secret(&self, fields: &Fields, secret: &AccountSecret) -> Result<Fields, FieldError> {
+        E::with_secret(fields, secret)
     }
 }

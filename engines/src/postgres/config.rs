@@ -6,6 +6,8 @@ use crate::fields::Fields;
 use crate::hidden::Hidden;
 use leasehold_core::engine::FieldError;
 use leasehold_core::engine::naming::Template;
+use leasehold_core::engine::rotation::{AccountSecret, Administrator};
+use leasehold_core::secret::SecretText;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -176,6 +178,15 @@ impl Config {
         filled
     }
 
+    /// Returns who administers the server; `None` where nobody logs in with a password.
+    pub(super) fn administrator(&self) -> Option<Administrator> {
+        let address = Address::parse(&self.filled_url()).ok()?;
+        let name = address.user().unwrap_or(&self.username).to_owned();
+        let password = address.password().unwrap_or(self.password.reveal());
+        let secret = AccountSecret::of_password(SecretText::new(password.to_owned()));
+        (!password.is_empty()).then_some(Administrator { name, secret })
+    }
+
     /// Returns how the driver connects.
     pub(super) fn connect_options(&self) -> Result<PgConnectOptions, FieldError> {
         let address = Address::parse(&self.filled_url())?;
@@ -210,6 +221,27 @@ impl Config {
         }
         Ok(options)
     }
+}
+
+/// Returns what an operator would have written had the administrator this secret.
+pub(super) fn with_secret(
+    written: &Map<String, Value>,
+    secret: &AccountSecret,
+) -> Result<Map<String, Value>, FieldError> {
+    let password = secret.part("password");
+    let password = password.ok_or_else(|| FieldError("the secret has no password".to_owned()))?;
+    let mut written = written.clone();
+    written.insert("password".to_owned(), json!(password.reveal()));
+    // Where the password is written into the address itself, it would go on counting.
+    let logs_in_with = Config::parse(&written)?.administrator().map(|admin| admin.secret);
+    if logs_in_with.is_some_and(|logs_in_with| logs_in_with.ct_eq(secret)) {
+        return Ok(written);
+    }
+    Err(FieldError(
+        "the administrator's password cannot be rotated while it is a part of `connection_url`; write \
+         `{{username}}` and `{{password}}` there, and `username` and `password` beside it"
+            .to_owned(),
+    ))
 }
 
 fn connections(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<u32>, FieldError> {
@@ -304,6 +336,29 @@ mod tests {
         assert_eq!(read.connections(), 8);
         assert_eq!(read.lifetime(), Some(Duration::from_mins(5)));
         assert!(read.filled_url().contains("geheim"));
+    }
+
+    #[test]
+    fn another_secret_of_the_administrator_takes_the_place_of_the_first() {
+        let secret = AccountSecret::of_password(SecretText::new("n@w:/?#%".into()));
+        let changed = |written: Value| with_secret(written.as_object().unwrap(), &secret);
+        for url in ["postgres://{{username}}:{{password}}@h/db", "postgres://h/db", "host=h"] {
+            let written = json!({"connection_url": url, "username": "admin", "password": "old", "max_open_connections": 3});
+            let changed = Config::parse(&changed(written).unwrap()).unwrap();
+            assert_eq!(changed.connections(), 3);
+            let administrator = changed.administrator().unwrap();
+            assert_eq!(administrator.name, "admin");
+            assert!(administrator.secret.ct_eq(&secret));
+        }
+        for written in [
+            json!({"connection_url": "postgres://admin:old@h/db"}),
+            json!({"connection_url": "postgres://{{username}}:{{password}}@h/db", "username": "admin",
+                "password": "old", "disable_escaping": true}),
+        ] {
+            assert!(changed(written).is_err());
+        }
+        let without = parsed(&json!({"connection_url": "postgres://admin@h/db"})).unwrap();
+        assert!(without.administrator().is_none());
     }
 
     #[test]

@@ -51,6 +51,14 @@ impl Failure {
         Self::Unreached(format!("{what}: {}", describe(error)))
     }
 
+    /// Sorts out why it is not known whether an account can log in.
+    pub(super) fn undecided(name: &str, error: &sqlx::Error) -> Self {
+        Self::Unreached(format!(
+            "whether `{name}` can log in could not be found out: {}",
+            describe(error)
+        ))
+    }
+
     /// Returns the server's code, if it said no.
     pub(super) fn code(&self) -> &str {
         match self {

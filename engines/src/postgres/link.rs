@@ -110,6 +110,11 @@ impl Links {
         self.clock.now()
     }
 
+    /// Returns how the server is reached.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     /// Returns how many connections there may be.
     pub(super) fn max(&self) -> usize {
         self.max

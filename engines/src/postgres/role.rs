@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 
 /// How many times a password is hashed if the role says nothing: PostgreSQL's number, and the least
 /// that older pgjdbc and Bun accept.
-const ITERATIONS_DEFAULT: u32 = 4096;
+pub(super) const ITERATIONS_DEFAULT: u32 = 4096;
 
 /// The most a role may ask for: 1,000,000 rounds already cost the server about 0.8 s of its CPU for
 /// every credential, because it runs them once in `CREATE ROLE`.

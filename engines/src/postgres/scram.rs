@@ -15,11 +15,7 @@ pub(super) const SALT_BYTES: usize = 16;
 
 /// Returns the verifier as PostgreSQL writes it:
 /// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`.
-pub(super) fn verifier(
-    password: &SecretText,
-    salt: &[u8; SALT_BYTES],
-    iterations: NonZeroU32,
-) -> SecretText {
+pub(super) fn verifier(password: &SecretText, salt: &[u8], iterations: NonZeroU32) -> SecretText {
     let mut salted = Zeroizing::new([0_u8; digest::SHA256_OUTPUT_LEN]);
     let secret = password.reveal().as_bytes();
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, secret, salted.as_mut_slice());

@@ -210,6 +210,11 @@ impl Statement {
         self.words.iter().any(|said| said == word)
     }
 
+    /// Tells whether the statement says anything of a password.
+    pub(super) fn sets_a_password(&self) -> bool {
+        self.holds(Value::Password)
+    }
+
     /// Tells whether the statement creates the credential itself.
     pub(super) fn creates_the_role(&self) -> bool {
         (self.begins(&["CREATE", "ROLE"]) || self.begins(&["CREATE", "USER"]))

@@ -1,7 +1,16 @@
 //! A target that answers, refuses, hangs, loses answers and applies late, as it is told.
 
+mod accounts;
+
+pub use accounts::{ADMINISTRATOR, FIRST_PASSWORD};
+
+use accounts::Accounts;
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::rotation::{
+    Account, AccountSecret, Administrator, Intent, Rotated, Tested,
+};
 use leasehold_core::engine::{
     Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
     Renewed, Revocation, Sharing,
@@ -9,6 +18,7 @@ use leasehold_core::engine::{
 use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::{Field, Secret, SecretText};
 use leasehold_core::time::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -53,6 +63,8 @@ struct Seen {
     at_work: usize,
     at_work_most: usize,
     clock_ahead: Duration,
+    accounts: Accounts,
+    turned_down: Option<String>,
 }
 
 static TARGETS: LazyLock<Mutex<HashMap<u64, Arc<SimulatedTarget>>>> = LazyLock::new(Mutex::default);
@@ -65,8 +77,12 @@ impl SimulatedTarget {
         let target = Arc::new(Self::default());
         targets.insert(number, Arc::clone(&target));
         let url = Value::from(format!("simulated://{number}"));
-        let fields =
-            [("number", number.into()), ("connection_url", url), ("username", "admin".into())];
+        let fields = [
+            ("number", number.into()),
+            ("connection_url", url),
+            ("username", ADMINISTRATOR.into()),
+            ("password", FIRST_PASSWORD.into()),
+        ];
         (target, fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
     }
 
@@ -190,38 +206,50 @@ impl SimulatedTarget {
 #[derive(Debug)]
 pub struct SimulatedEngine {
     target: Arc<SimulatedTarget>,
+    config: SimulatedConfig,
     origin: Origin,
     clock: Arc<dyn Clock>,
+}
+
+/// Which target, and what its administrator logs in with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SimulatedConfig {
+    number: u64,
+    password: String,
 }
 
 impl Engine for SimulatedEngine {
     const KIND: &'static str = "simulated";
     const ALIASES: &'static [&'static str] = &[];
-    type Config = u64;
+    type Config = SimulatedConfig;
     type Role = Map<String, Value>;
     type Handle = LeaseId;
     type Draft = String;
 
-    fn config(fields: &Map<String, Value>) -> Result<u64, FieldError> {
-        fields
-            .get("number")
-            .and_then(Value::as_u64)
-            .ok_or_else(|| FieldError("number is missing".into()))
+    fn config(fields: &Map<String, Value>) -> Result<SimulatedConfig, FieldError> {
+        let number = fields.get("number").and_then(Value::as_u64);
+        let number = number.ok_or_else(|| FieldError("number is missing".into()))?;
+        let password = fields.get("password").and_then(Value::as_str).unwrap_or(FIRST_PASSWORD);
+        Ok(SimulatedConfig { number, password: password.to_owned() })
     }
 
     fn role(fields: &Map<String, Value>) -> Result<Self::Role, FieldError> {
         Ok(fields.clone())
     }
 
-    fn shown(config: &u64) -> Map<String, Value> {
-        let url = Value::from(format!("simulated://{config}"));
+    fn shown(config: &SimulatedConfig) -> Map<String, Value> {
+        let url = Value::from(format!("simulated://{}", config.number));
         Map::from_iter([("connection_url".into(), url), ("username".into(), Value::from("admin"))])
     }
 
-    fn open(config: u64, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
-        let target = TARGETS.lock().unwrap().get(&config).map(Arc::clone);
+    fn open(
+        config: SimulatedConfig,
+        origin: Origin,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, FieldError> {
+        let target = TARGETS.lock().unwrap().get(&config.number).map(Arc::clone);
         target
-            .map(|target| Self { target, origin, clock })
+            .map(|target| Self { target, config, origin, clock })
             .ok_or_else(|| FieldError("no such target".into()))
     }
 
@@ -233,6 +261,7 @@ impl Engine for SimulatedEngine {
         &self,
         _role: &Self::Role,
         naming: &Naming<'_>,
+        _passwords: &PasswordPolicy,
         _chance: &dyn Chance,
     ) -> Result<(LeaseId, String), PrepareError> {
         Ok((naming.lease, format!("canary-secret-{}", naming.lease)))
@@ -254,6 +283,9 @@ impl Engine for SimulatedEngine {
             .map(|issue| (issue.handle, issue.draft.0.clone(), issue.lapses_at))
             .collect();
         let origin = self.origin;
+        if let Err(denied) = self.admitted() {
+            return asked.iter().map(|_| Err(denied.clone())).collect();
+        }
         self.target
             .asked(asked.len(), move |seen| {
                 let issue = |(lease, password, lapses_at): &(LeaseId, String, Timestamp)| {
@@ -270,6 +302,9 @@ impl Engine for SimulatedEngine {
     }
 
     async fn renew(&self, asked: &[Renewal<Self>]) -> Vec<Result<Renewed, EngineError>> {
+        if let Err(denied) = self.admitted() {
+            return asked.iter().map(|_| Err(denied.clone())).collect();
+        }
         let each: Vec<_> =
             asked.iter().map(|renewal| (renewal.handle, renewal.lapses_at)).collect();
         self.target
@@ -290,6 +325,9 @@ impl Engine for SimulatedEngine {
     }
 
     async fn revoke(&self, asked: &[Revocation<Self>]) -> Vec<Result<(), EngineError>> {
+        if let Err(denied) = self.admitted() {
+            return asked.iter().map(|_| Err(denied.clone())).collect();
+        }
         let now = self.clock.now();
         let may_land = |revocation: &Revocation<Self>| {
             revocation.unanswered.is_some_and(|unanswered| now < unanswered.settles_at)
@@ -309,6 +347,7 @@ impl Engine for SimulatedEngine {
     }
 
     async fn list(&self) -> Result<Vec<Marked<Self>>, EngineError> {
+        self.admitted()?;
         let mut seen = self.target.seen.lock().unwrap();
         seen.asked += 1;
         if seen.mood == Mood::Down {
@@ -323,6 +362,7 @@ impl Engine for SimulatedEngine {
     }
 
     async fn identity(&self) -> Result<Identity, EngineError> {
+        self.admitted()?;
         let mood = {
             let mut seen = self.target.seen.lock().unwrap();
             seen.asked += 1;
@@ -342,5 +382,62 @@ impl Engine for SimulatedEngine {
     async fn lacks(&self, _role: Option<&Self::Role>) -> Result<Vec<String>, EngineError> {
         self.target.seen.lock().unwrap().asked += 1;
         Ok(Vec::new())
+    }
+
+    fn check_account(_account: &Account) -> Result<(), FieldError> {
+        Ok(())
+    }
+
+    fn administrator(config: &SimulatedConfig) -> Option<Administrator> {
+        let password = SecretText::new(config.password.clone());
+        let secret = AccountSecret::of_password(password);
+        Some(Administrator { name: ADMINISTRATOR.to_owned(), secret })
+    }
+
+    fn with_secret(
+        fields: &Map<String, Value>,
+        secret: &AccountSecret,
+    ) -> Result<Map<String, Value>, FieldError> {
+        let password = secret.part("password").map(|password| Value::from(password.reveal()));
+        let mut fields = fields.clone();
+        fields.extend(password.map(|password| ("password".to_owned(), password)));
+        Ok(fields)
+    }
+
+    async fn intend(
+        &self,
+        _account: &Account,
+        chosen: Intent,
+        _answer_by: Timestamp,
+    ) -> Result<Intent, EngineError> {
+        Ok(chosen)
+    }
+
+    async fn rotate(
+        &self,
+        account: &Account,
+        intent: &Intent,
+        _answer_by: Timestamp,
+    ) -> Result<Rotated, EngineError> {
+        self.set(account, intent).await
+    }
+
+    async fn tested(
+        &self,
+        account: &Account,
+        secret: &AccountSecret,
+        _answer_by: Timestamp,
+    ) -> Result<Tested, EngineError> {
+        self.try_login(account, secret).await
+    }
+
+    async fn drop_replaced(
+        &self,
+        _account: &Account,
+        _intent: &Intent,
+        _secret: &AccountSecret,
+        _answer_by: Timestamp,
+    ) -> Result<(), EngineError> {
+        Ok(())
     }
 }

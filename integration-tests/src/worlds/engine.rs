@@ -1,22 +1,30 @@
 //! The engine for simulated servers: what it asks goes through a network that delays, loses, and delivers late.
 
-use super::accounts::{Name, ToldEnd};
+mod accounts;
+mod effects;
+
+use super::accounts::ToldEnd;
 use super::address::Address;
 use super::calls::{Call, Calling};
 use super::flaws;
 use super::server::{Mood, Server};
 use super::setting::Setting;
+use effects::{create, extend, remove};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::rotation::{
+    Account, AccountSecret, Administrator, Intent, Rotated, Tested,
+};
 use leasehold_core::engine::{
-    Cause, Engine, EngineError, FieldError, Identity, Issue, Mark, Marked, Origin, PrepareError,
-    Renewal, Renewed, Revocation, Sharing, Unanswered,
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
+    Renewed, Revocation, Sharing, Unanswered,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};
-use leasehold_core::secret::{Field, Secret, SecretText};
+use leasehold_core::secret::Secret;
 use leasehold_core::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -180,174 +188,6 @@ impl NetworkEngine {
     }
 }
 
-/// Creates at a server. Nothing is begun after `issue_by`; what has begun may be committed later.
-async fn create(
-    server: Arc<Server>,
-    origin: Origin,
-    asked: Vec<Creation>,
-    issue_by: Timestamp,
-    is_stuck: bool,
-) -> Vec<Result<Secret, EngineError>> {
-    let setting = Arc::clone(&server.setting);
-    if setting.now() > issue_by {
-        let late = EngineError::refused(Cause::TooLate, "time was up");
-        return asked.iter().map(|_| Err(late.clone())).collect();
-    }
-    if is_stuck || setting.fails(setting.weather.slow / 2) {
-        for one in &asked {
-            server.begin(one.lease);
-        }
-        // A backup knows nothing of what hangs at a server for longer than anything may.
-        let longest = if server.nature.shows_pending && !setting.restores {
-            Duration::from_mins(10)
-        } else {
-            (issue_by.since(setting.now()) + SETTLE).saturating_sub(Duration::from_millis(1))
-        };
-        let stuck = setting.dice.span(Duration::ZERO, longest);
-        setting.executor.sleep(stuck).await;
-        let lands = setting.dice.happens(700);
-        if lands && setting.now() > issue_by {
-            setting.counters.late_effects.one();
-        }
-        let answers = land(&server, origin, &asked, lands);
-        for one in &asked {
-            server.end(one.lease);
-        }
-        return answers;
-    }
-    land(&server, origin, &asked, true)
-}
-
-fn land(
-    server: &Arc<Server>,
-    origin: Origin,
-    asked: &[Creation],
-    lands: bool,
-) -> Vec<Result<Secret, EngineError>> {
-    let each = asked.iter().map(|one| {
-        if !lands {
-            return Err(EngineError::refused(Cause::Contended, "the server rolled back"));
-        }
-        if server.setting.fails(server.setting.weather.strangers) {
-            server.be_taken(one.lease);
-        }
-        let mark = Mark { origin, lease: one.lease };
-        if !server.create(mark, &one.password, one.end) {
-            return Err(EngineError::uncertain(Cause::Rejected, "it exists already"));
-        }
-        let password = SecretText::new(one.password.clone());
-        Ok(Secret::new(vec![("password", Field::Hidden(password))]))
-    });
-    each.collect()
-}
-
-/// Whether the account of a lease is there. One whose mark names another lease or another installation is left alone
-/// (law 9), as the engine for PostgreSQL does.
-fn look(server: &Server, origin: Origin, lease: LeaseId) -> Result<bool, EngineError> {
-    let ours = Mark { origin, lease };
-    match server.look(Name::Lease(lease)) {
-        Some(Some(mark)) if mark != ours && flaws::minds_marks(&server.setting) => {
-            Err(EngineError::refused(Cause::NeedsOperator, "it is a stranger's"))
-        }
-        found => Ok(found.is_some()),
-    }
-}
-
-/// Extends at a server. Nothing is begun after `begin_by`; what has begun may be committed later, and until then
-/// nobody else can change the same account.
-async fn extend(
-    server: Arc<Server>,
-    origin: Origin,
-    asked: Vec<(LeaseId, ToldEnd)>,
-    begin_by: Timestamp,
-    stuck: Option<Duration>,
-) -> Vec<Result<Renewed, EngineError>> {
-    let setting = Arc::clone(&server.setting);
-    if setting.now() > begin_by && flaws::extends_in_time(&setting) {
-        let late = EngineError::refused(Cause::TooLate, "time was up");
-        return asked.iter().map(|_| Err(late.clone())).collect();
-    }
-    let begun: Vec<_> = asked.iter().map(|(lease, _)| server.hold(*lease)).collect();
-    if let Some(stuck) = stuck {
-        setting.executor.sleep(stuck).await;
-    }
-    let each = asked.into_iter().zip(begun).map(|((lease, end), has_begun)| {
-        if !has_begun {
-            return Err(EngineError::refused(Cause::Contended, "somebody else is changing it"));
-        }
-        server.release(lease);
-        let is_there = look(&server, origin, lease)? && server.extend(lease, end);
-        if is_there && setting.now() > begin_by {
-            setting.counters.late_renewals.one();
-        }
-        Ok(if is_there { Renewed::Extended } else { Renewed::Gone })
-    });
-    each.collect()
-}
-
-/// Removes at a server: lock, end the sessions, drop, each a step of its own. It may come whenever it likes: what it
-/// removes is not lent any more.
-async fn remove(
-    server: Arc<Server>,
-    origin: Origin,
-    asked: Vec<Removal>,
-    answer_by: Timestamp,
-    pauses: [Duration; 2],
-) -> Vec<Result<(), EngineError>> {
-    let setting = Arc::clone(&server.setting);
-    let is_there = |one: &Removal| look(&server, origin, one.lease) == Ok(true);
-    let begun: Vec<_> = asked.iter().map(|one| server.hold(one.lease)).collect();
-    let there: Vec<_> =
-        asked.iter().zip(&begun).map(|(one, begun)| *begun && is_there(one)).collect();
-    let locked = asked.iter().zip(&there).filter(|(_, was_there)| **was_there);
-    locked.for_each(|(one, _)| server.lock(one.lease));
-    setting.executor.sleep(pauses[0]).await;
-    for (one, _) in asked.iter().zip(&begun).filter(|(one, begun)| **begun && is_there(one)) {
-        if flaws::ends_sessions(&setting) {
-            server.end_sessions(one.lease);
-        }
-    }
-    setting.executor.sleep(pauses[1]).await;
-    let each = asked.iter().zip(begun).zip(there).map(|((one, has_begun), was_there)| {
-        if !has_begun {
-            return Err(EngineError::uncertain(Cause::Contended, "somebody else is changing it"));
-        }
-        server.release(one.lease);
-        if setting.now() > answer_by && server.has(one.lease) {
-            setting.counters.late_revocations.one();
-        }
-        drop_one(&server, origin, one, was_there)
-    });
-    each.collect()
-}
-
-fn drop_one(
-    server: &Server,
-    origin: Origin,
-    one: &Removal,
-    was_there: bool,
-) -> Result<(), EngineError> {
-    let is_there = look(server, origin, one.lease)?;
-    if was_there {
-        server.drop_account(one.lease);
-        return Ok(());
-    }
-    if is_there {
-        // It has come since, and was not locked: the next attempt sees it.
-        return Err(EngineError::uncertain(Cause::Contended, "its issue has just landed"));
-    }
-    let now = server.setting.now();
-    let may_land = if server.nature.shows_pending {
-        server.is_pending(one.lease) || one.unanswered.is_some_and(|it| now <= it.issue_by)
-    } else {
-        one.unanswered.is_some_and(|it| now < it.settles_at)
-    };
-    if may_land {
-        return Err(EngineError::uncertain(Cause::Contended, "its issue may still land"));
-    }
-    Ok(())
-}
-
 impl Engine for NetworkEngine {
     const KIND: &'static str = "simulated";
     const ALIASES: &'static [&'static str] = &[];
@@ -383,6 +223,7 @@ impl Engine for NetworkEngine {
         &self,
         _role: &Self::Role,
         naming: &Naming<'_>,
+        _passwords: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<(NetworkHandle, String), PrepareError> {
         let password = format!("{}{:08x}", super::judge::CANARY, chance.below(u32::MAX));
@@ -488,5 +329,60 @@ impl Engine for NetworkEngine {
 
     async fn lacks(&self, _role: Option<&Self::Role>) -> Result<Vec<String>, EngineError> {
         Ok(Vec::new())
+    }
+
+    fn check_account(_account: &Account) -> Result<(), FieldError> {
+        Ok(())
+    }
+
+    fn administrator(_config: &Address) -> Option<Administrator> {
+        None
+    }
+
+    fn with_secret(
+        fields: &Map<String, Value>,
+        secret: &AccountSecret,
+    ) -> Result<Map<String, Value>, FieldError> {
+        let password = secret.part("password").map(|password| Value::from(password.reveal()));
+        let mut fields = fields.clone();
+        fields.extend(password.map(|password| ("password".to_owned(), password)));
+        Ok(fields)
+    }
+
+    async fn intend(
+        &self,
+        _account: &Account,
+        chosen: Intent,
+        _answer_by: Timestamp,
+    ) -> Result<Intent, EngineError> {
+        Ok(chosen)
+    }
+
+    async fn rotate(
+        &self,
+        account: &Account,
+        intent: &Intent,
+        answer_by: Timestamp,
+    ) -> Result<Rotated, EngineError> {
+        self.set(account, intent, answer_by).await
+    }
+
+    async fn tested(
+        &self,
+        account: &Account,
+        secret: &AccountSecret,
+        answer_by: Timestamp,
+    ) -> Result<Tested, EngineError> {
+        self.try_login(account, secret, answer_by).await
+    }
+
+    async fn drop_replaced(
+        &self,
+        _account: &Account,
+        _intent: &Intent,
+        _secret: &AccountSecret,
+        _answer_by: Timestamp,
+    ) -> Result<(), EngineError> {
+        Ok(())
     }
 }

@@ -58,6 +58,8 @@ struct State {
     pending: BTreeMap<LeaseId, u32>,
     /// Accounts that somebody has begun to change and not yet committed: nobody else can.
     held: BTreeSet<LeaseId>,
+    /// The accounts of operators, with their passwords.
+    operators: BTreeMap<String, String>,
     /// Leases that had an account here at some time.
     ever: HashSet<LeaseId>,
 }
@@ -255,6 +257,17 @@ impl Server {
             self.setting.counters.lost_at_target.one();
             self.setting.note(id, || format!("lost by server {}", self.number));
         }
+    }
+
+    /// Sets the password of an operator's account; false if there is none.
+    pub fn set_password(&self, name: &str, password: &str) -> bool {
+        let mut state = self.state.lock();
+        state.operators.get_mut(name).map(|kept| password.clone_into(kept)).is_some()
+    }
+
+    /// Whether an operator's account is let in with a password.
+    pub fn lets_in(&self, name: &str, password: &str) -> bool {
+        self.state.lock().operators.get(name).is_some_and(|kept| kept == password)
     }
 
     /// Restarts; forgets everything, if that is in its nature. Strangers make anew what they had.

@@ -2,6 +2,7 @@
 
 use crate::place::place_without_superuser;
 use crate::place::{ADMINISTRATOR, ADMINISTRATOR_PASSWORD, Place, fields_of, object};
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::broker::batch::LinePorts;
 use leasehold_core::engine::erased::{KindOf, RoleRef};
 use leasehold_core::engine::naming::Naming;
@@ -135,7 +136,9 @@ async fn who_borrows_does_not_notice_that_owner_roles_were_dropped() {
     for round in 0..2 {
         let (lease, now) = (suite::lease(), suite::now());
         let naming = Naming { lease, display_name: "tester", role_name: "app", now };
-        let mut drafted = recipe.prepare(&naming, &SystemChance).expect("it is prepared");
+        let mut drafted = recipe
+            .prepare(&naming, &PasswordPolicy::default(), &SystemChance)
+            .expect("it is prepared");
         drafted.derive();
         let answer = drafted.issue(now.plus(Duration::from_hours(1)), now.plus(PATIENCE)).await;
         answer.expect("it is issued");

@@ -1,6 +1,7 @@
 //! Statements that operators write.
 
 use crate::place::{Place, fields_of, granting_directly, object, place, role};
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::broker::batch::LinePorts;
 use leasehold_core::engine::erased::{KindOf, RoleRef};
 use leasehold_core::engine::naming::Naming;
@@ -158,7 +159,9 @@ async fn statements_that_meet_at_a_shared_object_are_issued_in_the_end() {
                     role_name: "direct",
                     now: suite::now(),
                 };
-                let mut drafted = recipe.prepare(&naming, &SystemChance).expect("it is prepared");
+                let mut drafted = recipe
+                    .prepare(&naming, &PasswordPolicy::default(), &SystemChance)
+                    .expect("it is prepared");
                 drafted.derive();
                 let (now, hour) = (suite::now(), Duration::from_hours(1));
                 let answer = drafted.issue(now.plus(hour), now.plus(PATIENCE)).await;

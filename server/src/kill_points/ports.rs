@@ -2,6 +2,7 @@
 
 use super::{Point, pass};
 use futures_core::stream::BoxStream;
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::audit::chain::Head;
 use leasehold_core::audit::{Audit, AuditError, Beginning, Load};
 use leasehold_core::broker::Ports;
@@ -11,6 +12,9 @@ use leasehold_core::engine::erased::{
     Drafted, Fields, Kind, Listed, OpenTarget, Recipe, RoleRef, ToRenew, ToRevoke,
 };
 use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::rotation::{
+    Account, AccountSecret, Administrator, Intent, Rotated, Tested,
+};
 use leasehold_core::engine::{EngineError, FieldError, Identity, Origin, PrepareError, Renewed};
 use leasehold_core::lease::Handle;
 use leasehold_core::secret::Secret;
@@ -156,6 +160,18 @@ impl Kind for Around<Arc<dyn Kind>> {
     ) -> Result<Arc<dyn OpenTarget>, FieldError> {
         Ok(Arc::new(Around(self.0.open(fields, origin, ports)?)))
     }
+
+    fn check_account(&self, account: &Account) -> Result<(), FieldError> {
+        self.0.check_account(account)
+    }
+
+    fn administrator(&self, fields: &Fields) -> Result<Option<Administrator>, FieldError> {
+        self.0.administrator(fields)
+    }
+
+    fn with_secret(&self, fields: &Fields, secret: &AccountSecret) -> Result<Fields, FieldError> {
+        self.0.with_secret(fields, secret)
+    }
 }
 
 impl OpenTarget for Around<Arc<dyn OpenTarget>> {
@@ -187,15 +203,53 @@ impl OpenTarget for Around<Arc<dyn OpenTarget>> {
     ) -> Pending<'a, Result<Vec<String>, EngineError>> {
         self.0.lacks(role)
     }
+
+    fn intend<'a>(
+        &'a self,
+        account: &'a Account,
+        chosen: Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Intent, EngineError>> {
+        self.0.intend(account, chosen, answer_by)
+    }
+
+    fn rotate<'a>(
+        &'a self,
+        account: &'a Account,
+        intent: &'a Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Rotated, EngineError>> {
+        self.0.rotate(account, intent, answer_by)
+    }
+
+    fn tested<'a>(
+        &'a self,
+        account: &'a Account,
+        secret: &'a AccountSecret,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Tested, EngineError>> {
+        self.0.tested(account, secret, answer_by)
+    }
+
+    fn drop_replaced<'a>(
+        &'a self,
+        account: &'a Account,
+        intent: &'a Intent,
+        secret: &'a AccountSecret,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<(), EngineError>> {
+        self.0.drop_replaced(account, intent, secret, answer_by)
+    }
 }
 
 impl Recipe for Around<Arc<dyn Recipe>> {
     fn prepare(
         &self,
         naming: &Naming<'_>,
+        passwords: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<Box<dyn Drafted>, PrepareError> {
-        Ok(Box::new(Around(self.0.prepare(naming, chance)?)))
+        Ok(Box::new(Around(self.0.prepare(naming, passwords, chance)?)))
     }
 }
 
