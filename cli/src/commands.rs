@@ -7,6 +7,7 @@ mod login;
 mod mounts;
 mod operator;
 mod policy;
+mod reconcile;
 mod secrets;
 mod serve;
 mod shell;
@@ -54,6 +55,7 @@ Setting up:
   auth      Mount, tune, unmount and list auth methods
   operator  Initialize, back up and restore a server, see to its clock
   audit     Check the record of an audit device
+  reconcile Compare a target with the leases, and repair what differs
   whois     Tell whose a user name, a lease or a token is
 
 The server:
@@ -115,6 +117,7 @@ enum Command {
     Operator(operator::Operator),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Reconcile(reconcile::Reconcile),
     Whois(whois::Whois),
     Server(serve::Server),
     Status(status::Status),
@@ -266,6 +269,7 @@ impl Command {
             Self::Auth(auth) => auth.run(session),
             Self::Operator(operator) => operator.run(session),
             Self::Audit(audit) => audit.run(session),
+            Self::Reconcile(reconcile) => reconcile.run(session),
             Self::Whois(whois) => whois.run(session),
             Self::Server(server) => server.run(session),
             Self::Status(status) => status.run(session),

@@ -3,6 +3,7 @@
 //! Each verb is one file below, and each file is read from top to bottom.
 
 mod access;
+mod adopt;
 mod approle;
 mod authenticate;
 mod backup;
@@ -65,7 +66,10 @@ pub use method::{LockedName, MethodError};
 pub use mount::{LockoutWrite, MountError, MountTune, MountWrite, Side, VisibleMounts};
 pub use policy::{AllGranted, Granted, PolicyError, PolicyView};
 pub use quota::{QuotaConfigWrite, QuotaError, QuotaWrite, TooOften};
-pub use reconcile::{ReconcileError, Report};
+pub use reconcile::{
+    Compared, Difference, Kind as DifferenceKind, LastCompared, ReconcileError, Repair, Repaired,
+    Report,
+};
 pub use recording::{DeviceError, KeysDrawn};
 pub use rekey::Rekeying;
 pub use renew::{RenewError, RenewedLease};
@@ -95,6 +99,7 @@ use crate::backup::BackupKey;
 use crate::chance::Chance;
 use crate::engine::erased::Kind;
 use crate::ids::{BootId, InstallationId, LeaseId, TokenAccessor};
+use crate::lease::id_key::IdKey;
 use crate::lease::queue::Queue;
 use crate::lease::{Lease, LeaseState};
 use crate::limits::{AUDIT_WITHIN, Limits};
@@ -142,6 +147,7 @@ pub struct Broker {
     trail: Trail,
     token_key: hmac::Key,
     backup_key: BackupKey,
+    lease_ids: IdKey,
     /// The keys that seal batch tokens, as they were read last.
     batch_ring: RwLock<Arc<BatchRing>>,
     installation: InstallationId,
@@ -188,6 +194,10 @@ pub struct Broker {
     throttle: Mutex<Throttle>,
     /// Targets that are being compared with a store that was restored.
     comparisons: restored::Comparisons,
+    /// What was found when targets were compared with the leases.
+    plans: reconcile::Plans,
+    /// When they are compared next by themselves.
+    reconciles: reconcile::Schedule,
     metrics: Metrics,
     /// Until when the sweep sleeps, in milliseconds since the epoch; the last one of all while it is awake, so
     /// that whatever becomes due meanwhile wakes it again.
@@ -241,6 +251,7 @@ impl Broker {
             records,
             trail,
             repeats: idempotency::Repeats::new(&unsealed.token_key),
+            lease_ids: IdKey::new(&unsealed.token_key),
             token_key: unsealed.token_key,
             backup_key: unsealed.backup_key,
             batch_ring: RwLock::default(),
@@ -271,6 +282,8 @@ impl Broker {
             lockouts: Mutex::default(),
             throttle: Mutex::default(),
             comparisons: restored::Comparisons::default(),
+            plans: reconcile::Plans::default(),
+            reconciles: reconcile::Schedule::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),
             wake,
@@ -287,6 +300,11 @@ impl Broker {
     /// Returns which installation this is.
     pub fn installation(&self) -> InstallationId {
         self.installation
+    }
+
+    /// Makes an id for a lease, by which this installation knows it again wherever it stands.
+    pub fn new_lease_id(&self) -> LeaseId {
+        self.lease_ids.draw(self.clock.now(), &*self.chance)
     }
 
     /// Returns the time.

@@ -294,6 +294,11 @@ pub struct Marked<E: Engine> {
     pub handle: E::Handle,
     /// Its own end, where the target knows ends.
     pub lapses_at: Option<Timestamp>,
+    /// Whether it may log in.
+    pub may_log_in: bool,
+    /// What it may do, as far as the target tells that of all at once: a text for each right, sorted, the same for all
+    /// credentials that were made alike.
+    pub rights: Vec<String>,
 }
 
 /// Which server a target is.

@@ -108,6 +108,8 @@ ids! {
     MountId;
     /// Names one secret id without being able to use it.
     SecretIdAccessor;
+    /// Names what an operator was shown, and may want to be done.
+    PlanId;
     /// Names one target, through its generations.
     TargetId;
     /// Names one token without being able to use it.

@@ -9,6 +9,7 @@
 //! value is the business of [`crate::broker`].
 
 pub mod backoff;
+pub mod id_key;
 pub mod queue;
 pub mod term;
 
@@ -386,6 +387,19 @@ impl fmt::Display for Cause {
             Self::Missing => "missing at the target",
             Self::Superseded => "superseded by a repeated request",
         })
+    }
+}
+
+impl Handle {
+    /// Returns what the credential is called, which every engine writes under `name`; all of it where one does not.
+    #[must_use]
+    pub fn name(&self) -> String {
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        let named = serde_json::from_str::<Named>(self.0.get());
+        named.map_or_else(|_| self.0.get().trim_matches('"').to_owned(), |named| named.name)
     }
 }
 

@@ -40,6 +40,8 @@ mod metrics;
 mod policies;
 #[path = "api/quotas.rs"]
 mod quotas;
+#[path = "api/reconcile.rs"]
+mod reconcile;
 #[path = "api/refusals.rs"]
 mod refusals;
 #[path = "api/seal.rs"]

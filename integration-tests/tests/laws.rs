@@ -14,6 +14,8 @@ mod batch_tokens;
 mod counts;
 #[path = "laws/deletions.rs"]
 mod deletions;
+#[path = "laws/reconcile.rs"]
+mod reconcile;
 #[path = "laws/renewals.rs"]
 mod renewals;
 #[path = "laws/trees.rs"]
@@ -23,7 +25,8 @@ mod wrapping;
 
 use leasehold_core::access::policy::Right;
 use leasehold_core::broker::{
-    IssueError, RenewError, Request, RevokeError, Side, StillTried, TokenRequest, Until, WhichToken,
+    DifferenceKind, IssueError, RenewError, Repair, Request, RevokeError, Side, StillTried,
+    TokenRequest, Until, WhichToken,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};
@@ -458,33 +461,12 @@ async fn an_unreadable_lease_is_put_aside_and_the_rest_is_served() {
     world.pass(HOUR + SECOND).await;
     assert_eq!(world.leases(), 0);
     // What the damaged record named is found at the target by its mark.
-    assert_eq!(world.broker().adopt("database/", "app").await.unwrap(), 1);
+    let (broker, admin) = (world.broker(), request(ROOT));
+    let plan = broker.reconcile(&admin, "database/", "app").await.unwrap().plan;
+    let repair = Repair { plan, kinds: DifferenceKind::USUAL.into(), force: false };
+    assert_eq!(broker.repair(&admin, ("database/", "app"), repair).await.unwrap().removed, 1);
     world.pass(SECOND).await;
     assert_eq!((target.credentials().len(), world.leases()), (0, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn reconcile_reports_and_adopts_what_has_no_lease() {
-    let world = World::new().await;
-    let target = world.target("app", "1h", "24h").await;
-    let held = world.issue("app").await.unwrap();
-    let lost = world.issue("app").await.unwrap();
-    target.forget(id_of(&lost.lease_id));
-    let orphan = LeaseId::from_bytes([9; 16]);
-    target.plant(orphan, Some(world.clock.now().plus(HOUR * 2)));
-    world.pass(ISSUE_WITHIN + SETTLE).await;
-
-    let report = world.broker().report("database/", "app").await.unwrap();
-    assert_eq!(
-        (report.leased, report.orphans, report.missing),
-        (1, vec![orphan], vec![id_of(&lost.lease_id)])
-    );
-    assert_eq!(world.broker().adopt("database/", "app").await.unwrap(), 1);
-    world.pass(HOUR).await;
-    assert_eq!(target.credentials().into_keys().collect::<Vec<_>>(), vec![orphan], "it died early");
-    world.pass(HOUR).await;
-    assert_eq!((target.credentials().len(), world.leases()), (0, 0));
-    assert!(world.broker().lookup_lease(&request(ROOT), &held.lease_id).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use leasehold_core::broker::{IssueError, Issued, QuotaWrite, Until};
+use leasehold_core::broker::{DifferenceKind, IssueError, Issued, QuotaWrite, Repair, Until};
 use leasehold_core::limits::{LEASES_PER_ROLE_MAX, LEASES_PER_TOKEN_MAX, LEASES_RECOUNTED};
 use leasehold_core::store::quotas::{Limit, QuotaKind};
 use leasehold_core::store::{Batch, Key, Store, StoreError};
@@ -201,12 +201,18 @@ async fn what_is_adopted_counts_whatever_a_quota_says() {
     let target = world.target("app", "1h", "24h").await;
     allow(&world, "two", "database/", 2).await;
     world.issue("app").await.unwrap();
-    for number in 1..=3 {
-        let id = leasehold_core::ids::LeaseId::from_bytes([number; 16]);
-        target.plant(id, Some(world.broker().now().plus(HOUR)));
+    for _ in 1..=3 {
+        target.plant(world.broker().new_lease_id(), None);
     }
-    assert_eq!(world.broker().adopt("database/", "app").await.unwrap(), 3);
+    world.pass(SECOND * 90).await;
+    let (broker, admin) = (world.broker(), request(ROOT));
+    let plan = broker.reconcile(&admin, "database/", "app").await.unwrap().plan;
+    target.mood(Mood::RefusingRevocations);
+    let repair = Repair { plan, kinds: DifferenceKind::USUAL.into(), force: true };
+    let repaired = broker.repair(&admin, ("database/", "app"), repair).await.unwrap();
+    assert_eq!(repaired.removed, 3);
     assert!(is_full(&world.issue("app").await));
+    target.mood(Mood::Well);
     world.pass(HOUR + SECOND * 30).await;
     assert_eq!(world.leases(), 0);
     world.issue("app").await.unwrap();

@@ -308,7 +308,7 @@ async fn a_target_that_was_deleted_or_pointed_elsewhere_before_the_backup_is_com
     broker.delete_target(&request(ROOT), "database/", "app", false).await.unwrap();
     let backup = world.back_up().await;
     // Its mark leads to the target, so what nobody knows of is found.
-    target.plant(LeaseId::from_bytes([9; 16]), None);
+    target.plant(world.broker().new_lease_id(), None);
     let world = world.restored(&backup).await;
     world.broker().housekeep().await.unwrap();
     world.pass(HOUR * 2).await;
@@ -326,7 +326,7 @@ async fn a_target_that_is_pointed_elsewhere_while_it_waits_is_compared_at_both_p
     let world = world.restored(&backup).await;
     world.pass(MINUTE).await;
     let (new, fields) = SimulatedTarget::named("app");
-    new.plant(LeaseId::from_bytes([9; 16]), None);
+    new.plant(world.broker().new_lease_id(), None);
     let write = TargetWrite {
         mount: "database/".into(),
         name: "app".into(),
@@ -367,8 +367,7 @@ async fn a_copy_asks_nothing_of_any_target_and_harms_nothing_of_the_original() {
     let (broker, admin) = (copy.broker(), request(&root));
     let refused = copy.issue_as(&root, "app").await.unwrap_err().to_string();
     assert!(refused.contains("leasehold operator take-over database/app"), "{refused}");
-    assert!(broker.report("database/", "app").await.is_err());
-    assert!(broker.adopt("database/", "app").await.is_err());
+    assert!(broker.reconcile(&admin, "database/", "app").await.is_err());
     assert!(matches!(broker.renew(&admin, &lease, None).await, Err(RenewError::NoLease)));
     broker.revoke(&admin, &lease, Until::Settled).await.unwrap();
     broker.revoke_prefix(&admin, "database/", Until::Settled, false).await.unwrap();
@@ -392,9 +391,12 @@ async fn a_copy_asks_nothing_of_any_target_and_harms_nothing_of_the_original() {
     let again = broker.take_over(&admin, "database/app").await;
     assert!(matches!(again, Err(TakeOverError::NotCopied(_))));
     copy.issue_as(&root, "app").await.unwrap();
-    assert_eq!(broker.report("database/", "app").await.unwrap().orphans, []);
-    assert_eq!(broker.adopt("database/", "app").await.unwrap(), 0);
-    assert_eq!(world.broker().report("database/", "app").await.unwrap().orphans, []);
+    copy.pass(MINUTE * 2).await;
+    let admins = [(&broker, &admin), (&world.broker(), &request(ROOT))];
+    for (broker, admin) in admins {
+        let compared = broker.reconcile(admin, "database/", "app").await.unwrap();
+        assert_eq!(compared.report.differences, []);
+    }
     broker.revoke_prefix(&admin, "database/", Until::Settled, false).await.unwrap();
     assert_eq!(target.credentials().len(), 1);
     assert!(lives(&target, &lease), "the copy removed what is the original's");

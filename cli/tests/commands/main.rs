@@ -11,6 +11,7 @@ mod leases;
 mod logins;
 mod operators;
 mod policies;
+mod reconcile;
 mod shell;
 mod support;
 mod tls;

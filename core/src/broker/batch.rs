@@ -15,8 +15,8 @@ use crate::engine::erased::{Drafted, Listed, OpenTarget, Recipe, RoleRef, ToRene
 use crate::engine::naming::Naming;
 use crate::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested};
 use crate::engine::{
-    Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, PrepareError, Renewal, Renewed,
-    Revocation,
+    Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, Marked, PrepareError, Renewal,
+    Renewed, Revocation,
 };
 use crate::lease::Handle;
 use crate::limits::WAITING_MAX;
@@ -211,7 +211,8 @@ impl<E: Engine> OpenTarget for Line<E> {
             let marked = self.0.engine.list().await?;
             let listed = marked.into_iter().map(|marked| {
                 let handle = written(&marked.handle)?;
-                Ok(Listed { lease: marked.lease, handle, lapses_at: marked.lapses_at })
+                let Marked { lease, lapses_at, may_log_in, rights, .. } = marked;
+                Ok(Listed { lease, handle, lapses_at, may_log_in, rights })
             });
             listed
                 .collect::<Result<_, PrepareError>>()

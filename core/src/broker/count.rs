@@ -7,6 +7,7 @@
 use super::authenticate::{AdmitError, Recorded};
 use super::clock::ClockState;
 use super::lanes::InHand;
+use super::reconcile::Compared;
 use super::{Broker, Request};
 use crate::audit::{Answer, Load};
 use crate::lease::Generation;
@@ -47,6 +48,8 @@ pub struct Readings {
     pub unanswered: usize,
     /// Targets at which a restore has left something to do, each generation by itself, and what.
     pub on_hold: [(HoldCause, usize); 2],
+    /// What was found when targets were compared with the leases.
+    pub compared: Vec<Compared>,
     /// How the time is that terms go by.
     pub clock: ClockState,
     /// How far the clocks of targets are ahead, in milliseconds, by the path of their mount and their name.
@@ -126,6 +129,7 @@ impl Broker {
             queued: (self.leases_due.lock().len(), self.tokens_due.lock().len()),
             unanswered: self.unanswered.lock().len(),
             on_hold: HoldCause::ALL.map(held_back),
+            compared: self.all_compared(),
             clock: self.clock_state(),
             skews,
         }

@@ -3,7 +3,7 @@
 use crate::ids::LeaseId;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Leases that something is being done to, and who waits for it to be over.
@@ -49,6 +49,11 @@ impl Flights {
     /// Whether the lease is in a flight.
     pub(super) fn is_flying(&self, lease: LeaseId) -> bool {
         self.0.lock().contains_key(&lease)
+    }
+
+    /// Returns the leases that are in flights.
+    pub(super) fn all(&self) -> HashSet<LeaseId> {
+        self.0.lock().keys().copied().collect()
     }
 
     /// Whoever holds the flight learns that what comes of it is to be undone.

@@ -37,6 +37,7 @@ impl Broker {
     /// so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
         self.measure_skews();
+        self.start_reconciles();
         self.keep_time().await?;
         self.keep_key_ring().await?;
         self.requeue_overdue().await?;

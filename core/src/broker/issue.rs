@@ -274,7 +274,7 @@ impl Broker {
     ) -> Result<Committed, IssueError> {
         let (mount, role, target) = (&plan.entry.mount, &plan.role, &plan.target);
         let now = self.clock.now();
-        let id = LeaseId::new(now, &*self.chance);
+        let id = self.new_lease_id();
         let owner = Owner {
             token: ends_with(&token.record, &role.record),
             accessor: token.record.accessor,

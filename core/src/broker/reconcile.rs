@@ -1,77 +1,102 @@
-//! Compares what bears our mark at a target with the leases, and takes what has no lease onto one.
+//! Compares what bears our mark at a target with the leases, shows where they differ, and repairs what an operator has
+//! seen and wants repaired.
+//!
+//! The target is listed first and each name looked up afterwards, so that what is issued meanwhile is never taken for
+//! an orphan. A repair compares once more, and touches only what has stayed as the operator was shown it; what it
+//! removes it puts on a lease or takes from its holder, and the sweep does the rest.
 
-use super::Broker;
+mod compare;
+mod plans;
+mod repair;
+mod rights;
+mod scheduled;
+
+pub use compare::{Difference, Kind, Report};
+pub(super) use plans::Plans;
+pub use plans::{Compared, LastCompared};
+pub use repair::{Repair, Repaired};
+pub(super) use scheduled::Schedule;
+
+use super::authenticate::{AdmitError, Recorded};
+use super::{Broker, Request};
+use crate::audit::Answer;
 use crate::engine::erased::Listed;
 use crate::engine::{EngineError, FieldError};
-use crate::ids::{LeaseId, TokenAccessor};
-use crate::lease::term::Term;
-use crate::lease::{IssueSpan, Lease, LeaseState, Owner, Place};
-use crate::limits::{READ_CHUNK, TTL_MAX};
+use crate::store::StoreError;
 use crate::store::mounts::Target;
 use crate::store::records::Found;
-use crate::store::tokens::TokenKey;
-use crate::store::{Batch, StoreError};
-use std::collections::HashSet;
 use std::sync::Arc;
 
-/// What a comparison found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Credentials at the target that are on a lease.
-    pub leased: usize,
-    /// Credentials that bear our mark and are on no lease.
-    pub orphans: Vec<LeaseId>,
-    /// Leases that are held and whose credential is not there.
-    pub missing: Vec<LeaseId>,
-}
-
-/// The comparison could not be made.
+/// A target and the leases were not compared, or not made to agree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcileError {
+    /// The request was not admitted.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// There is no such target.
-    #[error("no target is called `{0}`")]
+    #[error(
+        "no target is called `{0}`; name mount and target, as in `database/shop`; `leasehold list database/config` lists them"
+    )]
     NoTarget(String),
+    /// It was not compared since this server was started.
+    #[error(
+        "the target `{0}` was not compared since the server was started; `leasehold reconcile {0}` does it"
+    )]
+    NotCompared(String),
+    /// Nobody was shown such a plan, or too long ago.
+    #[error(
+        "there is no such plan, or it is older than ten minutes; compare again to be shown what would be repaired"
+    )]
+    NoPlan,
+    /// The plan would remove much of what is there.
+    #[error(
+        "the plan would remove {removes} of {all} credentials, more than a tenth: see whether the target and the store \
+         are the right ones, and say `force` if they are"
+    )]
+    TooMuch {
+        /// How many.
+        removes: usize,
+        /// Of how many.
+        all: usize,
+    },
     /// Its configuration cannot be used, or not yet.
     #[error(transparent)]
     Unusable(#[from] FieldError),
     /// The target could not be asked.
-    #[error(transparent)]
+    #[error("the target could not be listed: {0}")]
     Target(#[from] EngineError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl Broker {
-    /// Compares a target with the leases. Lists the target first and looks each name up afterwards, so that a
-    /// credential issued meanwhile is never taken for an orphan.
-    pub async fn report(&self, mount: &str, target: &str) -> Result<Report, ReconcileError> {
-        let found = self.target_called(mount, target)?;
-        let listed = self.list_target(&found).await?;
-        self.compare(&found.record, &listed).await
+impl Recorded for Compared {
+    fn recorded(&self) -> Answer {
+        let counts = Kind::ALL.map(|kind| (kind.name(), self.report.count(kind)));
+        Answer::data(Some(serde_json::json!(std::collections::BTreeMap::from(counts))))
     }
+}
 
-    /// Takes every orphan of a target onto a lease that lapses when the credential itself does, or now if it never
-    /// would; the sweep revokes it then. Returns how many there were.
-    pub async fn adopt(
+impl Broker {
+    /// Compares a target with the leases, and keeps what was found as a plan of what could be repaired.
+    pub async fn reconcile(
         self: &Arc<Self>,
+        request: &Request,
         mount: &str,
-        target: &str,
-    ) -> Result<usize, ReconcileError> {
-        let found = self.target_called(mount, target)?;
-        let listed = self.list_target(&found).await?;
-        let report = self.compare(&found.record, &listed).await?;
-        let orphans: HashSet<_> = report.orphans.iter().collect();
-        for listed in listed.iter().filter(|listed| orphans.contains(&listed.lease)) {
-            self.adopt_one(&found.record, listed).await?;
-        }
-        Ok(report.orphans.len())
+        name: &str,
+    ) -> Result<Compared, ReconcileError> {
+        self.served(request, async |_| {
+            let target = self.target_called(mount, name)?;
+            let report = self.compare(&target).await?;
+            Ok(self.keep_plan(&target.record, report))
+        })
+        .await
     }
 
     fn target_called(&self, mount: &str, name: &str) -> Result<Arc<Found<Target>>, ReconcileError> {
         let catalog = self.catalog();
         let target = catalog.at(mount).and_then(|entry| entry.targets.get(name));
-        target.map(Arc::clone).ok_or_else(|| ReconcileError::NoTarget(name.to_owned()))
+        target.map(Arc::clone).ok_or_else(|| ReconcileError::NoTarget(format!("{mount}{name}")))
     }
 
     pub(super) async fn list_target(
@@ -79,80 +104,5 @@ impl Broker {
         target: &Found<Target>,
     ) -> Result<Vec<Listed>, ReconcileError> {
         Ok(self.open_target(target)?.list().await?)
-    }
-
-    async fn compare(&self, target: &Target, listed: &[Listed]) -> Result<Report, ReconcileError> {
-        let mut report = Report::default();
-        for credential in listed {
-            if self.records.lease(credential.lease).await?.is_some() {
-                report.leased = report.leased.saturating_add(1);
-            } else {
-                report.orphans.push(credential.lease);
-            }
-        }
-        let there: HashSet<_> = listed.iter().map(|listed| listed.lease).collect();
-        let mut after = None;
-        loop {
-            let found =
-                self.records.leases_of_role(target.mount, None, after.as_ref(), READ_CHUNK).await?;
-            let Some((last, _)) = found.last() else { return Ok(report) };
-            after = Some(last.clone());
-            for (_, placed) in found {
-                let here = placed.target == target.id && placed.generation == target.generation;
-                if here && !there.contains(&placed.lease) && self.is_missing(placed.lease).await? {
-                    report.missing.push(placed.lease);
-                }
-            }
-        }
-    }
-
-    /// Whether a lease is held and its issue can no longer be on its way.
-    async fn is_missing(&self, id: LeaseId) -> Result<bool, StoreError> {
-        let now = self.clock.now();
-        Ok(self.records.lease(id).await?.is_some_and(|lease| {
-            lease.record.state() == &LeaseState::Held && now >= lease.record.issue().settles_at
-        }))
-    }
-
-    pub(super) async fn adopt_one(
-        &self,
-        target: &Target,
-        listed: &Listed,
-    ) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let lapses_at = listed.lapses_at.unwrap_or(now).min(now.plus(TTL_MAX));
-        let place = Place {
-            mount: target.mount,
-            role: "adopted".into(),
-            target: target.id,
-            generation: target.generation,
-        };
-        let owner = Owner {
-            token: TokenKey::NONE,
-            accessor: TokenAccessor::from_bytes([0; 16]),
-            display_name: "adopted".into(),
-            entity: None,
-            request: String::new(),
-        };
-        let issue = IssueSpan { boot: self.boot, issue_by: now, settles_at: now };
-        let term = Term::until(lapses_at);
-        let lease = Lease::new(listed.lease, place, owner, listed.handle.clone(), issue, term, now);
-        let batch = Batch { spends_reserve: true, ..Batch::default() };
-        let batch = self.records.put_new_lease(batch, &lease)?;
-        let room = self.reserve(lease.id(), (target.mount, &lease.place().role), true);
-        let adopted = self.records.commit(batch).await;
-        if let Ok(room) = room {
-            room.ended(&adopted, now);
-        }
-        match adopted {
-            Ok(_) => {
-                tracing::warn!(lease = %lease.id(), "a credential without a lease was adopted");
-                self.due(lease.id(), lease.due_at());
-                Ok(())
-            }
-            // It is on a lease meanwhile.
-            Err(StoreError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 }

@@ -159,7 +159,14 @@ impl Broker {
                 if history.is_some_and(|gone| gone.record.settled_at >= before) {
                     continue;
                 }
-                self.adopt_one(&target.record, credential).await?;
+                if !self.has_made(credential.lease).await? {
+                    let name = credential.handle.name();
+                    tracing::warn!(%name, lease = %credential.lease, "a credential bears our mark, with an id that this installation did not make; it is left alone");
+                    continue;
+                }
+                // One whose end the target does not know would never lapse.
+                let lapses_at = credential.lapses_at.unwrap_or_else(|| self.clock.now());
+                self.adopt(&target.record, credential, lapses_at).await?;
                 adopted = adopted.saturating_add(1);
             } else if self.remember_renewal(credential, &hold.record).await? {
                 renewed = renewed.saturating_add(1);

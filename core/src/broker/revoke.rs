@@ -268,7 +268,7 @@ impl Broker {
 
     /// Whether the issue of a lease is known to have been answered. Time alone never says so: an engine that can
     /// prove that nothing lands any more is asked to, however late it is.
-    fn is_answered(&self, lease: &Lease) -> bool {
+    pub(super) fn is_answered(&self, lease: &Lease) -> bool {
         lease.issue().boot == self.boot && !self.unanswered.lock().contains(&lease.id())
     }
 

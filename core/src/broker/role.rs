@@ -116,6 +116,7 @@ impl Broker {
                 .or_else(|| before.map(|was| was.orphan_leases))
                 .unwrap_or_default(),
             fields,
+            written_at: self.clock.now(),
         };
         if role.default_ttl > TTL_MAX || role.max_ttl > TTL_MAX {
             return Err(RoleError::Bad("a ttl may be at most 876000h".into()));

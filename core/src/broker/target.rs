@@ -7,7 +7,7 @@ use crate::engine::erased::Fields;
 use crate::engine::{Cause as Failure, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
 use crate::lease::Generation;
-use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
+use crate::limits::{CONFLICT_TRIES, READ_CHUNK, RECONCILE_MIN, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::store::StoreError;
 use crate::store::holds::HoldCause;
@@ -15,6 +15,7 @@ use crate::store::mounts::{Hidden, Target, target_at};
 use crate::store::records::Found;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a target is to be; what is `None` stays as it was.
 #[derive(Default)]
@@ -33,6 +34,10 @@ pub struct TargetWrite {
     pub password_policy: Option<String>,
     /// Read back as they were written.
     pub root_rotation_statements: Option<Vec<String>>,
+    /// How often it is compared with the leases by itself; never if zero.
+    pub reconcile_period: Option<Duration>,
+    /// Whether what differs then is repaired.
+    pub reconcile_repair: Option<bool>,
     /// An answer to the question whether the same server has a new address.
     pub moved: Option<bool>,
     /// What is for the engine.
@@ -126,6 +131,11 @@ impl Broker {
         let was = entry.targets.get(&wanted.name);
         let mut target = self.merged(mount, was.map(|was| &was.record), wanted)?;
         self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
+        let period = target.reconcile_period;
+        if !period.is_zero() && !(RECONCILE_MIN..=TTL_MAX).contains(&period) {
+            let message = "`reconcile_period` must be 0, or from 1m to 876000h";
+            return Err(TargetError::Bad(message.into()));
+        }
         // A copy asks nothing of a target, wherever its configuration points meanwhile.
         let is_copied = was.is_some_and(|was| {
             catalog.holds_back(HoldCause::Copied, was.record.id, was.record.generation)
@@ -190,6 +200,14 @@ impl Broker {
                 .unwrap_or_default(),
             fields: Hidden(fields),
             server: was.and_then(|was| was.server.clone()),
+            reconcile_period: wanted
+                .reconcile_period
+                .or_else(|| was.map(|was| was.reconcile_period))
+                .unwrap_or_default(),
+            reconcile_repair: wanted
+                .reconcile_repair
+                .or_else(|| was.map(|was| was.reconcile_repair))
+                .unwrap_or_default(),
             revokes: false,
         })
     }

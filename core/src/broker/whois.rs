@@ -46,8 +46,8 @@ pub struct Whose {
     pub role: String,
     /// The target it is at, while its configuration is there.
     pub target: Option<String>,
-    /// What names the credential at the target, and how it is removed.
-    pub handle: String,
+    /// What the credential is called at the target.
+    pub username: String,
     /// Who asked.
     pub holder: Holder,
     /// The request that asked, as the audit record has it.
@@ -200,7 +200,7 @@ impl Broker {
             mount: catalog.mount(place.mount).map(|entry| entry.mount.record.path.clone()),
             role: place.role.clone(),
             target: target.map(|target| target.record.name.clone()),
-            handle: lease.handle().0.get().to_owned(),
+            username: lease.handle().name(),
             holder: Holder {
                 accessor: owner.accessor,
                 display_name: owner.display_name.clone(),

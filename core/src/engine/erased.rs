@@ -97,6 +97,10 @@ pub struct Listed {
     pub handle: Handle,
     /// Its own end, where the target knows ends.
     pub lapses_at: Option<Timestamp>,
+    /// Whether it may log in.
+    pub may_log_in: bool,
+    /// What it may do; see [`super::Marked::rights`].
+    pub rights: Vec<String>,
 }
 
 /// A target that an engine stands for.

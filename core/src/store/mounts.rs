@@ -100,6 +100,12 @@ pub struct Target {
     /// Which server it said it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// How often it is compared with the leases by itself; never if zero.
+    #[serde(default)]
+    pub reconcile_period: Duration,
+    /// Whether what differs then is repaired, where that takes nothing from anybody.
+    #[serde(default)]
+    pub reconcile_repair: bool,
     /// Set when it was deleted with its leases: they are taken from their holders, for as long as there are any.
     #[serde(default)]
     pub revokes: bool,
@@ -134,6 +140,9 @@ pub struct Role {
     pub orphan_leases: bool,
     /// What the operator wrote for the engine.
     pub fields: Map<String, serde_json::Value>,
+    /// When it was last written: credentials that were made before may be of another recipe.
+    #[serde(default)]
+    pub written_at: Timestamp,
 }
 
 fn yes() -> bool {

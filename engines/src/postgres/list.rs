@@ -12,6 +12,28 @@ use std::time::Duration;
 /// How long one of these questions may take: reconcile reads every marked role.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
+/// What one role may do, as the catalogs that all databases share tell it, in a JSON array: its attributes, the roles
+/// it is a member of, its settings, and how many objects of each kind grant it something in each database. Which
+/// privileges an object grants only its own database knows.
+const RIGHTS: &str = "SELECT pg_catalog.to_jsonb(pg_catalog.array_agg(said ORDER BY said)) FROM ( \
+    SELECT pg_catalog.lower(pg_catalog.substr(said, 4)) AS said FROM (VALUES ('rolSUPERUSER', r.rolsuper), \
+    ('rolCREATEROLE', r.rolcreaterole), ('rolCREATEDB', r.rolcreatedb), ('rolREPLICATION', r.rolreplication), \
+    ('rolBYPASSRLS', r.rolbypassrls)) AS attribute (said, is_set) WHERE is_set \
+    UNION ALL SELECT 'member of ' || g.rolname || CASE WHEN m.admin_option THEN ' with admin option' ELSE '' END \
+    FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid \
+    UNION ALL SELECT 'sets ' || pg_catalog.split_part(setting, '=', 1) || ' to #' || \
+    pg_catalog.left(pg_catalog.md5(setting), 8) FROM pg_catalog.pg_db_role_setting s, \
+    pg_catalog.unnest(s.setconfig) AS setting WHERE s.setrole = r.oid \
+    UNION ALL SELECT pg_catalog.format('granted on %s objects of %s in %s', pg_catalog.count(*), \
+    h.classid::regclass, COALESCE(b.datname, 'the cluster')) FROM pg_catalog.pg_shdepend h \
+    LEFT JOIN pg_catalog.pg_database b ON b.oid = h.dbid WHERE h.refclassid = 'pg_catalog.pg_authid'::regclass \
+    AND h.refobjid = r.oid AND h.deptype = 'a' GROUP BY h.classid, b.datname) AS rights";
+
+/// Reads what [`RIGHTS`] answers; a role without any has none.
+fn rights(said: &str) -> Vec<String> {
+    serde_json::from_str(said).unwrap_or_default()
+}
+
 fn deadline(target: &Postgres) -> Deadline {
     let now = target.links.now();
     Deadline::new(now.plus(ANSWER_WITHIN), now)
@@ -26,10 +48,11 @@ pub(super) async fn list(target: &Postgres) -> Result<Vec<Marked<Postgres>>, Eng
     let mut link = target.links.link(deadline.until).await.map_err(|failure| refused(&failure))?;
     let ours = format!("leasehold:{}:{}:", target.origin.installation, target.origin.target);
     let sql = format!(
-        "{}SELECT r.rolname::text AS name, d.description AS mark, CASE WHEN pg_catalog.isfinite(r.rolvaliduntil) \
-         THEN (extract(epoch FROM r.rolvaliduntil) * 1000)::bigint::text END AS ends FROM pg_catalog.pg_shdescription d \
-         JOIN pg_catalog.pg_roles r ON r.oid = d.objoid WHERE d.classoid = 'pg_catalog.pg_authid'::regclass \
-         AND pg_catalog.starts_with(d.description, {})",
+        "{}SELECT r.rolname::text AS name, d.description AS mark, r.rolcanlogin::text AS may_log_in, \
+         CASE WHEN pg_catalog.isfinite(r.rolvaliduntil) \
+         THEN (extract(epoch FROM r.rolvaliduntil) * 1000)::bigint::text END AS ends, ({RIGHTS})::text AS rights \
+         FROM pg_catalog.pg_shdescription d JOIN pg_catalog.pg_roles r ON r.oid = d.objoid \
+         WHERE d.classoid = 'pg_catalog.pg_authid'::regclass AND pg_catalog.starts_with(d.description, {})",
         deadline.limits(message::LOCK_WAIT),
         quote::literal(&ours)
     );
@@ -48,6 +71,8 @@ pub(super) async fn list(target: &Postgres) -> Result<Vec<Marked<Postgres>>, Eng
                 revocation: Vec::new(),
             },
             lapses_at: ends.map(|ends| skew.to_ours(ends)),
+            may_log_in: text(row, "may_log_in").is_some_and(|said| said == "true"),
+            rights: text(row, "rights").as_deref().map(rights).unwrap_or_default(),
         })
     });
     Ok(marked.collect())

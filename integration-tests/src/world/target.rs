@@ -20,7 +20,7 @@ use leasehold_core::secret::{Field, Secret, SecretText};
 use leasehold_core::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub enum Mood {
     Slow(Duration),
     /// Refuses every batch of more than one.
     RefusingBatches,
+    /// Refuses to remove anything.
+    RefusingRevocations,
 }
 
 /// What one target holds and has seen.
@@ -56,6 +58,9 @@ struct Seen {
     credentials: BTreeMap<LeaseId, Option<Timestamp>>,
     /// Whose they are; one that was planted is everybody's.
     marks: BTreeMap<LeaseId, Origin>,
+    /// What somebody else has let them do, and those that somebody else has locked.
+    rights: BTreeMap<LeaseId, Vec<String>>,
+    locked: BTreeSet<LeaseId>,
     /// Whether it keeps ends, or only its owner knows them.
     endless: bool,
     asked: usize,
@@ -109,6 +114,16 @@ impl SimulatedTarget {
     /// Holds a credential that nobody issued.
     pub fn plant(&self, lease: LeaseId, lapses_at: Option<Timestamp>) {
         self.seen.lock().unwrap().credentials.insert(lease, lapses_at);
+    }
+
+    /// Lets a credential do what nobody asked for.
+    pub fn grant(&self, lease: LeaseId, right: &str) {
+        self.seen.lock().unwrap().rights.entry(lease).or_default().push(right.to_owned());
+    }
+
+    /// Locks a credential by itself.
+    pub fn lock(&self, lease: LeaseId) {
+        self.seen.lock().unwrap().locked.insert(lease);
     }
 
     /// Knows no ends any more.
@@ -195,7 +210,7 @@ impl SimulatedTarget {
             Mood::RefusingBatches if members > 1 => {
                 all(EngineError::refused(Cause::Rejected, "too many"))
             }
-            Mood::RefusingBatches => {
+            Mood::RefusingBatches | Mood::RefusingRevocations => {
                 each(&mut self.seen.lock().unwrap()).into_iter().map(Ok).collect()
             }
         }
@@ -328,6 +343,10 @@ impl Engine for SimulatedEngine {
         if let Err(denied) = self.admitted() {
             return asked.iter().map(|_| Err(denied.clone())).collect();
         }
+        if self.target.seen.lock().unwrap().mood == Mood::RefusingRevocations {
+            let refused = || Err(EngineError::refused(Cause::Rejected, "nothing is removed"));
+            return asked.iter().map(|_| refused()).collect();
+        }
         let now = self.clock.now();
         let may_land = |revocation: &Revocation<Self>| {
             revocation.unanswered.is_some_and(|unanswered| now < unanswered.settles_at)
@@ -357,7 +376,13 @@ impl Engine for SimulatedEngine {
         let ours = seen.credentials.iter().filter(|(lease, _)| is_ours(lease));
         let end = |lapses_at: &Option<Timestamp>| lapses_at.filter(|_| !seen.endless);
         Ok(ours
-            .map(|(lease, at)| Marked { lease: *lease, handle: *lease, lapses_at: end(at) })
+            .map(|(lease, at)| Marked {
+                lease: *lease,
+                handle: *lease,
+                lapses_at: end(at),
+                may_log_in: !seen.locked.contains(lease),
+                rights: seen.rights.get(lease).cloned().unwrap_or_default(),
+            })
             .collect())
     }
 

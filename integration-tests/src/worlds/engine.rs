@@ -309,7 +309,7 @@ impl Engine for NetworkEngine {
         let effect = async move {
             let marked = |(lease, lapses_at)| {
                 let handle = NetworkHandle { lease, note: String::new() };
-                Marked { lease, handle, lapses_at }
+                Marked { lease, handle, lapses_at, may_log_in: true, rights: Vec::new() }
             };
             vec![Ok(server.marked(origin).into_iter().map(marked).collect())]
         };

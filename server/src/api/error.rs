@@ -14,6 +14,7 @@
 //! | 503 | wait: until the store is initialized, an operator has seen to the clock, or others' bodies are done with |
 
 mod sealing;
+mod truth;
 
 use super::envelope::Reply;
 use actix_web::http::StatusCode;

@@ -23,6 +23,7 @@ pub(super) mod metrics;
 pub(super) mod mounts;
 pub(super) mod policies;
 pub(super) mod quotas;
+pub(super) mod reconcile;
 pub(super) mod rekey;
 pub(super) mod resultant_acl;
 pub(super) mod seal;

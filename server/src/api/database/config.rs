@@ -16,7 +16,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let TargetView { target, shown } =
         call.broker.read_target(&call.request, &call.mount, &call.name).await?;
 
-    let data = json!({
+    let mut data = json!({
         "allowed_roles": target.allowed_roles,
         "connection_details": shown,
         "password_policy": target.password_policy,
@@ -25,6 +25,11 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
         "root_credentials_rotate_statements": target.root_rotation_statements,
         "verify_connection": target.verify_connection,
     });
+    // Vault has no such fields.
+    if let (Some(data), false) = (data.as_object_mut(), target.reconcile_period.is_zero()) {
+        data.insert("reconcile_period".into(), json!(target.reconcile_period.as_secs()));
+        data.insert("reconcile_repair".into(), json!(target.reconcile_repair));
+    }
     Ok(Envelope::to(call.id()).data(data).reply())
 }
 
@@ -62,6 +67,8 @@ fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TargetWrite, Refusal> {
         verify_connection: fields.flag("verify_connection")?,
         password_policy: fields.text("password_policy")?,
         root_rotation_statements: statements,
+        reconcile_period: fields.ttl("reconcile_period")?,
+        reconcile_repair: fields.flag("reconcile_repair")?,
         moved: fields.flag("moved")?,
         fields: fields.rest(),
     })

@@ -56,7 +56,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 59] = [
+pub(super) const SYS: [Route; 61] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -355,6 +355,22 @@ pub(super) const SYS: [Route; 59] = [
     )
     .sudo(ALL)
     .update(|call| Box::pin(sys::storage_restored::take_over(call))),
+    at(
+        "sys/reconcile",
+        Tail::End,
+        "Lists the targets that were compared with the leases, and how far they agreed.",
+    )
+    .sudo(ALL)
+    .read(|call| Box::pin(sys::reconcile::list(call)))
+    .list(|call| Box::pin(sys::reconcile::list(call))),
+    at(
+        "sys/reconcile/",
+        Tail::Rest,
+        "Shows the last comparison of a target with the leases; a write compares it, or repairs what the `plan` of a comparison showed.",
+    )
+    .sudo(ALL)
+    .read(|call| Box::pin(sys::reconcile::read(call)))
+    .update(|call| Box::pin(sys::reconcile::update(call))),
     at("sys/policies/acl", Tail::End, "Lists the policies.")
         .list(|call| Box::pin(sys::policies::list(call))),
     at("sys/policies/acl/", Tail::Rest, "Writes, shows or deletes a policy.")

@@ -26,15 +26,13 @@ fn shown(whose: &Whose) -> Value {
         Stage::Revoking => ("revoking", None),
         Stage::Settled(at) => ("settled", Some(at)),
     };
-    let handle: Value = serde_json::from_str(&whose.handle).unwrap_or_default();
     json!({
         "lease_id": lease.lease_id,
         "state": state,
         "mount": whose.mount,
         "role": whose.role,
         "target": whose.target,
-        // Every engine calls it so.
-        "username": handle.get("name"),
+        "username": whose.username,
         "issue_time": lease.issued_at.rfc3339(),
         "last_renewal": lease.renewed_at.map(Timestamp::rfc3339),
         "expire_time": lease.lapses_at.rfc3339(),

@@ -5,7 +5,7 @@
 
 use crate::meters::Meters;
 use leasehold_core::audit::Load;
-use leasehold_core::broker::Readings;
+use leasehold_core::broker::{DifferenceKind, Readings};
 use leasehold_core::metrics::{Shape, Tally, Verb, VerbMeter, float};
 use leasehold_core::time::Timestamp;
 use prometheus::proto::{
@@ -30,6 +30,7 @@ pub(super) fn families(
         families.extend(of_broker(readings));
         families.extend(of_audit(readings));
         families.extend(of_clocks(readings));
+        families.extend(of_comparisons(readings, now));
     }
     families.extend(of_server(meters));
     // The text format knows no metric without a sample: nothing was set up that it could be of.
@@ -290,6 +291,33 @@ fn of_clocks(readings: &Readings) -> Vec<MetricFamily> {
             "leasehold_target_clock_ahead_seconds",
             "How far the clock of a target in use is ahead of the system's; below zero where it is behind.",
             skews.collect(),
+        ),
+    ]
+}
+
+/// What was found when targets were compared with the leases.
+fn of_comparisons(readings: &Readings, now: Timestamp) -> Vec<MetricFamily> {
+    let differences = readings.compared.iter().flat_map(|compared| {
+        let (mount, target) = &compared.label;
+        DifferenceKind::ALL.map(|kind| {
+            let count = size(compared.report.count(kind));
+            gauge(&at(mount, target, &[("kind", kind.name())]), count)
+        })
+    });
+    let ages = readings.compared.iter().map(|compared| {
+        let (mount, target) = &compared.label;
+        gauge(&at(mount, target, &[]), now.since(compared.report.at).as_secs_f64())
+    });
+    vec![
+        gauges(
+            "leasehold_target_differences",
+            "Credentials that were not as their leases say when the target was last compared with them.",
+            differences.collect(),
+        ),
+        gauges(
+            "leasehold_target_comparison_age_seconds",
+            "How long ago the target was last compared with the leases.",
+            ages.collect(),
         ),
     ]
 }

@@ -1,0 +1,66 @@
+//! `reconcile`: what a comparison looks like, and what a repair asks.
+
+use crate::support::{Run, Server, envelope};
+use serde_json::json;
+
+fn compared() -> String {
+    envelope(&json!({
+        "target": "database/shop", "compared_at": "2026-11-22T17:27:53Z", "credentials": 7, "young": 0,
+        "orphan": 1, "look_alike": 0, "missing": 0, "altered": 1, "stuck": 0, "more": false,
+        "differences": [
+            { "kind": "orphan", "username": "v-1", "lease": "l1", "role": null, "why": ["it is on no lease"] },
+            { "kind": "altered", "username": "v-2", "lease": "l2", "role": "app", "why": ["+ superuser", "- reads"] },
+        ],
+        "plan": "01jdx3m5k8v2q7t4w9y6z1b0ce", "plan_expires_at": "2026-11-22T17:37:53Z",
+    }))
+}
+
+#[test]
+fn differences_are_shown_with_what_to_do_and_are_exit_code_2() {
+    let server = Server::with(&[(200, &compared())]);
+    let outcome = Run::at(&server, &["reconcile", "database/shop"]).run();
+    assert_eq!(outcome.exit, 2, "{outcome:?}");
+    assert_eq!(
+        outcome.out,
+        "Kind       Username    Role    Lease    Why\n\
+         ----       --------    ----    -----    ---\n\
+         orphan     v-1         n/a     l1       it is on no lease\n\
+         altered    v-2         app     l2       + superuser; - reads\n\
+         \n\
+         Of 7 credentials at database/shop: 1 orphan, 1 altered.\n\
+         To repair, within ten minutes: leasehold reconcile database/shop -plan=01jdx3m5k8v2q7t4w9y6z1b0ce\n\
+         Those that were altered are lent: -kinds=altered revokes them.\n"
+    );
+    assert_eq!(server.lines(), ["PUT /v1/sys/reconcile/database/shop"]);
+}
+
+#[test]
+fn a_target_that_agrees_is_exit_code_0() {
+    let agreed = envelope(&json!({
+        "target": "database/shop", "credentials": 7, "young": 0, "differences": [], "plan": "p",
+    }));
+    let server = Server::with(&[(200, &agreed)]);
+    let out = Run::at(&server, &["reconcile", "database/shop"]).run().ok();
+    assert_eq!(out, "database/shop and the leases agree: 7 credentials.\n");
+}
+
+#[test]
+fn a_repair_says_what_it_did() {
+    let repaired = envelope(&json!({ "removed": 2, "ended": 1, "tried": 0, "changed": 1 }));
+    let server = Server::with(&[(200, &repaired)]);
+    let arguments = ["reconcile", "-plan=p", "-kinds=orphan,altered", "-force", "database/shop"];
+    let out = Run::at(&server, &arguments).run().ok();
+    assert_eq!(
+        out,
+        "Success! 2 credentials are being removed, 1 leases of missing ones end, 0 revocations are tried again.\n\
+         1 were no longer as they had been shown, and were left alone.\n"
+    );
+    let asked = json!({ "plan": "p", "force": true, "kinds": ["orphan", "altered"] });
+    assert_eq!(server.seen()[0].body, asked);
+}
+
+#[test]
+fn a_plan_without_its_target_is_not_asked_for() {
+    let outcome = Run::of(&["reconcile", "-plan=p"]).run();
+    assert_eq!(outcome.exit, 1, "{outcome:?}");
+}

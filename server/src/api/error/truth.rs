@@ -1,0 +1,21 @@
+//! Errors of what compares targets with the leases.
+
+use super::{Refusal, bad, of_target};
+use actix_web::http::StatusCode;
+use leasehold_core::broker::ReconcileError;
+
+impl From<ReconcileError> for Refusal {
+    fn from(error: ReconcileError) -> Self {
+        match error {
+            ReconcileError::Admit(error) => error.into(),
+            ReconcileError::Store(error) => error.into(),
+            ReconcileError::Target(ref target) => of_target(target, error.to_string()),
+            ReconcileError::NoTarget(_) | ReconcileError::NotCompared(_) => {
+                Self::told(StatusCode::NOT_FOUND, error.to_string())
+            }
+            ReconcileError::NoPlan
+            | ReconcileError::TooMuch { .. }
+            | ReconcileError::Unusable(_) => bad(error),
+        }
+    }
+}
