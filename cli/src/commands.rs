@@ -8,6 +8,7 @@ mod mounts;
 mod operator;
 mod policy;
 mod reconcile;
+mod rehearse;
 mod secrets;
 mod serve;
 mod shell;
@@ -56,6 +57,7 @@ Setting up:
   operator  Initialize, back up and restore a server, see to its clock
   audit     Check the record of an audit device
   reconcile Compare a target with the leases, and repair what differs
+  rehearse  Show whether a role works: issue, log in, revoke, and see that it is dead
   whois     Tell whose a user name, a lease or a token is
 
 The server:
@@ -118,6 +120,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     Reconcile(reconcile::Reconcile),
+    Rehearse(rehearse::Rehearse),
     Whois(whois::Whois),
     Server(serve::Server),
     Status(status::Status),
@@ -270,6 +273,7 @@ impl Command {
             Self::Operator(operator) => operator.run(session),
             Self::Audit(audit) => audit.run(session),
             Self::Reconcile(reconcile) => reconcile.run(session),
+            Self::Rehearse(rehearse) => rehearse.run(session),
             Self::Whois(whois) => whois.run(session),
             Self::Server(server) => server.run(session),
             Self::Status(status) => status.run(session),

@@ -29,6 +29,7 @@ mod policy;
 mod quota;
 mod reconcile;
 mod recording;
+mod rehearse;
 mod rekey;
 mod renew;
 mod reserve;
@@ -71,6 +72,7 @@ pub use reconcile::{
     Report,
 };
 pub use recording::{DeviceError, KeysDrawn};
+pub use rehearse::{Act, Rehearsal, RehearseError, Step};
 pub use rekey::Rekeying;
 pub use renew::{RenewError, RenewedLease};
 pub use reserve::TooManyLeases;
@@ -196,6 +198,8 @@ pub struct Broker {
     comparisons: restored::Comparisons,
     /// What was found when targets were compared with the leases.
     plans: reconcile::Plans,
+    /// Roles that are being rehearsed.
+    rehearsing: rehearse::Rehearsing,
     /// When they are compared next by themselves.
     reconciles: reconcile::Schedule,
     metrics: Metrics,
@@ -283,6 +287,7 @@ impl Broker {
             throttle: Mutex::default(),
             comparisons: restored::Comparisons::default(),
             plans: reconcile::Plans::default(),
+            rehearsing: rehearse::Rehearsing::default(),
             reconciles: reconcile::Schedule::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),

@@ -45,6 +45,9 @@ pub const CLOCK_LEAP: Duration = Duration::from_hours(24);
 pub const CLOCK_REMIND: Duration = Duration::from_mins(10);
 /// How far the clock of a target may be off before somebody is told. What it is told is in its own time all the same.
 pub const SKEW_MAX: Duration = Duration::from_secs(30);
+/// How long a credential lives that only shows whether its role works, should nobody revoke it before: as long as the
+/// slowest of its steps may take.
+pub const REHEARSAL_TERM: Duration = Duration::from_mins(2);
 /// How often a target can be compared with the leases at the most: housekeeping looks about so often.
 pub const RECONCILE_MIN: Duration = Duration::from_mins(1);
 /// How often the clock of a target in use is looked at: a clock drifts by seconds a day.

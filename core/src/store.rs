@@ -13,6 +13,7 @@ pub mod mounts;
 pub mod policies;
 pub mod quotas;
 pub mod records;
+pub mod rehearsals;
 pub mod secret_ids;
 pub mod tokens;
 pub mod users;

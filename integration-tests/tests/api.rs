@@ -44,6 +44,8 @@ mod quotas;
 mod reconcile;
 #[path = "api/refusals.rs"]
 mod refusals;
+#[path = "api/rehearse.rs"]
+mod rehearse;
 #[path = "api/seal.rs"]
 mod seal;
 #[path = "api/shapes.rs"]

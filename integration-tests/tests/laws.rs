@@ -16,6 +16,8 @@ mod counts;
 mod deletions;
 #[path = "laws/reconcile.rs"]
 mod reconcile;
+#[path = "laws/rehearsals.rs"]
+mod rehearsals;
 #[path = "laws/renewals.rs"]
 mod renewals;
 #[path = "laws/trees.rs"]

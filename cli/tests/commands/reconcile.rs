@@ -1,4 +1,4 @@
-//! `reconcile`: what a comparison looks like, and what a repair asks.
+//! `reconcile` and `rehearse`: what a comparison and a rehearsal look like, and what a repair asks.
 
 use crate::support::{Run, Server, envelope};
 use serde_json::json;
@@ -63,4 +63,30 @@ fn a_repair_says_what_it_did() {
 fn a_plan_without_its_target_is_not_asked_for() {
     let outcome = Run::of(&["reconcile", "-plan=p"]).run();
     assert_eq!(outcome.exit, 1, "{outcome:?}");
+}
+
+#[test]
+fn a_rehearsal_shows_each_step_and_what_is_lacking() {
+    let failed = envelope(&json!({
+        "role": "database/app", "ok": false, "failed": "no login", "username": "v-1", "rights": [],
+        "lacks": ["run `GRANT …`"],
+        "steps": [
+            { "step": "issue", "ms": 12, "failed": null },
+            { "step": "log_in", "ms": 3, "failed": "no login" },
+        ],
+    }));
+    let server = Server::with(&[(200, &failed)]);
+    let outcome = Run::at(&server, &["rehearse", "database/app"]).run();
+    assert_eq!(outcome.exit, 2, "{outcome:?}");
+    assert_eq!(
+        outcome.out,
+        "Step      Outcome    Took     What was seen\n\
+         ----      -------    ----     -------------\n\
+         issue     ok         12 ms    a credential was issued\n\
+         log_in    FAILED     3 ms     no login\n\
+         \n\
+         database/app does NOT work. What there may be is on a lease, and is revoked.\n\
+         * run `GRANT …`\n"
+    );
+    assert_eq!(server.lines(), ["PUT /v1/sys/rehearse/database/app"]);
 }

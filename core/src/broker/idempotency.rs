@@ -12,7 +12,7 @@
 //! lease that is being revoked, which the next repetition replaces and its own end clears.
 
 use super::authenticate::Caller;
-use super::issue::{IssueError, Issued};
+use super::issue::{IssueError, Issued, Purpose};
 use super::{Broker, Request};
 use crate::access::token::Token;
 use crate::audit::Asked;
@@ -274,7 +274,7 @@ impl Broker {
         turn: Turn<'_>,
     ) -> Result<Issued, IssueError> {
         let key = turn.key;
-        match self.issue_to(request, caller, (mount, role), Some(key)).await {
+        match self.issue_to(request, caller, (mount, role), Purpose::Use(Some(key))).await {
             Ok((issued, lease)) => {
                 let lease = lease.record.id();
                 let forget_at = self.clock.now().plus(REMEMBERED_FOR);

@@ -14,7 +14,7 @@ use crate::engine::{EngineError, FieldError, PrepareError};
 use crate::ids::LeaseId;
 use crate::lease::term::Term;
 use crate::lease::{Cause, IssueSpan, Lease, Owner, Place};
-use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, SETTLED_WITHIN};
+use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, REHEARSAL_TERM, SETTLED_WITHIN};
 use crate::mount::MountEntry;
 use crate::secret::Secret;
 use crate::store::leases::{RepeatKey, repeat_at};
@@ -100,6 +100,26 @@ pub enum IssueError {
     Revoked,
 }
 
+/// What an issue is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// To be used; under the key by which its request may be repeated, if it may be.
+    Use(Option<RepeatKey>),
+    /// To see whether its role works: for the shortest term, and beside all quotas.
+    Rehearsal,
+}
+
+impl Purpose {
+    /// Returns how long its lease lives of what its role says, by which key it may be repeated, and whether it is made
+    /// whatever quotas say.
+    fn bounds(self, ttl: Duration) -> (Duration, Option<RepeatKey>, bool) {
+        match self {
+            Self::Use(repeat) => (ttl, repeat, false),
+            Self::Rehearsal => (ttl.min(REHEARSAL_TERM), None, true),
+        }
+    }
+}
+
 /// A lease that is durable, with what is prepared for the target.
 struct Committed {
     lease: Found<Lease>,
@@ -111,8 +131,8 @@ struct Committed {
 /// What a path turned out to mean, at one moment.
 pub(super) struct Plan {
     pub(super) entry: Arc<MountEntry>,
-    role: Arc<Found<Role>>,
-    target: Arc<Found<Target>>,
+    pub(super) role: Arc<Found<Role>>,
+    pub(super) target: Arc<Found<Target>>,
 }
 
 impl Plan {
@@ -141,7 +161,7 @@ impl Broker {
         if let Some(key) = &request.idempotency_key {
             return self.issue_once(request, &caller, (mount, role), key).await;
         }
-        Ok(self.issue_to(request, &caller, (mount, role), None).await?.0)
+        Ok(self.issue_to(request, &caller, (mount, role), Purpose::Use(None)).await?.0)
     }
 
     /// Issues to a caller who has been admitted, and records the answer.
@@ -150,9 +170,9 @@ impl Broker {
         request: &Request,
         caller: &Caller,
         (mount, role): (&str, &str),
-        repeat: Option<RepeatKey>,
+        purpose: Purpose,
     ) -> Result<(Issued, Found<Lease>), IssueError> {
-        let lent = self.lend(request, caller, (mount, role), repeat).await;
+        let lent = self.lend(request, caller, (mount, role), purpose).await;
         let told = lent.as_ref().map(|(issued, _)| issued);
         let recorded = self.conclude_issue(request, caller, told).await;
         if let (Ok((_, lease)), Err(_)) = (&lent, &recorded) {
@@ -192,16 +212,16 @@ impl Broker {
     }
 
     /// Commits the lease, then asks the target.
-    async fn lend(
+    pub(super) async fn lend(
         self: &Arc<Self>,
         request: &Request,
         caller: &Caller,
         path: (&str, &str),
-        repeat: Option<RepeatKey>,
+        purpose: Purpose,
     ) -> Result<(Issued, Found<Lease>), IssueError> {
         self.may_borrow(caller, path)?;
         let Committed { lease, drafted, flight, capped } =
-            self.commit_lease(request, caller, path, repeat).await?;
+            self.commit_lease(request, caller, path, purpose).await?;
 
         let record = &lease.record;
         self.unanswered.lock().insert(record.id());
@@ -231,7 +251,7 @@ impl Broker {
         request: &Request,
         caller: &Caller,
         (mount, role): (&str, &str),
-        repeat: Option<RepeatKey>,
+        purpose: Purpose,
     ) -> Result<Committed, IssueError> {
         let (mut token, mut rights) = (Arc::clone(&caller.token), caller.rights.clone());
         let plan = self.plan(mount, role)?;
@@ -239,7 +259,7 @@ impl Broker {
         self.bound_leases(&token.record, of).await?;
         for _ in 0..CONFLICT_TRIES {
             let plan = self.plan(mount, role)?;
-            match self.try_commit(request, (&token, &rights), &plan, repeat).await {
+            match self.try_commit(request, (&token, &rights), &plan, purpose).await {
                 Err(IssueError::Store(StoreError::Conflict)) => {
                     self.reload().await?;
                     (token, rights) = self.caller_now(caller, request).await?;
@@ -270,11 +290,10 @@ impl Broker {
         request: &Request,
         (token, rights): (&Found<Token>, &Rights),
         plan: &Plan,
-        repeat: Option<RepeatKey>,
+        purpose: Purpose,
     ) -> Result<Committed, IssueError> {
         let (mount, role, target) = (&plan.entry.mount, &plan.role, &plan.target);
-        let now = self.clock.now();
-        let id = self.new_lease_id();
+        let (now, id) = (self.clock.now(), self.new_lease_id());
         let owner = Owner {
             token: ends_with(&token.record, &role.record),
             accessor: token.record.accessor,
@@ -298,6 +317,7 @@ impl Broker {
         let drafted = recipe.prepare(&naming, &PasswordPolicy::default(), &*self.chance)?;
 
         let (ttl, ttl_max) = plan.entry.ttls(&role.record, &self.limits);
+        let (ttl, repeat, beside_quotas) = purpose.bounds(ttl);
         let ttl_max = bounded_by_token(ttl_max, (&token.record, &role.record), now)?;
         let place = Place {
             mount: mount.record.id,
@@ -318,7 +338,7 @@ impl Broker {
         }
         let batch = self.records.put_new_lease(batch, &lease)?;
 
-        let room = self.reserve(id, (mount.record.id, &role.record.name), false)?;
+        let room = self.reserve(id, (mount.record.id, &role.record.name), beside_quotas)?;
         // Ids are not reused, so nobody else can be in this flight.
         let flight = self.issuing.begin(id).ok_or(StoreError::Conflict)?;
         let derived = self.derive(drafted);
@@ -327,13 +347,13 @@ impl Broker {
         if matches!(committed, Ok(_) | Err(StoreError::Uncertain(_))) {
             self.due(id, lease.due_at());
         }
-        let revision = committed?;
+        let lease = Found { record: lease, revision: committed? };
         self.metrics.made.one();
         let drafted = derived.await.map_err(|oneshot::Canceled| {
             IssueError::Unusable(FieldError("the credential could not be prepared".into()))
         })?;
         let capped = (ttl > ttl_max).then_some((ttl, ttl_max));
-        Ok(Committed { lease: Found { record: lease, revision }, drafted, flight, capped })
+        Ok(Committed { lease, drafted, flight, capped })
     }
 
     fn issue_span(&self, now: Timestamp) -> IssueSpan {

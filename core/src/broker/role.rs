@@ -37,6 +37,8 @@ pub struct RoleView {
     pub role: Role,
     /// Its recipe, with every default filled in.
     pub recipe: Fields,
+    /// Whether it was seen to work as it is now.
+    pub is_proven: bool,
 }
 
 /// The role is as it was.
@@ -182,7 +184,8 @@ impl Broker {
             };
             let recipe = kind.and_then(|kind| kind.role(&role.record.fields)).ok();
             let recipe = recipe.unwrap_or_else(|| role.record.fields.clone());
-            Ok(RoleView { role: role.record.clone(), recipe })
+            let proven = self.proven(entry.mount.record.id, &role.record).await?;
+            Ok(RoleView { role: role.record.clone(), recipe, is_proven: proven.is_some() })
         })
         .await
     }

@@ -279,7 +279,7 @@ impl Engine for SimulatedEngine {
         _passwords: &PasswordPolicy,
         _chance: &dyn Chance,
     ) -> Result<(LeaseId, String), PrepareError> {
-        Ok((naming.lease, format!("canary-secret-{}", naming.lease)))
+        Ok((naming.lease, secret_of(naming.lease)))
     }
 
     fn derive(&self, _role: &Self::Role, _draft: &mut String) {}
@@ -465,4 +465,9 @@ impl Engine for SimulatedEngine {
     ) -> Result<(), EngineError> {
         Ok(())
     }
+}
+
+/// The password of a credential.
+fn secret_of(lease: LeaseId) -> String {
+    format!("canary-secret-{lease}")
 }

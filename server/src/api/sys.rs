@@ -24,6 +24,7 @@ pub(super) mod mounts;
 pub(super) mod policies;
 pub(super) mod quotas;
 pub(super) mod reconcile;
+pub(super) mod rehearse;
 pub(super) mod rekey;
 pub(super) mod resultant_acl;
 pub(super) mod seal;
@@ -63,6 +64,14 @@ fn lease_id(call: &Call, fields: &Fields<'_>) -> Result<String, Refusal> {
         (Some(id), _) | (None, Some(id)) => Ok(id),
         (None, None) => Err(Refusal::bad("lease_id must be specified")),
     }
+}
+
+/// Reads which target or role the path names: everything before its last part is the mount.
+fn beneath<'a>(call: &'a Call, what: &str) -> Result<(&'a str, &'a str), Refusal> {
+    let name = call.name.trim_end_matches('/');
+    let at = name.rfind('/').map(|slash| slash.saturating_add(1));
+    let named = at.and_then(|at| name.split_at_checked(at));
+    named.ok_or_else(|| Refusal::bad(format!("name mount and {what}, as in `database/shop`")))
 }
 
 /// Reads whether the caller waits for the target.

@@ -136,7 +136,7 @@ impl Broker {
         for credential in &listed {
             comparison.look_up(credential).await?;
         }
-        comparison.compare_rights();
+        comparison.compare_rights().await?;
         comparison.look_for_missing(&listed).await?;
         let report = comparison.report;
         Ok((listed, report))
@@ -232,8 +232,9 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Looks for credentials that may do other things than most of their role.
-    fn compare_rights(&mut self) {
+    /// Looks for credentials that may do other things than the one that their role was rehearsed with, or than most of
+    /// their role.
+    async fn compare_rights(&mut self) -> Result<(), StoreError> {
         for (role, credentials) in std::mem::take(&mut self.rights) {
             let by_lease: HashMap<_, _> =
                 credentials.iter().map(|(listed, _)| (listed.lease, *listed)).collect();
@@ -241,7 +242,8 @@ impl<'a> Comparison<'a> {
                 .iter()
                 .map(|(listed, _)| (listed.lease, listed.rights.as_slice()))
                 .collect();
-            for (lease, why) in rights::unusual(&of_role) {
+            let rehearsed = self.rehearsed(&role).await?;
+            for (lease, why) in rights::unusual(&of_role, rehearsed.as_deref()) {
                 let Some(listed) = by_lease.get(&lease) else { continue };
                 let role = Some(role.clone());
                 self.report
@@ -249,6 +251,16 @@ impl<'a> Comparison<'a> {
                     .push(Difference { role, ..difference(Kind::Altered, listed, why) });
             }
         }
+        Ok(())
+    }
+
+    /// What a credential of a role might do when it was rehearsed, as the role is now.
+    async fn rehearsed(&self, role: &str) -> Result<Option<Vec<String>>, StoreError> {
+        let (broker, mount) = (self.broker, self.target.mount);
+        let catalog = broker.catalog();
+        let role = catalog.mount(mount).and_then(|entry| entry.roles.get(role));
+        let Some(role) = role else { return Ok(None) };
+        Ok(broker.proven(mount, &role.record).await?.map(|proven| proven.rights))
     }
 
     /// Looks for leases whose credentials were not listed.

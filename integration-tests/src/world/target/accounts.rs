@@ -1,5 +1,6 @@
 //! The accounts that operators made at a simulated target: its administrator's, and those of static roles.
 
+use super::secret_of;
 use super::{Seen, SimulatedEngine, SimulatedTarget};
 use leasehold_core::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested};
 use leasehold_core::engine::{Cause, EngineError};
@@ -73,7 +74,10 @@ impl SimulatedEngine {
     ) -> Result<Tested, EngineError> {
         let (name, password) = (account.name.clone(), password(secret));
         let tried = self.target.asked(1, move |seen| {
-            vec![seen.accounts.0.get(&name).is_some_and(|it| *it == password)]
+            let is_lent = name.parse().is_ok_and(|lease| {
+                seen.credentials.contains_key(&lease) && password == secret_of(lease)
+            });
+            vec![is_lent || seen.accounts.0.get(&name).is_some_and(|it| *it == password)]
         });
         one(tried.await).map(|works| if works { Tested::Works } else { Tested::Denied })
     }

@@ -18,7 +18,7 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
 }
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
-    let RoleView { role, recipe } =
+    let RoleView { role, recipe, is_proven } =
         call.broker.read_role(&call.request, &call.mount, &call.name).await?;
 
     let mut data: Map<_, _> =
@@ -32,7 +32,14 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     if role.orphan_leases {
         data.insert("orphan_leases".to_owned(), json!(true));
     }
-    Ok(Envelope::to(call.id()).data(data).reply())
+    let unproven = (!is_proven).then(|| {
+        format!(
+            "the role was not rehearsed since it was written; `leasehold rehearse {}{}` shows whether its credentials \
+             work, and die",
+            call.mount, role.name
+        )
+    });
+    Ok(Envelope::to(call.id()).data(data).warnings(unproven).reply())
 }
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {

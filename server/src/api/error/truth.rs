@@ -2,7 +2,7 @@
 
 use super::{Refusal, bad, of_target};
 use actix_web::http::StatusCode;
-use leasehold_core::broker::ReconcileError;
+use leasehold_core::broker::{ReconcileError, RehearseError};
 
 impl From<ReconcileError> for Refusal {
     fn from(error: ReconcileError) -> Self {
@@ -16,6 +16,20 @@ impl From<ReconcileError> for Refusal {
             ReconcileError::NoPlan
             | ReconcileError::TooMuch { .. }
             | ReconcileError::Unusable(_) => bad(error),
+        }
+    }
+}
+
+impl From<RehearseError> for Refusal {
+    fn from(error: RehearseError) -> Self {
+        match error {
+            RehearseError::Admit(error) => error.into(),
+            RehearseError::Issue(error) => error.into(),
+            RehearseError::Store(error) => error.into(),
+            RehearseError::UnderWay(_) => {
+                Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string())
+            }
+            RehearseError::Never(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
         }
     }
 }

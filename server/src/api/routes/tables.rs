@@ -56,7 +56,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 61] = [
+pub(super) const SYS: [Route; 62] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -371,6 +371,14 @@ pub(super) const SYS: [Route; 61] = [
     .sudo(ALL)
     .read(|call| Box::pin(sys::reconcile::read(call)))
     .update(|call| Box::pin(sys::reconcile::update(call))),
+    at(
+        "sys/rehearse/",
+        Tail::Rest,
+        "Shows how the last rehearsal of a role went; a write issues a credential by it, logs in, revokes it, and sees that it is dead.",
+    )
+    .sudo(ALL)
+    .read(|call| Box::pin(sys::rehearse::read(call)))
+    .update(|call| Box::pin(sys::rehearse::update(call))),
     at("sys/policies/acl", Tail::End, "Lists the policies.")
         .list(|call| Box::pin(sys::policies::list(call))),
     at("sys/policies/acl/", Tail::Rest, "Writes, shows or deletes a policy.")

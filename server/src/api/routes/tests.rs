@@ -158,6 +158,8 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
             "List sys/reconcile/",
             "Read sys/reconcile/x",
             "Update sys/reconcile/x",
+            "Read sys/rehearse/x",
+            "Update sys/rehearse/x",
             "Update auth/token/create-orphan",
             "List auth/token/accessors/",
             "Update auth/token/revoke-orphan",

@@ -1,5 +1,6 @@
 //! `sys/reconcile` and `sys/reconcile/:mount/:target`: where a target and the leases differ, and what is done about it.
 
+use super::beneath;
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
@@ -19,7 +20,7 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
 }
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
-    let (mount, name) = target(call)?;
+    let (mount, name) = beneath(call, "target")?;
 
     let compared = call.broker.last_comparison(&call.request, mount, name).await?;
 
@@ -27,7 +28,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
 }
 
 pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
-    let (mount, name) = target(call)?;
+    let (mount, name) = beneath(call, "target")?;
     let Some(repair) = repair(call)? else {
         let compared = call.broker.reconcile(&call.request, mount, name).await?;
         return Ok(Envelope::to(call.id()).data(shown(&compared)).reply());
@@ -42,14 +43,6 @@ pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
         "changed": repaired.changed,
     });
     Ok(Envelope::to(call.id()).data(data).reply())
-}
-
-/// Reads which target the path names: everything before its last part is the mount.
-fn target(call: &Call) -> Result<(&str, &str), Refusal> {
-    let name = call.name.trim_end_matches('/');
-    let at = name.rfind('/').map(|slash| slash.saturating_add(1));
-    at.and_then(|at| name.split_at_checked(at))
-        .ok_or_else(|| Refusal::bad("name mount and target, as in `sys/reconcile/database/shop`"))
 }
 
 /// Reads which plan is to be carried out, if one is.
