@@ -16,7 +16,7 @@ pub use keys::{ChainKey, DeviceKeys};
 
 use crate::ids::InstallationId;
 use crate::metrics::Counter;
-use crate::secret::SecretText;
+use crate::secret::{Locked, SecretText};
 use crate::store::StoreError;
 use crate::store::audit::KeptHead;
 use crate::store::records::Records;
@@ -101,7 +101,7 @@ pub struct AuditError {
 pub struct Trail {
     devices: Arc<[Arc<dyn Audit>]>,
     /// The key of each device, in their order.
-    keys: Arc<[hmac::Key]>,
+    keys: Arc<[Locked<hmac::Key>]>,
     /// What signs the chain of each, as those may know it who check it.
     public_keys: Arc<[String]>,
     /// How far the chain of each reached when that was last kept.
@@ -191,7 +191,7 @@ impl Trail {
     }
 
     /// Returns what hides texts, a key for each device.
-    pub(crate) fn keys(&self) -> &[hmac::Key] {
+    pub(crate) fn keys(&self) -> &[Locked<hmac::Key>] {
         &self.keys
     }
 

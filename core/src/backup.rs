@@ -14,12 +14,14 @@
 
 use crate::ids::InstallationId;
 use crate::seal::RootKey;
+use crate::secret::Locked;
 use crate::store::{Entry, Key, Value};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fmt::Write;
+use std::sync::Arc;
 
 const MAGIC: &[u8; 17] = b"leasehold-backup\n";
 /// Raised when a release writes what the ones before cannot read.
@@ -37,7 +39,7 @@ const VALUE_BYTES_MAX: usize = 64 << 20;
 /// What proves that a backup was made by whoever has the root key.
 #[derive(Clone)]
 pub struct BackupKey {
-    key: hmac::Key,
+    key: Arc<Locked<hmac::Key>>,
     /// Names the root key; nothing about it follows from its name.
     id: String,
 }
@@ -100,6 +102,7 @@ impl BackupKey {
         let root = hmac::Key::new(hmac::HMAC_SHA256, root.expose());
         let derived = |label: &str| hmac::sign(&root, label.as_bytes());
         let key = hmac::Key::new(hmac::HMAC_SHA256, derived("leasehold backup 1").as_ref());
+        let key = Arc::new(Locked::new(key));
         let name = derived("leasehold name of the root key 1");
         let mut id = String::with_capacity(16);
         for byte in name.as_ref().iter().take(8) {

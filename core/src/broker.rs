@@ -110,7 +110,7 @@ use crate::mount::Catalog;
 use crate::quota::estimates::Estimates;
 use crate::quota::tallies::Tallies;
 use crate::seal::{Unsealed, ring};
-use crate::secret::SecretText;
+use crate::secret::{Locked, SecretText};
 use crate::store::records::{Found, Records};
 use crate::store::{Batch, Revision, Store, StoreError};
 use crate::tasks::Tasks;
@@ -147,7 +147,7 @@ pub struct Broker {
     chance: Arc<dyn Chance>,
     tasks: Arc<dyn Tasks>,
     trail: Trail,
-    token_key: hmac::Key,
+    token_key: Arc<Locked<hmac::Key>>,
     backup_key: BackupKey,
     lease_ids: IdKey,
     /// The keys that seal batch tokens, as they were read last.

@@ -14,6 +14,7 @@ pub use ring::{KeyStatus, Rotation};
 use crate::backup::BackupKey;
 use crate::chance::Chance;
 use crate::ids::InstallationId;
+use crate::secret::{Locked, LockedKey};
 use crate::store::{Batch, Store, StoreError, Value};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
@@ -22,11 +23,11 @@ use ring::{KeyRing, Opened, ring_at};
 use splits::{Joined, Purpose, Splits, Stored};
 use std::fmt;
 use std::sync::Arc;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 /// The key that opens the key ring. Kept outside the store.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct RootKey([u8; 32]);
+#[derive(Clone)]
+pub struct RootKey(Arc<LockedKey>);
 
 /// What an installation can do once its key ring is open.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ pub struct Unsealed {
     /// Which installation this is.
     pub installation: InstallationId,
     /// Hashes tokens.
-    pub token_key: hmac::Key,
+    pub token_key: Arc<Locked<hmac::Key>>,
     /// Proves backups.
     pub backup_key: BackupKey,
 }
@@ -70,14 +71,14 @@ impl RootKey {
     /// Takes a key from where it is kept.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Arc::new(Locked::new(Zeroizing::new(bytes))))
     }
 
     /// Draws a new one.
     pub fn draw(chance: &dyn Chance) -> Self {
         let mut bytes = [0; 32];
         chance.fill(&mut bytes);
-        Self(bytes)
+        Self::new(bytes)
     }
 
     /// Shows the key, for writing it where it is kept.

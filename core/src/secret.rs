@@ -1,5 +1,9 @@
 //! What may not be seen.
 
+mod locked;
+
+pub use locked::{Locked, LockedKey};
+
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;

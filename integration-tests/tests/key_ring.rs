@@ -8,6 +8,7 @@
 
 use leasehold_core::broker::{KeyRingError, RotationWrite};
 use leasehold_core::limits::{SEALS_BLOCK, SEALS_MAX};
+use leasehold_core::secret::Locked;
 use leasehold_core::store::{Batch, Key, Store, StoreError};
 use leasehold_integration_tests::world::{ROOT, World, request};
 use serde_json::Value;
@@ -148,4 +149,24 @@ async fn a_rotation_that_the_store_refuses_changes_nothing() {
         assert_eq!(status(&world).await.key, key);
         assert_eq!(world.store.count("quarantine/"), 0);
     }
+}
+
+/// What the system says of the page is the proof; where nothing at all may be locked, that is known.
+#[test]
+fn the_page_of_a_key_is_locked() {
+    let key = Locked::new([7_u8; 32]);
+    let at = std::ptr::from_ref(&*key).addr();
+    let told = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let (mut is_here, mut locked) = (false, None);
+    for line in told.lines() {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap();
+        if let Some((from, to)) = first.split_once('-') {
+            let [from, to] = [from, to].map(|text| usize::from_str_radix(text, 16).unwrap());
+            is_here = (from..to).contains(&at);
+        } else if is_here && first == "Locked:" {
+            locked = words.next().map(|kib| kib != "0");
+        }
+    }
+    assert_eq!(locked, Some(key.is_locked()));
 }

@@ -32,11 +32,11 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
 
 /// All that `core` is built from: nothing here can open a socket, a file or a thread of its own accord.
 const CORE_IS_BUILT_FROM: &str = "
-    argon2 aws-lc-rs aws-lc-sys base64 base64ct bcrypt blake2 block-buffer blowfish byteorder cfg-if chrono cipher cmov cpufeatures crypto-common ctutils
+    argon2 aws-lc-rs aws-lc-sys base64 base64ct bcrypt bitflags blake2 block-buffer blowfish byteorder cfg-if chrono cipher cmov cpufeatures crypto-common ctutils
     digest futures-channel futures-core futures-task futures-util
     hybrid-array inout itoa
     leasehold-core libc lock_api memchr num-traits once_cell parking_lot parking_lot_core
-    pin-project-lite proc-macro2 quote scopeguard serde serde_core serde_derive serde_json slab smallvec
+    pin-project-lite proc-macro2 quote region scopeguard serde serde_core serde_derive serde_json slab smallvec
     subtle syn thiserror thiserror-impl tracing tracing-core typenum unicode-ident uuid zeroize zeroize_derive
     zmij
 ";

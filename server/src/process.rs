@@ -1,5 +1,6 @@
 //! What the process does to itself: its memory stays its own and off the swap, and it may open as many files as it is let.
 
+use leasehold_core::secret::Locked;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
@@ -24,15 +25,21 @@ const CAP_IPC_LOCK: u64 = 1 << 14;
 const MCL_ONFAULT: MlockAllFlags = MlockAllFlags::from_bits_retain(4);
 
 /// Keeps the memory of the process, and with it the keys, off the swap, where the system lets all of it be locked. Under
-/// a limit the first allocation past it would fail and end the process, so that nothing is locked then.
+/// a limit the first allocation past it would fail and end the process, so that only the long-lived keys lock their
+/// pages then.
 pub(crate) fn lock_memory() {
     let unlimited =
         getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
     if !unlimited && !may_lock() {
-        tracing::warn!(
-            "the memory is not locked, and keys may be swapped out: give the service `LimitMEMLOCK=infinity`, or have no swap \
-             that is not encrypted"
-        );
+        let advice =
+            "give the service `LimitMEMLOCK=infinity`, or have no swap that is not encrypted";
+        if Locked::new([0_u8]).is_locked() {
+            tracing::warn!(
+                "only the pages of long-lived keys are locked, and other secrets may be swapped out: {advice}"
+            );
+        } else {
+            tracing::warn!("nothing is locked, and keys may be swapped out: {advice}");
+        }
         return;
     }
     let all = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MCL_ONFAULT;

@@ -7,7 +7,7 @@ pub(super) use line::{answered, asked};
 use crate::access::identity::Identity;
 use crate::access::token::Token;
 use crate::address::ClientAddress;
-use crate::secret::{Field, Secret, SecretText};
+use crate::secret::{Field, Locked, Secret, SecretText};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use line::hidden;
@@ -122,7 +122,7 @@ pub(super) fn hash(key: &hmac::Key, text: &SecretText) -> String {
 }
 
 impl Hidden {
-    fn by(keys: &[hmac::Key], text: &str) -> Self {
+    fn by(keys: &[Locked<hmac::Key>], text: &str) -> Self {
         Self(keys.iter().map(|key| hidden(key, text)).collect())
     }
 
@@ -184,7 +184,7 @@ impl Answer {
 
     /// A secret is about to be told; it is hidden here, at once, by the key of each device.
     #[must_use]
-    pub fn secret(lease_id: String, secret: &Secret, keys: &[hmac::Key]) -> Self {
+    pub fn secret(lease_id: String, secret: &Secret, keys: &[Locked<hmac::Key>]) -> Self {
         let fields = secret.fields().map(|(name, field)| {
             let hidden = match field {
                 Field::Open(text) => Hidden::by(keys, text),
@@ -200,7 +200,12 @@ impl Answer {
 impl Who {
     /// The holder of a token, who is served.
     #[must_use]
-    pub fn holder(token: &Token, text: &SecretText, now: Timestamp, keys: &[hmac::Key]) -> Self {
+    pub fn holder(
+        token: &Token,
+        text: &SecretText,
+        now: Timestamp,
+        keys: &[Locked<hmac::Key>],
+    ) -> Self {
         let holder = Holder {
             accessor: Hidden::by(keys, &token.accessor_text()),
             display_name: token.display_name.clone(),
@@ -232,7 +237,7 @@ impl Who {
 
     /// Somebody without a token that is good.
     #[must_use]
-    pub fn stranger(text: Option<&SecretText>, keys: &[hmac::Key]) -> Self {
+    pub fn stranger(text: Option<&SecretText>, keys: &[Locked<hmac::Key>]) -> Self {
         let client_token = text.map(|text| Hidden::by(keys, text.reveal()));
         Self { client_token, holder: None, allowed: false, granting: Vec::new() }
     }

@@ -7,13 +7,14 @@
 
 use super::hex;
 use crate::chance::Chance;
+use crate::secret::{Locked, LockedKey};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The version of the first keys of a device.
 const FIRST: u32 = 1;
@@ -38,7 +39,8 @@ pub struct DeviceKeys {
 pub struct ChainKey {
     /// Which keys of the device these are.
     pub version: u32,
-    pair: Ed25519KeyPair,
+    public: [u8; 32],
+    seed: LockedKey,
 }
 
 impl DeviceKeys {
@@ -73,19 +75,16 @@ impl DeviceKeys {
 
     /// Returns what hides texts.
     #[must_use]
-    pub fn veil(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &self.hiding)
+    pub fn veil(&self) -> Locked<hmac::Key> {
+        Locked::new(hmac::Key::new(hmac::HMAC_SHA256, &self.hiding))
     }
 
     /// Returns what signs the chain.
-    ///
-    /// # Panics
-    /// Never: the length of the seed is its type.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a seed is refused only for another length than 32")]
     pub fn chain(&self) -> ChainKey {
-        let pair = Ed25519KeyPair::from_seed_unchecked(&self.signing).expect("32 bytes are a seed");
-        ChainKey { version: self.version, pair }
+        let public = pair(&self.signing).public_key().as_ref().try_into().unwrap_or_default();
+        let seed = Locked::new(Zeroizing::new(self.signing));
+        ChainKey { version: self.version, public, seed }
     }
 }
 
@@ -93,16 +92,22 @@ impl ChainKey {
     /// Returns what checks its signatures, as operators keep it.
     #[must_use]
     pub fn public(&self) -> String {
-        hex::text(self.pair.public_key().as_ref())
+        hex::text(&self.public)
     }
 
     pub(super) fn public_bytes(&self) -> &[u8] {
-        self.pair.public_key().as_ref()
+        &self.public
     }
 
     pub(super) fn sign(&self, text: &str) -> String {
-        hex::text(self.pair.sign(text.as_bytes()).as_ref())
+        // The pair would lie in memory that is not locked, so it is made for each signature: a few a second.
+        hex::text(pair(&self.seed).sign(text.as_bytes()).as_ref())
     }
+}
+
+#[expect(clippy::expect_used, reason = "a seed is refused only for another length than 32")]
+fn pair(seed: &[u8; 32]) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(seed).expect("32 bytes are a seed")
 }
 
 impl fmt::Debug for DeviceKeys {

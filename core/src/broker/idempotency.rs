@@ -19,7 +19,7 @@ use crate::audit::Asked;
 use crate::ids::LeaseId;
 use crate::lease::Cause;
 use crate::limits::{IDEMPOTENCY_KEY_MAX, REMEMBERED_FOR, REMEMBERED_MAX};
-use crate::secret::Secret;
+use crate::secret::{Locked, Secret};
 use crate::store::leases::RepeatKey;
 use crate::store::{Revision, StoreError};
 use crate::time::Timestamp;
@@ -61,7 +61,7 @@ impl fmt::Debug for IdempotencyKey {
 /// The answers that can be repeated, and those that are still being worked out.
 #[derive(Debug)]
 pub(super) struct Repeats {
-    key: hmac::Key,
+    key: Locked<hmac::Key>,
     slots: Mutex<Slots>,
 }
 
@@ -109,7 +109,7 @@ struct Turn<'a> {
 impl Repeats {
     pub(super) fn new(token_key: &hmac::Key) -> Self {
         let derived = hmac::sign(token_key, DERIVED_FOR);
-        let key = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
+        let key = Locked::new(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()));
         Self { key, slots: Mutex::default() }
     }
 

@@ -7,11 +7,11 @@
 
 use super::RootKey;
 use crate::chance::Chance;
+use crate::secret::Locked;
 use crate::store::{Key, Value};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use parking_lot::RwLock;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
@@ -29,7 +29,12 @@ pub struct SealingKey {
     key: LessSafeKey,
 }
 
-/// All keys of an installation.
+/// As many keys as a page holds.
+type KeyPage = Zeroizing<[[u8; 32]; KEYS_OF_PAGE]>;
+const KEYS_OF_PAGE: usize = 128;
+
+/// All keys of an installation. What a cipher makes of a key lies in memory that cannot be locked, so that is made for
+/// each value, in a part of the time that the value takes, and wiped.
 #[derive(Debug)]
 pub struct Barrier {
     /// What opens the ring that the keys are from.
@@ -40,7 +45,9 @@ pub struct Barrier {
 #[derive(Debug)]
 struct Keys {
     /// In the order of their ids, which begin with 1.
-    all: Vec<Arc<SealingKey>>,
+    all: Vec<Locked<KeyPage>>,
+    /// The id of the last one.
+    last: u32,
     /// What the last one has sealed. Raised under the lock for reading, so that no seal counts for another key.
     seals: AtomicU64,
     /// Up to how many seals of which key the store knows of.
@@ -50,10 +57,8 @@ struct Keys {
 impl Barrier {
     /// Seals with the last key, opens with any.
     #[must_use]
-    pub fn new(root: RootKey, keys: Vec<SealingKey>) -> Self {
-        let all = keys.into_iter().map(Arc::new).collect();
-        let keys = Keys { all, seals: AtomicU64::new(0), reserved: (0, 0) };
-        Self { root, keys: RwLock::new(keys) }
+    pub fn new<'a>(root: RootKey, keys: impl IntoIterator<Item = &'a [u8; 32]>) -> Self {
+        Self { root, keys: RwLock::new(Keys::of(keys)) }
     }
 
     /// Seals a value.
@@ -64,7 +69,7 @@ impl Barrier {
         let key = {
             let keys = self.keys.read();
             keys.seals.fetch_add(1, Ordering::Relaxed);
-            Arc::clone(keys.all.last().ok_or(Unreadable)?)
+            keys.key(keys.last).ok_or(Unreadable)?
         };
         Ok(key.seal(at, plain, chance))
     }
@@ -79,10 +84,8 @@ impl Barrier {
         sealed.0.first() == Some(&VERSION) && self.key_of(sealed).is_none()
     }
 
-    fn key_of(&self, sealed: &Value) -> Option<Arc<SealingKey>> {
-        let id = sealed.0.get(1..HEAD).and_then(|id| id.try_into().ok()).map(u32::from_be_bytes)?;
-        let place = usize::try_from(id.checked_sub(1)?).ok()?;
-        self.keys.read().all.get(place).map(Arc::clone)
+    fn key_of(&self, sealed: &Value) -> Option<SealingKey> {
+        self.keys.read().key(id_of_key(sealed)?)
     }
 
     /// The key that opens the ring.
@@ -91,24 +94,23 @@ impl Barrier {
     }
 
     /// Takes up a ring with more keys. One with fewer was read before another that is known already.
-    pub(super) fn take(&self, ring: Vec<SealingKey>) {
-        let mut keys = self.keys.write();
-        if ring.len() > keys.all.len() {
-            keys.all = ring.into_iter().map(Arc::new).collect();
-            keys.seals = AtomicU64::new(0);
+    pub(super) fn take<'a>(&self, ring: impl IntoIterator<Item = &'a [u8; 32]>) {
+        let (mut keys, ring) = (self.keys.write(), Keys::of(ring));
+        if ring.last > keys.last {
+            *keys = Keys { reserved: keys.reserved, ..ring };
         }
     }
 
     /// Returns the id of the key that seals, and how many values it has sealed at most.
     pub(super) fn seals(&self) -> (u32, u64) {
         let keys = self.keys.read();
-        (keys.all.last().map_or(0, |key| key.id), keys.seals.load(Ordering::Relaxed))
+        (keys.last, keys.seals.load(Ordering::Relaxed))
     }
 
     /// Counts on from what others may have sealed with a key.
     pub(super) fn count_from(&self, key: u32, seals: u64) {
         let keys = self.keys.read();
-        if keys.all.last().is_some_and(|last| last.id == key) {
+        if keys.last == key {
             keys.seals.fetch_add(seals, Ordering::Relaxed);
         }
     }
@@ -121,6 +123,29 @@ impl Barrier {
     /// The store knows now of so many seals of a key.
     pub(super) fn reserve(&self, key: u32, seals: u64) {
         self.keys.write().reserved = (key, seals);
+    }
+}
+
+impl Keys {
+    fn of<'a>(ring: impl IntoIterator<Item = &'a [u8; 32]>) -> Self {
+        let (mut all, mut last) = (Vec::<Locked<KeyPage>>::new(), 0_u32);
+        for key in ring {
+            let place = last as usize % KEYS_OF_PAGE;
+            if place == 0 {
+                all.push(Locked::new(Zeroizing::new([[0; 32]; KEYS_OF_PAGE])));
+            }
+            if let Some(slot) = all.last_mut().and_then(|page| page.get_mut(place)) {
+                slot.copy_from_slice(key);
+            }
+            last = last.saturating_add(1);
+        }
+        Self { all, last, seals: AtomicU64::new(0), reserved: (0, 0) }
+    }
+
+    fn key(&self, id: u32) -> Option<SealingKey> {
+        let place = id.checked_sub(1).filter(|_| id <= self.last)? as usize;
+        let page = self.all.get(place.checked_div(KEYS_OF_PAGE)?)?;
+        page.get(place % KEYS_OF_PAGE).map(|key| SealingKey::new(id, key))
     }
 }
 
@@ -202,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_sealed_value_opens_only_where_it_was_kept_and_unaltered() {
-        let barrier = Barrier::new(RootKey::new([1; 32]), vec![SealingKey::new(1, &[7; 32])]);
+        let barrier = Barrier::new(RootKey::new([1; 32]), &[[7; 32]]);
         let sealed = barrier.seal(&key("a"), b"open sesame", &Counting::default()).unwrap();
         assert_eq!(&**barrier.open(&key("a"), &sealed).unwrap(), b"open sesame");
         assert_eq!(barrier.open(&key("b"), &sealed).unwrap_err(), Unreadable);

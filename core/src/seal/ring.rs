@@ -15,6 +15,7 @@ use crate::backup::BackupKey;
 use crate::chance::Chance;
 use crate::ids::InstallationId;
 use crate::limits::{RING_KEYS_MAX, SEALS_BLOCK, SEALS_MAX};
+use crate::secret::Locked;
 use crate::store::{Batch, Key, Revision, Store, StoreError, Value};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
@@ -172,13 +173,13 @@ impl KeyRing {
         Unsealed {
             barrier: Arc::new(Barrier::new(root.clone(), self.sealing_keys())),
             installation: self.installation,
-            token_key: hmac::Key::new(hmac::HMAC_SHA256, &self.token_key),
+            token_key: Arc::new(Locked::new(hmac::Key::new(hmac::HMAC_SHA256, &self.token_key))),
             backup_key: BackupKey::of(root),
         }
     }
 
-    fn sealing_keys(&self) -> Vec<SealingKey> {
-        (1_u32..).zip(&self.keys).map(|(id, key)| SealingKey::new(id, &key.key)).collect()
+    fn sealing_keys(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.keys.iter().map(|key| &key.key)
     }
 
     fn last_id(&self) -> u32 {

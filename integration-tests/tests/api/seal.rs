@@ -325,12 +325,43 @@ async fn what_cannot_be_a_seal_is_refused_before_anything_is_made() {
 async fn the_memory_is_locked_or_it_is_said_that_it_is_not() {
     let place = place("");
     let server = place.start();
+    let all = locked_kib(&server) > 1024;
+    let (is, keys, none) = ("the memory is locked", "only the pages of", "nothing is locked");
+    let said = [is, keys, none].map(|what| server.log().contains(what));
+    assert_eq!((said[0], said[1] || said[2]), (all, !all), "{}", server.log());
+}
+
+/// What the system says that a server has locked.
+fn locked_kib(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let locked = status.lines().find(|line| line.starts_with("VmLck:")).unwrap();
-    let nothing = locked.split_whitespace().nth(1) == Some("0");
-    let (is, is_not) = ("the memory is locked", "keys may be swapped out");
-    let said = |what: &str| server.log().contains(what);
-    assert_eq!((said(is), said(is_not)), (!nothing, nothing), "{locked}");
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    locked.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn where_not_all_memory_may_be_locked_the_pages_of_keys_are() {
+    let place = place(FILE);
+    let start = |limit: &str| {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--memlock={limit}"));
+        // Root would have the capability to lock all that it likes; nobody else may give it up.
+        if std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0 {
+            command.args(["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]);
+        }
+        command.arg(Build::Plain.binary());
+        place.try_start_by(command)
+    };
+    let server = start("1048576").unwrap();
+    let before = locked_kib(&server);
+    assert!(server.log().contains("only the pages of long-lived keys are locked"));
+    let _ = init(&server, "recovery", 2).await;
+    // The root key, the ring, the key of tokens and those that are derived from it are pages of their own.
+    let opened = locked_kib(&server);
+    assert!(opened >= before + 4 * 4 && opened <= 1024, "{before} {opened}");
+    assert!(server.end().success());
+    let server = start("0").unwrap();
+    assert!(server.log().contains("nothing is locked, and keys may be swapped out"));
+    assert_eq!((locked_kib(&server), status(&server).await["sealed"].clone()), (0, json!(false)));
 }
 
 #[tokio::test]

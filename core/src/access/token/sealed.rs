@@ -11,7 +11,7 @@ use crate::chance::Chance;
 use crate::ids::{EntityId, InstallationId, TokenAccessor};
 use crate::lease::term::Term;
 use crate::seal::barrier::{SealingKey, Unreadable, id_of_key};
-use crate::secret::SecretText;
+use crate::secret::{Locked, LockedKey, SecretText};
 use crate::store::tokens::TokenKey;
 use crate::store::{Key, Value};
 use crate::time::Timestamp;
@@ -21,8 +21,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 /// What every batch token begins with.
 const BATCH_PREFIX: &str = "hvb.";
@@ -38,14 +39,13 @@ const KEYS_MAX: u32 = 256;
 #[serde(transparent)]
 pub struct BatchRing(Vec<BatchKey>);
 
-#[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Serialize, Deserialize)]
 struct BatchKey {
     id: u32,
-    key: [u8; 32],
-    #[zeroize(skip)]
+    #[serde(with = "stored_key")]
+    key: Arc<LockedKey>,
     since: Timestamp,
     /// No token that it sealed is good after this.
-    #[zeroize(skip)]
     until: Timestamp,
 }
 
@@ -83,8 +83,9 @@ impl BatchRing {
         if last.is_some_and(|last| now < last.since.plus(seals_for)) {
             return None;
         }
-        let mut key = [0; 32];
-        chance.fill(&mut key);
+        let mut key = Zeroizing::new([0; 32]);
+        chance.fill(&mut *key);
+        let key = Arc::new(Locked::new(key));
         let id = last.map_or(0, |last| last.id).wrapping_add(1);
         let until = now.plus(seals_for).plus(ttl_max);
         let kept = self.0.iter().filter(|key| now < key.until).cloned();
@@ -171,6 +172,23 @@ impl fmt::Debug for BatchRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<_> = self.0.iter().map(|key| key.id).collect();
         f.debug_tuple("BatchRing").field(&ids).finish()
+    }
+}
+
+/// A key is stored as its bytes.
+mod stored_key {
+    use super::{Arc, Locked, LockedKey, Zeroizing};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(key: &Arc<LockedKey>, to: S) -> Result<S::Ok, S::Error> {
+        (****key).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D>(from: D) -> Result<Arc<LockedKey>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        Ok(Arc::new(Locked::new(Zeroizing::new(<[u8; 32]>::deserialize(from)?))))
     }
 }
 

@@ -5,15 +5,15 @@ use serde_json::json;
 
 const NOW: Timestamp = Timestamp(0);
 
-fn key() -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, b"k")
+fn key() -> Locked<hmac::Key> {
+    Locked::new(hmac::Key::new(hmac::HMAC_SHA256, b"k"))
 }
 
-fn veil(key: &hmac::Key) -> Veil<'_> {
+fn veil(key: &Locked<hmac::Key>) -> Veil<'_> {
     Veil { key, at: 0 }
 }
 
-fn by(key: &hmac::Key, text: &str) -> Hidden {
+fn by(key: &Locked<hmac::Key>, text: &str) -> Hidden {
     Hidden::by(std::slice::from_ref(key), text)
 }
 
@@ -38,7 +38,7 @@ fn asked_for() -> Asked {
     }
 }
 
-fn who(key: &hmac::Key) -> Who {
+fn who(key: &Locked<hmac::Key>) -> Who {
     let holder = Holder {
         accessor: by(key, "a"),
         display_name: "token-x".into(),
@@ -190,7 +190,7 @@ fn who_is_refused_is_told_apart_by_the_hash_of_what_they_sent() {
 
 #[test]
 fn each_device_hides_with_its_own_key() {
-    let keys = [hmac::Key::new(hmac::HMAC_SHA256, b"a"), hmac::Key::new(hmac::HMAC_SHA256, b"b")];
+    let keys = [b"a", b"b"].map(|key| Locked::new(hmac::Key::new(hmac::HMAC_SHA256, key)));
     let guess = SecretText::new("canary".into());
     let secret = Secret::new(vec![("password", Field::Open("canary".into()))]);
     let stranger = Who::stranger(Some(&guess), &keys);
