@@ -7,6 +7,7 @@ use super::{Broker, Request};
 use crate::access::lockout::LockoutConfig;
 use crate::access::login::METHODS;
 use crate::access::params::TokenType;
+use crate::access::policy::Acl;
 use crate::audit::Answer;
 use crate::ids::MountId;
 use crate::limits::{CONFLICT_TRIES, TOKENS_AT_ONCE, TTL_MAX};
@@ -115,10 +116,7 @@ pub struct MountTune {
 /// The mounts that a caller may do anything with.
 #[derive(Debug)]
 pub struct VisibleMounts {
-    /// The server itself.
-    pub system: bool,
-    /// Its tokens.
-    pub tokens: bool,
+    acl: Arc<Acl>,
     /// What operators have mounted.
     pub entries: Vec<Arc<MountEntry>>,
 }
@@ -141,6 +139,14 @@ pub enum MountError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl VisibleMounts {
+    /// Whether the caller may do anything at or below a path.
+    #[must_use]
+    pub fn reaches(&self, path: &str) -> bool {
+        self.acl.reaches(path)
+    }
 }
 
 impl Recorded for VisibleMounts {
@@ -322,14 +328,11 @@ impl Broker {
         request: &Request,
     ) -> Result<VisibleMounts, MountError> {
         self.served(request, async |caller: Caller| {
-            let acl = &caller.rights.acl;
+            let acl = caller.rights.acl;
             let catalog = self.catalog();
             let entries = catalog.mounts().filter(|entry| acl.reaches(&entry.mount.record.path));
-            Ok(VisibleMounts {
-                system: acl.reaches("sys/"),
-                tokens: acl.reaches("auth/token/"),
-                entries: entries.map(Arc::clone).collect(),
-            })
+            let entries = entries.map(Arc::clone).collect();
+            Ok(VisibleMounts { acl, entries })
         })
         .await
     }

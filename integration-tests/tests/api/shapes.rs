@@ -56,7 +56,7 @@ async fn a_mount_is_shown_with_all_its_fields_twice() {
     assert_eq!(listed.body["team/db/"], listed.data()["team/db/"]);
     assert_eq!(listed.data()["team/db/"]["uuid"], shown.body["uuid"]);
     assert_eq!(listed.data()["sys/"]["type"], "system");
-    assert_eq!(listed.data().as_object().unwrap().len(), 2);
+    assert_eq!(listed.data().as_object().unwrap().len(), 4);
 
     let tune = server.get("sys/mounts/team/db/tune").await.expect(200);
     let tuned = json!({
@@ -217,11 +217,17 @@ async fn the_mounts_are_shown_to_those_who_may_use_them() {
     let _ = server.ask("wrong", "GET", path, Value::Null).await.expect(403);
     let shown = server.get(path).await.expect(200);
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&shown.data()["secret"]), ["sys/", "team/db/"]);
+    assert_eq!(keys(&shown.data()["secret"]), ["cubbyhole/", "identity/", "sys/", "team/db/"]);
+    let listed = server.get("sys/mounts").await.expect(200);
+    assert_eq!(listed.data(), &shown.data()["secret"]);
+    for name in ["cubbyhole", "identity"] {
+        let one = server.get(&format!("sys/mounts/{name}")).await.expect(200);
+        assert_eq!(one.data(), &listed.data()[&format!("{name}/")]);
+    }
     assert_eq!(keys(&shown.data()["auth"]), ["token/"]);
-    // The policy `default` is about these two.
+    // The policy `default` is about these; its rules for an entity are none for who has none.
     let own = server.ask(made.at("/auth/client_token"), "GET", path, Value::Null).await.expect(200);
-    assert_eq!(keys(&own.data()["secret"]), ["sys/"]);
+    assert_eq!(keys(&own.data()["secret"]), ["cubbyhole/", "sys/"]);
     assert_eq!(keys(&own.data()["auth"]), ["token/"]);
     let methods = server.get("sys/auth").await.expect(200);
     assert_eq!(methods.data()["token/"], shown.data()["auth"]["token/"]);

@@ -17,11 +17,18 @@ pub(super) enum Standing {
 }
 
 impl Standing {
+    /// Those of them that `sys/mounts` lists, with the mounts of engines.
+    pub(super) const ENGINES: [Self; 3] = [Self::System, Self::Cubbyhole, Self::Identity];
     const ALL: [Self; 4] = [Self::System, Self::Tokens, Self::Cubbyhole, Self::Identity];
 
     /// Returns the one that a path leads to.
     pub(super) fn of(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|standing| path.starts_with(standing.point()))
+    }
+
+    /// Returns the one that is at exactly this path.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| path == standing.point())
     }
 
     /// Returns where it is.
@@ -41,6 +48,25 @@ impl Standing {
             Self::Tokens => "token",
             Self::Cubbyhole => "cubbyhole",
             Self::Identity => "identity",
+        }
+    }
+
+    /// Returns what Vault says of it.
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Self::System => "system endpoints used for control, policy and debugging",
+            Self::Tokens => "token based credentials",
+            Self::Cubbyhole => "per-token private secret storage",
+            Self::Identity => "identity store",
+        }
+    }
+
+    /// Returns the header of a request that the code behind it sees; no other mount sees any.
+    pub(super) fn sees_header(self) -> Option<&'static str> {
+        match self {
+            Self::System => Some("Accept"),
+            Self::Identity => Some("Authorization"),
+            Self::Tokens | Self::Cubbyhole => None,
         }
     }
 

@@ -1,16 +1,18 @@
 //! `sys/auth`: which methods are where. Tokens are always there.
 
-use super::mounts::{find, show_tune, shown, tokens, tuning, wanted};
+use super::mounts::{always, find, show_tune, shown, tuning, wanted};
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
+use crate::api::standing::Standing;
 use leasehold_core::broker::Side;
 use serde_json::{Map, Value};
 
 pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     let entries = call.broker.list_mounts(&call.request, Side::Methods).await?;
 
-    let mut methods = Map::from_iter([("token/".to_owned(), Value::Object(tokens(call)))]);
+    let mut methods =
+        Map::from_iter([("token/".to_owned(), Value::Object(always(call, Standing::Tokens)))]);
     methods.extend(entries.iter().map(|entry| {
         let mount = &entry.mount.record;
         (mount.path.trim_start_matches("auth/").to_owned(), Value::Object(shown(mount)))

@@ -1,11 +1,12 @@
 //! `GET sys/internal/ui/mounts` and `…/mounts/:path`: the mounts that the caller may use. `vault kv` and some
 //! libraries ask for one before anything else.
 
-use super::mounts::{shown, system, tokens};
+use super::mounts::{always, shown};
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply, request_id};
 use crate::api::error::Refusal;
 use crate::api::routes::Open;
+use crate::api::standing::Standing;
 use actix_web::http::StatusCode;
 use leasehold_core::broker::Side;
 use serde_json::{Map, Value, json};
@@ -14,11 +15,11 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     let visible = call.broker.visible_mounts(&call.request).await?;
 
     let (mut auth, mut secret) = (Map::new(), Map::new());
-    if visible.tokens {
-        auth.insert("token/".to_owned(), Value::Object(tokens(call)));
+    if visible.reaches(Standing::Tokens.point()) {
+        auth.insert("token/".to_owned(), Value::Object(always(call, Standing::Tokens)));
     }
-    if visible.system {
-        secret.insert("sys/".to_owned(), Value::Object(system(call)));
+    for standing in Standing::ENGINES.into_iter().filter(|one| visible.reaches(one.point())) {
+        secret.insert(standing.point().to_owned(), Value::Object(always(call, standing)));
     }
     for mount in visible.entries.iter().map(|entry| &entry.mount.record) {
         let shown = Value::Object(shown(mount));
@@ -41,10 +42,9 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let visible = call.broker.visible_mounts(&call.request).await?;
 
     let path = format!("{}/", call.name);
-    let found = if path.starts_with("sys/") {
-        visible.system.then(|| ("sys/".to_owned(), system(call)))
-    } else if path.starts_with("auth/token/") {
-        visible.tokens.then(|| ("auth/token/".to_owned(), tokens(call)))
+    let found = if let Some(standing) = Standing::of(&path) {
+        let point = standing.point();
+        visible.reaches(point).then(|| (point.to_owned(), always(call, standing)))
     } else {
         let mut mounts = visible.entries.iter().map(|entry| &entry.mount.record);
         let mount = mounts.find(|mount| path.starts_with(&mount.path));

@@ -19,7 +19,9 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     let mounts = entries.iter().map(|entry| &entry.mount.record);
     let mut shown: Map<_, _> =
         mounts.map(|mount| (mount.path.clone(), Value::Object(shown(mount)))).collect();
-    shown.insert("sys/".to_owned(), Value::Object(system(call)));
+    let always =
+        |standing: Standing| (standing.point().to_owned(), Value::Object(always(call, standing)));
+    shown.extend(Standing::ENGINES.map(always));
     Ok(Envelope::with_data_on_top(call.id(), shown))
 }
 
@@ -93,15 +95,12 @@ pub(in crate::api) async fn disable(call: &Call) -> Result<Reply, Refusal> {
 pub(super) async fn find(call: &Call, side: Side) -> Result<Map<String, Value>, Refusal> {
     let path = format!("{}/", call.name);
     let entries = call.broker.list_mounts(&call.request, side).await?;
-    let (always, at, none) = match side {
-        Side::Engines => ("sys/", path.clone(), format!("No secret engine mount at {path}")),
-        Side::Methods => ("token/", format!("auth/{path}"), format!("No auth engine at {path}")),
+    let (at, none) = match side {
+        Side::Engines => (path.clone(), format!("No secret engine mount at {path}")),
+        Side::Methods => (format!("auth/{path}"), format!("No auth engine at {path}")),
     };
-    if path == always {
-        return Ok(match side {
-            Side::Engines => system(call),
-            Side::Methods => tokens(call),
-        });
+    if let Some(standing) = Standing::at(&at) {
+        return Ok(always(call, standing));
     }
     let found = entries.iter().find(|entry| entry.mount.record.path == at);
     found
@@ -212,26 +211,24 @@ pub(super) fn shown(mount: &Mount) -> Map<String, Value> {
     shown
 }
 
-/// What is always there.
-pub(super) fn system(call: &Call) -> Map<String, Value> {
-    let description = "system endpoints used for control, policy and debugging";
-    let mut shown = standing(call, Standing::System, description);
-    shown.insert("seal_wrap".to_owned(), json!(true));
-    shown
-}
-
-/// The auth method that is always there.
-pub(super) fn tokens(call: &Call) -> Map<String, Value> {
-    let mut shown = standing(call, Standing::Tokens, "token based credentials");
+/// A mount that is always there.
+pub(super) fn always(call: &Call, standing: Standing) -> Map<String, Value> {
+    let accessor = standing.accessor(&call.broker);
+    let described_as = (standing.kind(), standing.description());
+    let mut shown = described(described_as, &accessor, &standing.id(&call.broker));
+    // Comes from the catalog of plugins, in which these are not.
+    shown.remove("deprecation_status");
+    shown.insert("local".to_owned(), json!(standing == Standing::Cubbyhole));
+    shown.insert("seal_wrap".to_owned(), json!(standing == Standing::System));
     if let Some(Value::Object(config)) = shown.get_mut("config") {
-        config.insert("token_type".to_owned(), json!("default-service"));
+        let headers = standing.sees_header();
+        config
+            .extend(headers.map(|name| ("passthrough_request_headers".to_owned(), json!([name]))));
+        if standing == Standing::Tokens {
+            config.insert("token_type".to_owned(), json!("default-service"));
+        }
     }
     shown
-}
-
-fn standing(call: &Call, standing: Standing, description: &str) -> Map<String, Value> {
-    let accessor = standing.accessor(&call.broker);
-    described((standing.kind(), description), &accessor, &standing.id(&call.broker))
 }
 
 fn described(
