@@ -7,11 +7,13 @@
 
 pub mod chain;
 mod entry;
+mod headers;
 mod hex;
 mod keys;
 pub mod verify;
 
 pub use entry::{Answer, Asked, AskedMount, Operation, Who};
+pub use headers::{AskedHeader, AuditedHeaders};
 pub use keys::{ChainKey, DeviceKeys};
 
 use crate::ids::InstallationId;

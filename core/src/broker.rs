@@ -5,6 +5,7 @@
 mod access;
 mod adopt;
 mod approle;
+mod audited_headers;
 mod authenticate;
 mod backup;
 pub mod batch;

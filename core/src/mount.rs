@@ -1,5 +1,6 @@
 //! Which engine, target and role a path means: all mounts as they are now, in memory.
 
+use crate::audit::AuditedHeaders;
 use crate::ids::{MountId, TargetId};
 use crate::lease::{Generation, Place};
 use crate::limits::Limits;
@@ -22,6 +23,7 @@ pub struct Catalog {
     targets: BTreeMap<(TargetId, Generation), Arc<Found<Target>>>,
     holds: BTreeMap<(TargetId, Generation), Found<Hold>>,
     quotas: Arc<Quotas>,
+    audited_headers: Arc<AuditedHeaders>,
 }
 
 /// A mount, with its targets and roles.
@@ -75,7 +77,15 @@ impl Catalog {
             }
         }
         catalog.quotas = Arc::new(records.quotas().await?);
+        let headers = records.audited_headers().await?.map(|found| found.record);
+        catalog.audited_headers = Arc::new(headers.unwrap_or_default());
         Ok(catalog)
+    }
+
+    /// Returns which headers of requests are recorded.
+    #[must_use]
+    pub fn audited_headers(&self) -> &Arc<AuditedHeaders> {
+        &self.audited_headers
     }
 
     /// Returns when the reading began.

@@ -10,6 +10,8 @@
 mod approle;
 #[path = "api/audit.rs"]
 mod audit;
+#[path = "api/audited_headers.rs"]
+mod audited_headers;
 #[path = "api/canaries.rs"]
 mod canaries;
 #[path = "api/clock.rs"]

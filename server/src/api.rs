@@ -192,7 +192,8 @@ async fn answer(
         told_path(&path);
         let endpoint = open.endpoint(operation).ok_or(Refusal::no_such_method())?;
         let accept = caller::accept(request);
-        let asked = caller::open_request(request, (id, from), path, operation, &body);
+        let asked =
+            caller::open_request(request, &server.node(), (id, from), path, operation, &body);
         let open = Open { server: Arc::clone(server), query, body, accept, request: asked };
         return run(&front.runtime, async move { endpoint(&open).await }).await;
     }

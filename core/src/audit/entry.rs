@@ -7,6 +7,7 @@ pub(super) use line::{answered, asked};
 use crate::access::identity::Identity;
 use crate::access::token::Token;
 use crate::address::ClientAddress;
+use crate::audit::AskedHeader;
 use crate::secret::{Field, Locked, Secret, SecretText};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
@@ -28,6 +29,8 @@ pub struct Asked {
     pub mount: Option<AskedMount>,
     /// The body, parsed.
     pub data: Option<Value>,
+    /// Those of its headers that are recorded.
+    pub headers: Vec<AskedHeader>,
     /// From where it came; from nowhere if it is the server's own.
     pub from: Option<ClientAddress>,
 }

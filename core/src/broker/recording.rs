@@ -24,6 +24,9 @@ pub enum DeviceError {
         "cannot {0} audit device via API; use declarative, config-based audit device management instead"
     )]
     Declared(&'static str),
+    /// A header cannot be recorded so.
+    #[error("{0}")]
+    BadHeader(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

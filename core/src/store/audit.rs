@@ -3,13 +3,14 @@
 //! | key | record |
 //! |---|---|
 //! | `audit-device/<name>` | the device's keys |
+//! | `audit-headers` | which headers of requests are recorded |
 //! | `audit-head/<name>` | how far its chain reached when that was last kept |
 
 use super::leases::joined;
 use super::records::{Found, Records};
 use super::{Batch, Key, Revision, StoreError};
-use crate::audit::DeviceKeys;
 use crate::audit::chain::Head;
+use crate::audit::{AuditedHeaders, DeviceKeys};
 use crate::limits::CONFLICT_TRIES;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,25 @@ fn head_at(name: &str) -> Key {
     joined(&[b"audit-head/", name.as_bytes()])
 }
 
+fn headers_at() -> Key {
+    Key(b"audit-headers".to_vec())
+}
+
 impl Records {
+    /// Returns which headers of requests are recorded.
+    pub async fn audited_headers(&self) -> Result<Option<Found<AuditedHeaders>>, StoreError> {
+        self.read(&headers_at()).await
+    }
+
+    /// Keeps which headers of requests are recorded, in place of what was read.
+    pub async fn put_audited_headers(
+        &self,
+        was: Option<Revision>,
+        headers: &AuditedHeaders,
+    ) -> Result<Revision, StoreError> {
+        self.replace(headers_at(), was, headers).await
+    }
+
     /// Returns the keys of a device; draws them for one that has none yet.
     pub async fn audit_keys(&self, name: &str, now: Timestamp) -> Result<DeviceKeys, StoreError> {
         let at = device_at(name);

@@ -6,12 +6,12 @@ use super::routes::{Endpoint, Found, Nowhere};
 use super::standing::Standing;
 use super::{Broker, Front, wrapping};
 use crate::listener::Rules;
-use crate::wiring::{Running, Server};
+use crate::wiring::{Node, Running, Server};
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
 use leasehold_core::access::policy::Right;
 use leasehold_core::address::ClientAddress;
-use leasehold_core::audit::{Asked, AskedMount, Operation};
+use leasehold_core::audit::{Asked, AskedHeader, AskedMount, Operation};
 use leasehold_core::broker::{BadIdempotencyKey, IdempotencyKey, Request};
 use leasehold_core::secret::SecretText;
 use serde_json::{Map, Value};
@@ -108,6 +108,7 @@ pub(super) fn call(
         mount: asked_mount(&broker, &path, &mount),
         path,
         data: (!query.is_empty()).then_some(Value::Object(query)),
+        headers: audited_headers(request, &broker),
         from: Some(from),
     };
     Ok(Call {
@@ -136,9 +137,19 @@ pub(super) fn sender(
     forwarded.sender(peer, lines).map_err(|error| bad(error.to_string()))
 }
 
+/// Returns the headers of a request that are recorded.
+fn audited_headers(request: &HttpRequest, broker: &Broker) -> Vec<AskedHeader> {
+    let values = |name: &str| {
+        let values = request.headers().get_all(name).map(header::HeaderValue::as_bytes);
+        values.map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    };
+    broker.catalog().audited_headers().pick(values)
+}
+
 /// Makes the request of a path that is open to all, for what is put on record of it.
 pub(super) fn open_request(
     request: &HttpRequest,
+    node: &Node,
     (id, from): (String, ClientAddress),
     path: String,
     operation: Operation,
@@ -150,6 +161,10 @@ pub(super) fn open_request(
         mount: None,
         path,
         data: (!body.is_empty()).then(|| Value::Object(body.clone())),
+        headers: match node {
+            Node::Unsealed(broker) => audited_headers(request, broker),
+            Node::Uninitialized | Node::Sealed => Vec::new(),
+        },
         from: Some(from),
     };
     // Without a share, to begin or to end what the holders of shares decide takes a token with `sudo`.

@@ -172,7 +172,9 @@ impl From<DeviceError> for Refusal {
         match error {
             DeviceError::Admit(error) => error.into(),
             DeviceError::Store(error) => error.into(),
-            DeviceError::NoDevice(_) | DeviceError::Declared(_) => bad(error),
+            DeviceError::NoDevice(_) | DeviceError::Declared(_) | DeviceError::BadHeader(_) => {
+                bad(error)
+            }
         }
     }
 }

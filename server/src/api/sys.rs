@@ -1,6 +1,7 @@
 //! `sys/`: the server itself, its mounts, and its leases.
 
 pub(super) mod audit;
+pub(super) mod audited_headers;
 pub(super) mod auth;
 pub(super) mod capabilities;
 pub(super) mod clock;

@@ -2,12 +2,15 @@
 //!
 //! Two lines are written for every request, so nothing is copied on the way into them.
 
+mod headers;
+
 use super::{Answer, Asked, Holder, Veil, Who};
 use crate::address::ClientAddress;
 use crate::audit::hex;
 use crate::limits::{AUDITED_STRANGER_BYTES, AUDITED_VALUE_BYTES};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
+use headers::Headers;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -105,6 +108,8 @@ struct RequestLine<'a> {
     /// Empty for the server's own.
     remote_address: String,
     remote_port: u16,
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    headers: Headers<'a>,
 }
 
 #[derive(serde::Serialize)]
@@ -377,6 +382,11 @@ fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> Reques
         data: asked.data.as_ref().map(|value| Body { value, veil, sent: true, whole_max }),
         remote_address: asked.from.map(|from| from.ip().to_string()).unwrap_or_default(),
         remote_port: asked.from.map(ClientAddress::port).unwrap_or_default(),
+        headers: Headers {
+            headers: &asked.headers,
+            veil,
+            whole_max: whole_max.min(AUDITED_VALUE_BYTES),
+        },
     }
 }
 

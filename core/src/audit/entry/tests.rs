@@ -34,6 +34,7 @@ fn asked_for() -> Asked {
         data: Some(
             json!({ "password": "canary-1", "list": ["canary-2", { "deep": "canary-3" }], "n": 7 }),
         ),
+        headers: Vec::new(),
         from: Some(ClientAddress::new("[::1]:5".parse().unwrap())),
     }
 }

@@ -56,7 +56,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 62] = [
+pub(super) const SYS: [Route; 64] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -451,6 +451,14 @@ pub(super) const SYS: [Route; 62] = [
     at("sys/wrapping/lookup", Tail::End, "Shows when, by what and for how long a wrapping token was made.")
         .read(|call| Box::pin(sys::wrapping::lookup(call)))
         .update(|call| Box::pin(sys::wrapping::lookup(call))),
+    at("sys/config/auditing/request-headers", Tail::End, "Lists the headers of requests that are recorded.")
+        .sudo(ALL)
+        .read(|call| Box::pin(sys::audited_headers::list(call))),
+    at("sys/config/auditing/request-headers/", Tail::Rest, "Has a header of requests recorded, in the clear or as a keyed hash.")
+        .sudo(ALL)
+        .read(|call| Box::pin(sys::audited_headers::read(call)))
+        .update(|call| Box::pin(sys::audited_headers::write(call)))
+        .delete(|call| Box::pin(sys::audited_headers::delete(call))),
 ];
 
 /// Behind the path of a mount of the type `database`.
