@@ -383,7 +383,7 @@ fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> Reques
         remote_address: asked.from.map(|from| from.ip().to_string()).unwrap_or_default(),
         remote_port: asked.from.map(ClientAddress::port).unwrap_or_default(),
         headers: Headers {
-            headers: &asked.headers,
+            all: &asked.headers,
             veil,
             whole_max: whole_max.min(AUDITED_VALUE_BYTES),
         },

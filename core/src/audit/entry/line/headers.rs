@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// The headers of a request that are recorded.
 pub(super) struct Headers<'a> {
-    pub(super) headers: &'a [AskedHeader],
+    pub(super) all: &'a [AskedHeader],
     pub(super) veil: Veil<'a>,
     /// Beyond how many bytes they are not shown in parts at all.
     pub(super) whole_max: usize,
@@ -20,7 +20,7 @@ struct HeaderValues<'a>(&'a AskedHeader, Veil<'a>);
 
 impl Headers<'_> {
     pub(super) fn is_empty(&self) -> bool {
-        self.headers.is_empty()
+        self.all.is_empty()
     }
 
     /// Whether they would make a line longer than they may. Each value takes a few bytes, however short it is, and a
@@ -33,7 +33,7 @@ impl Headers<'_> {
                 .iter()
                 .fold(0_usize, |sum, value| sum.saturating_add(value.len()).saturating_add(each))
         };
-        let sum = self.headers.iter().map(size).fold(0, usize::saturating_add);
+        let sum = self.all.iter().map(size).fold(0, usize::saturating_add);
         sum > self.whole_max
     }
 }
@@ -42,12 +42,12 @@ impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.are_too_long() {
             let all: BTreeMap<_, _> =
-                self.headers.iter().map(|header| (&header.name, &header.values)).collect();
+                self.all.iter().map(|header| (&header.name, &header.values)).collect();
             let all = serde_json::to_value(all).map_err(serde::ser::Error::custom)?;
             return Long::of(&all, self.veil)?.serialize(serializer);
         }
         let values = |header| HeaderValues(header, self.veil);
-        serializer.collect_map(self.headers.iter().map(|header| (&header.name, values(header))))
+        serializer.collect_map(self.all.iter().map(|header| (&header.name, values(header))))
     }
 }
 
