@@ -1,7 +1,7 @@
 //! Which engine, target and role a path means: all mounts as they are now, in memory.
 
 use crate::audit::AuditedHeaders;
-use crate::ids::{MountId, TargetId};
+use crate::ids::{InstallationId, MountId, TargetId};
 use crate::lease::{Generation, Place};
 use crate::limits::Limits;
 use crate::quota::Quotas;
@@ -257,6 +257,20 @@ impl Mount {
             None => accessor(&self.kind, self.id.bytes()),
         }
     }
+}
+
+/// The auth method of tokens, which is always there: every installation has another one.
+#[must_use]
+pub fn token_mount(installation: InstallationId) -> MountId {
+    let mut id = *installation.bytes();
+    id.iter_mut().skip(10).for_each(|byte| *byte = !*byte);
+    MountId::from_bytes(id)
+}
+
+/// Returns what names it to Vault's clients, and to templates of policies.
+#[must_use]
+pub fn token_accessor(installation: InstallationId) -> String {
+    accessor("auth_token", token_mount(installation).bytes())
 }
 
 /// Names something to Vault's clients by what it is of.

@@ -57,9 +57,9 @@ pub fn plain_name(written: &str) -> String {
     written.trim().to_lowercase()
 }
 
-/// Returns the name under which a method knows somebody, however an operator writes it: as a login there has it. A
-/// `role_id` is one text and no other.
+/// Returns the name under which a method knows somebody, however an operator writes it: as a login there has it, or
+/// a token role. A `role_id` is one text and no other.
 #[must_use]
 pub fn alias_name(method: &str, written: &str) -> String {
-    if method == "userpass" { plain_name(written) } else { written.to_owned() }
+    if matches!(method, "userpass" | "token") { plain_name(written) } else { written.to_owned() }
 }

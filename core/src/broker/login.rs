@@ -177,7 +177,9 @@ impl Broker {
         let from = request.asked.from.map(ClientAddress::ip);
         let bound_cidrs = params.bound_networks(from).ok_or(LoginError::Denied)?;
 
-        let Behind { identity, mut batch } = self.behind(mount, &alias).await?;
+        let (id, accessor) = (mount.record.id, mount.record.accessor());
+        let behind = self.behind(id, accessor, &alias).await?.ok_or(LoginError::Denied)?;
+        let Behind { identity, mut batch } = behind;
 
         let now = self.clock.now();
         let mut warnings = Vec::new();

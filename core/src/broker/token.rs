@@ -20,6 +20,7 @@ use crate::access::identity::Identity;
 use crate::access::token::{ROOT_POLICY, Token, TokenRole, Wrapped, draw, key_of};
 use crate::audit::Answer;
 use crate::chance::Chance;
+use crate::ids::EntityId;
 use crate::lease::LeaseError;
 use crate::limits::CONFLICT_TRIES;
 use crate::seal::splits::{Purpose, Splits, Stored};
@@ -62,6 +63,8 @@ pub struct TokenRequest {
     pub kind: Option<TokenKind>,
     /// The token role that it is made by.
     pub role: Option<String>,
+    /// As whom it is made, by a name that the role allows; else it is as much its maker's.
+    pub entity_alias: Option<String>,
     /// Whether it may be renewed; yes unless said otherwise.
     pub not_renewable: bool,
 }
@@ -265,25 +268,31 @@ impl Broker {
             }
             let mut warnings = self.unknown_policies(&policies).await?;
             let by = (&maker.record, role);
+            let (identity, mut batch) = self.behind_child(by, &rights, &wanted).await?;
+            let entity = identity.as_ref().map(|identity| identity.entity.id);
             if wanted.kind == Some(TokenKind::Batch) {
-                let identity = rights.identity.clone();
-                let made = self.make_batch_token(by, wanted, policies, warnings).await?;
-                return Ok(TokenMade {
-                    identity: identity_of_child(&made.token, identity),
-                    ..made
-                });
+                // Nothing is stored of the token, so whoever is new is stored before.
+                let stored = match batch.puts.is_empty() {
+                    true => Ok(()),
+                    false => self.records.commit(batch).await.map(|_| ()),
+                };
+                if stored == Err(StoreError::Conflict) {
+                    (maker, rights) = self.caller_now(caller, request).await?;
+                    continue;
+                }
+                stored?;
+                let made = self.make_batch_token(by, wanted, (policies, entity), warnings).await?;
+                return Ok(TokenMade { identity, ..made });
             }
-            let token = self.new_token((key, policies), by, &wanted, &mut warnings)?;
+            let token = self.new_token((key, policies, entity), by, &wanted, &mut warnings)?;
             // Nothing is made by a maker who has ended meanwhile, or by rights or a role that have changed.
-            let mut batch =
-                Batch::default().expect(token_at(&maker.record.key), Some(maker.revision));
+            batch = batch.expect(token_at(&maker.record.key), Some(maker.revision));
             if let Some(role) = &found {
                 batch = batch.expect(token_role_at(&role.record.name), Some(role.revision));
             }
             match self.mint(&token, rights.expected(batch)).await {
                 Ok(()) => {
                     let text = wanted.id.take().unwrap_or(drawn);
-                    let identity = identity_of_child(&token, rights.identity);
                     return Ok(TokenMade { text, token, identity, warnings });
                 }
                 Err(StoreError::Conflict) if self.records.token(&key).await?.is_some() => {
@@ -302,7 +311,7 @@ impl Broker {
 
     fn new_token(
         &self,
-        (key, policies): (TokenKey, Vec<String>),
+        (key, policies, entity): (TokenKey, Vec<String>, Option<EntityId>),
         (maker, role): (&Token, Option<&TokenRole>),
         wanted: &TokenRequest,
         warnings: &mut Vec<String>,
@@ -337,8 +346,7 @@ impl Broker {
             num_uses: wanted.num_uses,
             renewable: !wanted.not_renewable && term.is_some(),
             parent: (!wanted.no_parent).then_some(maker.key),
-            // An orphan is nobody's, as in Vault.
-            entity: maker.entity.filter(|_| !wanted.no_parent),
+            entity,
             // Else a token could be taken elsewhere by making another one of it.
             bound_cidrs: maker.bound_cidrs.clone(),
             ..Token::blank(key, now, &*self.chance)
@@ -354,11 +362,6 @@ impl Broker {
             max_ttl: self.limits.max_lease_ttl,
         }
     }
-}
-
-/// A child is as much whoever is behind its maker.
-fn identity_of_child(child: &Token, makers: Option<Arc<Identity>>) -> Option<Arc<Identity>> {
-    makers.filter(|_| child.entity.is_some())
 }
 
 impl Spans {

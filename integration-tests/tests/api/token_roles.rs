@@ -121,9 +121,68 @@ async fn a_role_says_how_its_tokens_are_kept() {
         (json!({ "token_num_uses": -1 }), "'token_num_uses' cannot be negative"),
         (json!({ "path_suffix": "a/../b" }), "path suffix contains invalid characters"),
         (json!({ "period": "x" }), "time: invalid duration"),
-        (json!({ "allowed_entity_aliases": ["a"] }), "leave `allowed_entity_aliases` out"),
     ] {
         let refused = server.post("auth/token/roles/app", role.clone()).await.expect(400);
         assert!(refused.errors().contains(error), "{role} {}", refused.text);
     }
+}
+
+#[tokio::test]
+async fn a_token_is_somebodys_whom_its_role_allows() {
+    let server = Server::dev();
+    write(&server, json!({ "allowed_policies": "default", "allowed_entity_aliases": "Ann, ci-*" }))
+        .await;
+    let shown = server.get("auth/token/roles/app").await.expect(200);
+    assert_eq!(shown.data()["allowed_entity_aliases"], json!(["ann", "ci-*"]));
+    // Who is named for the first time is a new entity; however they are written, they are the same after.
+    let ann = made(&server, json!({ "entity_alias": "ANN " })).await.expect(200);
+    let entity = ann.at("/auth/entity_id").to_owned();
+    let again = made(&server, json!({ "entity_alias": "ann", "type": "batch" })).await.expect(200);
+    let other = made(&server, json!({ "entity_alias": "ci-1", "type": "batch" })).await.expect(200);
+    assert_eq!((entity.len(), again.at("/auth/entity_id")), (26, entity.as_str()));
+    assert_ne!(other.at("/auth/entity_id"), entity);
+    let token = ann.at("/auth/client_token");
+    let own = server.ask(token, "GET", "auth/token/lookup-self", Value::Null).await.expect(200);
+    assert_eq!(own.data()["entity_id"], json!(entity));
+    let known = server.get(&format!("identity/entity/id/{entity}")).await.expect(200);
+    let alias = &known.data()["aliases"][0];
+    let accessor = server.get("sys/auth").await.expect(200).data()["token/"]["accessor"].clone();
+    assert_eq!(
+        json!([alias["name"], alias["mount_accessor"], alias["mount_path"], alias["mount_type"]]),
+        json!(["ann", accessor, "auth/token/", "token"])
+    );
+    // An operator may know somebody before, and what the entity may, the token may.
+    let policy = json!({ "policy": "path \"sys/mounts\" { capabilities = [\"read\"] }" });
+    let _ = server.post("sys/policies/acl/see", policy).await.expect(204);
+    let bob = server.post("identity/entity", json!({ "name": "bob", "policies": "see" })).await;
+    let bob = bob.expect(200).at("/data/id").to_owned();
+    let alias = json!({ "name": "CI-bob", "canonical_id": bob, "mount_accessor": accessor });
+    let _ = server.post("identity/entity-alias", alias).await.expect(200);
+    let token = made(&server, json!({ "entity_alias": "ci-bob" })).await.expect(200);
+    assert_eq!(token.at("/auth/entity_id"), bob);
+    let text = token.at("/auth/client_token");
+    let _ = server.ask(text, "GET", "sys/mounts", Value::Null).await.expect(200);
+    // Whoever is disabled has no tokens, of before or new ones.
+    let _ = server.post(&format!("identity/entity/id/{bob}"), json!({ "disabled": true })).await;
+    let _ = server.ask(text, "GET", "sys/mounts", Value::Null).await.expect(403);
+    let refused = made(&server, json!({ "entity_alias": "ci-bob" })).await.expect(400);
+    assert_eq!(refused.errors(), "the entity of 'entity_alias' is disabled");
+}
+
+#[tokio::test]
+async fn nobody_becomes_somebody_whom_no_role_allows() {
+    let server = Server::dev();
+    write(&server, json!({ "allowed_policies": "default", "allowed_entity_aliases": "ann" })).await;
+    for alias in ["bob", "ann2", "*", "annn"] {
+        let refused = made(&server, json!({ "entity_alias": alias })).await.expect(400);
+        assert_eq!(refused.errors(), "invalid 'entity_alias' value", "{alias}");
+    }
+    let only = "'entity_alias' is only allowed in combination with token role";
+    let refused = server.post("auth/token/create", json!({ "entity_alias": "ann" })).await;
+    assert_eq!(refused.expect(400).errors(), only);
+    let _ = made(&server, json!({ "entity_alias": "a".repeat(600) })).await.expect(400);
+    // Nothing was made of any of them.
+    let _ = server.list("identity/entity/id").await.expect(404);
+    write(&server, json!({ "allowed_entity_aliases": [] })).await;
+    let _ = made(&server, json!({ "entity_alias": "ann" })).await.expect(400);
 }

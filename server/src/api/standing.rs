@@ -1,7 +1,7 @@
 //! The mounts that are always there: where they are, and how clients and the audit know them.
 
 use leasehold_core::broker::Broker;
-use leasehold_core::mount::accessor;
+use leasehold_core::mount::{accessor, token_accessor, token_mount};
 
 /// A mount that is always there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Standing {
         // One installation, one of each: its id is the installation's, told apart from that of `sys/`.
         match self {
             Self::System => {}
-            Self::Tokens => id.iter_mut().skip(10).for_each(|byte| *byte = !*byte),
+            Self::Tokens => id = *token_mount(broker.installation()).bytes(),
             Self::Cubbyhole => id.iter_mut().skip(10).for_each(|byte| *byte ^= 0x55),
             Self::Identity => id.iter_mut().skip(10).for_each(|byte| *byte ^= 0xaa),
         }
@@ -85,7 +85,11 @@ impl Standing {
 
     /// Returns its accessor.
     pub(super) fn accessor(self, broker: &Broker) -> String {
-        let name = if self == Self::Tokens { "auth_token" } else { self.kind() };
-        accessor(name, &self.id(broker))
+        match self {
+            Self::Tokens => token_accessor(broker.installation()),
+            Self::System | Self::Cubbyhole | Self::Identity => {
+                accessor(self.kind(), &self.id(broker))
+            }
+        }
     }
 }

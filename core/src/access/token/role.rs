@@ -18,6 +18,9 @@ pub struct TokenRole {
     pub disallowed_policies: Vec<String>,
     /// The same as patterns with `*`.
     pub disallowed_policies_glob: Vec<String>,
+    /// As whom its tokens may be made: names, or patterns with `*`, in lower case.
+    #[serde(default)]
+    pub allowed_entity_aliases: Vec<String>,
     /// Its tokens do not end with their makers.
     pub orphan: bool,
     /// Its tokens can be renewed.
@@ -80,6 +83,7 @@ impl TokenRole {
             allowed_policies_glob: Vec::new(),
             disallowed_policies: Vec::new(),
             disallowed_policies_glob: Vec::new(),
+            allowed_entity_aliases: Vec::new(),
             orphan: false,
             renewable: true,
             path_suffix: String::new(),
@@ -138,6 +142,12 @@ impl TokenRole {
             Some(policy) => Err(format!("token policy {policy:?} is disallowed by this role")),
             None => Ok(chosen.to_vec()),
         }
+    }
+
+    /// Whether its tokens may be made as somebody who is known under this name.
+    #[must_use]
+    pub fn allows_alias(&self, name: &str) -> bool {
+        self.allowed_entity_aliases.iter().any(|pattern| matches(pattern, name))
     }
 
     /// Says what is wrong with the role, if it can make no token.

@@ -7,8 +7,8 @@ use super::{IdentityError, parsed};
 use crate::access::identity::{Alias, Entity, Metadata, checked_alias_name, checked_metadata};
 use crate::access::login::alias_name;
 use crate::audit::Answer;
-use crate::ids::{AliasId, EntityId};
-use crate::mount::MountEntry;
+use crate::ids::{AliasId, EntityId, InstallationId, MountId};
+use crate::mount::{MountEntry, token_accessor, token_mount};
 use crate::store::identity::Change;
 use serde_json::json;
 use std::sync::Arc;
@@ -47,6 +47,29 @@ impl Recorded for AliasView {
 impl AliasView {
     pub(super) fn of_entity(entity: &Entity, alias: &Alias) -> Self {
         Self { alias: alias.clone(), canonical_id: entity.id.to_string() }
+    }
+}
+
+/// Where names are known.
+pub(super) struct Method {
+    pub(super) id: MountId,
+    /// Vault's word for what it is.
+    pub(super) kind: String,
+    accessor: String,
+    /// Its mount; none for the tokens themselves, which are always there.
+    entry: Option<Arc<MountEntry>>,
+}
+
+impl Method {
+    fn of(entry: &Arc<MountEntry>) -> Self {
+        let mount = &entry.mount.record;
+        let (kind, accessor) = (mount.kind.clone(), mount.accessor());
+        Self { id: mount.id, kind, accessor, entry: Some(Arc::clone(entry)) }
+    }
+
+    fn tokens(installation: InstallationId) -> Self {
+        let (id, accessor) = (token_mount(installation), token_accessor(installation));
+        Self { id, kind: "token".to_owned(), accessor, entry: None }
     }
 }
 
@@ -128,16 +151,15 @@ impl Broker {
         change: &mut Change,
     ) -> Result<Alias, IdentityError> {
         let now = self.clock.now();
-        let catalog = self.catalog();
-        let entry = match (&wanted.mount_accessor, was) {
+        let method = match (&wanted.mount_accessor, was) {
             (Some(accessor), _) => self.method_with(accessor)?,
-            (None, Some(was)) => Arc::clone(catalog.mount(was.mount).ok_or_else(|| {
+            (None, Some(was)) => self.method_at_id(was.mount).ok_or_else(|| {
                 IdentityError::bad("the mount of the alias is gone; name another `mount_accessor`")
-            })?),
+            })?,
             (None, None) => return Err(IdentityError::bad("missing mount_accessor")),
         };
         let name = match (&wanted.name, was) {
-            (Some(name), _) => checked_alias_name(alias_name(&entry.mount.record.kind, name))?,
+            (Some(name), _) => checked_alias_name(alias_name(&method.kind, name))?,
             (None, Some(was)) => was.name.clone(),
             (None, None) => return Err(IdentityError::bad("missing alias name")),
         };
@@ -145,11 +167,13 @@ impl Broker {
             (Some(metadata), _) => checked_metadata(metadata)?,
             (None, was) => was.map(|was| was.custom_metadata.clone()).unwrap_or_default(),
         };
-        change.under(&entry.mount);
+        if let Some(entry) = &method.entry {
+            change.under(&entry.mount);
+        }
         Ok(Alias {
             id: was.map_or_else(|| AliasId::new(now, &*self.chance), |was| was.id),
-            mount: entry.mount.record.id,
-            mount_accessor: entry.mount.record.accessor(),
+            mount: method.id,
+            mount_accessor: method.accessor,
             name,
             custom_metadata,
             merged_from: was.map(|was| was.merged_from.clone()).unwrap_or_default(),
@@ -159,9 +183,19 @@ impl Broker {
     }
 
     /// Returns the method whose mount has this accessor.
-    pub(super) fn method_with(&self, accessor: &str) -> Result<Arc<MountEntry>, IdentityError> {
-        let entry = self.catalog().method_of(accessor).map(Arc::clone);
+    pub(super) fn method_with(&self, accessor: &str) -> Result<Method, IdentityError> {
+        if accessor == token_accessor(self.installation) {
+            return Ok(Method::tokens(self.installation));
+        }
+        let entry = self.catalog().method_of(accessor).map(Method::of);
         entry.ok_or_else(|| IdentityError::Bad(format!("invalid mount accessor {accessor:?}")))
+    }
+
+    fn method_at_id(&self, mount: MountId) -> Option<Method> {
+        if mount == token_mount(self.installation) {
+            return Some(Method::tokens(self.installation));
+        }
+        self.catalog().mount(mount).map(Method::of)
     }
 
     async fn refuse_taken(&self, alias: &Alias) -> Result<(), IdentityError> {
@@ -186,8 +220,7 @@ impl Broker {
         let (Some(name), Some(accessor)) = (&wanted.name, &wanted.mount_accessor) else {
             return Ok(None);
         };
-        let entry = self.method_with(accessor)?;
-        let mount = &entry.mount.record;
+        let mount = self.method_with(accessor)?;
         let name = alias_name(&mount.kind, name);
         let entity = self.records.entity_known_as(mount.id, &name).await?;
         Ok(entity.and_then(|entity| {

@@ -90,8 +90,7 @@ impl Broker {
     }
 
     fn known_name(&self, accessor: &str, name: &str) -> Result<(MountId, String), IdentityError> {
-        let entry = self.method_with(accessor)?;
-        let mount = &entry.mount.record;
+        let mount = self.method_with(accessor)?;
         Ok((mount.id, alias_name(&mount.kind, name)))
     }
 }

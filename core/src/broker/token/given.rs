@@ -4,11 +4,15 @@ use super::super::access::Rights;
 use super::super::{Broker, Request};
 use super::role::refuse_root;
 use super::{TokenError, TokenRequest};
+use crate::access::identity::{Identity, checked_alias_name};
+use crate::access::login::alias_name;
 use crate::access::policy::{DEFAULT_POLICY, PolicyName, Question, Right};
 use crate::access::token::{ROOT_POLICY, Token, TokenRole};
 use crate::limits::POLICIES_MAX;
-use crate::store::StoreError;
+use crate::mount::{token_accessor, token_mount};
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
+use std::sync::Arc;
 
 impl TokenRequest {
     /// Says what of a request takes `sudo` at its path. What a role decides in its place does not.
@@ -69,6 +73,32 @@ impl Broker {
         policies.sort();
         policies.dedup();
         Ok(policies)
+    }
+
+    /// Finds who is behind a new token, with the batch that keeps them if they are new: whoever the request names, if the
+    /// role allows that; else whoever is behind its maker, and behind an orphan nobody, as in Vault.
+    pub(super) async fn behind_child(
+        &self,
+        (maker, role): (&Token, Option<&TokenRole>),
+        rights: &Rights,
+        wanted: &TokenRequest,
+    ) -> Result<(Option<Arc<Identity>>, Batch), TokenError> {
+        let bad = |message: &str| TokenError::Bad(message.into());
+        let Some(alias) = &wanted.entity_alias else {
+            let is_theirs = maker.entity.is_some() && !wanted.no_parent;
+            return Ok((rights.identity.clone().filter(|_| is_theirs), Batch::default()));
+        };
+        let only = "'entity_alias' is only allowed in combination with token role";
+        let role = role.ok_or_else(|| bad(only))?;
+        let name = alias_name("token", alias);
+        let name = checked_alias_name(name).map_err(|error| TokenError::Bad(error.to_string()))?;
+        if !role.allows_alias(&name) {
+            return Err(bad("invalid 'entity_alias' value"));
+        }
+        let (mount, accessor) = (token_mount(self.installation), token_accessor(self.installation));
+        let behind = self.behind(mount, accessor, &name).await?;
+        let behind = behind.ok_or_else(|| bad("the entity of 'entity_alias' is disabled"))?;
+        Ok((Some(behind.identity), behind.batch))
     }
 
     /// Whether a caller may do what a request asks, and with `sudo`.

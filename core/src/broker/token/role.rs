@@ -24,6 +24,8 @@ pub struct TokenRoleWrite {
     /// See [`TokenRole`].
     pub disallowed_policies_glob: Option<Vec<String>>,
     /// See [`TokenRole`].
+    pub allowed_entity_aliases: Option<Vec<String>>,
+    /// See [`TokenRole`].
     pub orphan: Option<bool>,
     /// See [`TokenRole`].
     pub renewable: Option<bool>,
@@ -57,6 +59,9 @@ impl TokenRoleWrite {
             disallowed_policies_glob: self
                 .disallowed_policies_glob
                 .unwrap_or(was.disallowed_policies_glob),
+            allowed_entity_aliases: self
+                .allowed_entity_aliases
+                .unwrap_or(was.allowed_entity_aliases),
             orphan: self.orphan.unwrap_or(was.orphan),
             renewable: self.renewable.unwrap_or(was.renewable),
             path_suffix: self.path_suffix.unwrap_or(was.path_suffix),

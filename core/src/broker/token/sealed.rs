@@ -6,7 +6,7 @@ use super::{TokenError, TokenMade, TokenRequest};
 use crate::access::token::{
     BATCH_TEXT_MAX, BatchRing, ROOT_POLICY, RestsOn, Token, TokenKind, TokenRole, is_batch, key_of,
 };
-use crate::ids::TokenAccessor;
+use crate::ids::{EntityId, TokenAccessor};
 use crate::limits::CONFLICT_TRIES;
 use crate::secret::SecretText;
 use crate::store::mounts::{Mount, mount_at};
@@ -111,7 +111,7 @@ impl Broker {
         &self,
         (maker, role): (&Token, Option<&TokenRole>),
         wanted: TokenRequest,
-        policies: Vec<String>,
+        (policies, entity): (Vec<String>, Option<EntityId>),
         mut warnings: Vec<String>,
     ) -> Result<TokenMade, TokenError> {
         refuse_for_batch(&wanted, &policies)?;
@@ -129,7 +129,7 @@ impl Broker {
             term: Some(term),
             creation_ttl,
             parent: (!wanted.no_parent).then_some(maker.key),
-            entity: maker.entity.filter(|_| !wanted.no_parent),
+            entity,
             // Else a token could be taken elsewhere by making another one of it.
             bound_cidrs: maker.bound_cidrs.clone(),
             ..Token::blank(maker.key, now, &*self.chance)

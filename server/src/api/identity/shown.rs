@@ -1,8 +1,10 @@
 //! Entities, aliases and groups as Vault's clients see them.
 
 use crate::api::caller::Call;
+use crate::api::standing::Standing;
 use leasehold_core::access::identity::{Alias, Entity, Metadata};
 use leasehold_core::broker::{AliasView, EntityView, GroupView};
+use leasehold_core::mount::token_mount;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -75,14 +77,18 @@ pub(super) fn listed_alias(call: &Call, alias: &Alias, canonical_id: &str) -> Va
 /// Where a name is known. A mount that is gone has no path any more.
 fn placed(call: &Call, alias: &Alias, canonical_id: &str) -> Map<String, Value> {
     let entry = call.broker.catalog().mount(alias.mount).map(Arc::clone);
+    let tokens = (alias.mount == token_mount(call.broker.installation()))
+        .then(|| (Standing::Tokens.point(), Standing::Tokens.kind()));
     let mount = entry.as_ref().map(|entry| &entry.mount.record);
+    let mount = mount.map(|mount| (mount.path.as_str(), mount.kind.as_str())).or(tokens);
+    let (path, kind) = mount.unwrap_or_default();
     Map::from_iter([
         ("canonical_id".to_owned(), json!(canonical_id)),
         // No method notes anything yet.
         ("metadata".to_owned(), Value::Null),
         ("mount_accessor".to_owned(), json!(alias.mount_accessor)),
-        ("mount_path".to_owned(), json!(mount.map_or("", |mount| &mount.path))),
-        ("mount_type".to_owned(), json!(mount.map_or("", |mount| &mount.kind))),
+        ("mount_path".to_owned(), json!(path)),
+        ("mount_type".to_owned(), json!(kind)),
         ("name".to_owned(), json!(alias.name)),
     ])
 }

@@ -47,14 +47,6 @@ fn wanted(call: &Call, fields: &Fields<'_>, role: Option<String>) -> Result<Toke
         Some("batch") => Some(TokenKind::Batch),
         Some(_) => return Err(Refusal::bad("invalid 'token_type' value")),
     };
-    if fields.text("entity_alias")?.is_some_and(|alias| !alias.is_empty()) {
-        // No role allows any.
-        let message = match &role {
-            Some(_) => "invalid 'entity_alias' value",
-            None => "'entity_alias' is only allowed in combination with token role",
-        };
-        return Err(Refusal::bad(message));
-    }
     let num_uses = fields.number("num_uses")?.unwrap_or_default();
     if num_uses < 0 {
         return Err(Refusal::bad("number of uses cannot be negative"));
@@ -82,6 +74,7 @@ fn wanted(call: &Call, fields: &Fields<'_>, role: Option<String>) -> Result<Toke
         num_uses: u32::try_from(num_uses).unwrap_or(u32::MAX),
         kind,
         role,
+        entity_alias: fields.text("entity_alias")?.filter(|alias| !alias.is_empty()),
         not_renewable: !fields.flag("renewable")?.unwrap_or(true),
     })
 }

@@ -19,10 +19,9 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let role = call.broker.read_token_role(&call.request, &call.name).await?;
 
-    let none: [&str; 0] = [];
     let (max, period) = (role.explicit_max_ttl.as_secs(), role.period.as_secs());
     let data = json!({
-        "allowed_entity_aliases": none,
+        "allowed_entity_aliases": role.allowed_entity_aliases,
         "allowed_policies": role.allowed_policies,
         "allowed_policies_glob": role.allowed_policies_glob,
         "disallowed_policies": role.disallowed_policies,
@@ -59,12 +58,6 @@ pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {
 }
 
 fn wanted(fields: &Fields<'_>) -> Result<TokenRoleWrite, Refusal> {
-    let aliases = fields.texts("allowed_entity_aliases")?.unwrap_or_default();
-    if !aliases.is_empty() {
-        return Err(Refusal::bad(
-            "token roles have no entity aliases yet; leave `allowed_entity_aliases` out",
-        ));
-    }
     let num_uses = fields.number("token_num_uses")?;
     if num_uses.is_some_and(|uses| uses < 0) {
         return Err(Refusal::bad("'token_num_uses' cannot be negative"));
@@ -88,6 +81,8 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenRoleWrite, Refusal> {
         allowed_policies_glob: policies(fields, "allowed_policies_glob")?,
         disallowed_policies: policies(fields, "disallowed_policies")?,
         disallowed_policies_glob: policies(fields, "disallowed_policies_glob")?,
+        // Names of aliases are written in one way, as those of policies are.
+        allowed_entity_aliases: policies(fields, "allowed_entity_aliases")?,
         orphan: fields.flag("orphan")?,
         renewable: fields.flag("renewable")?,
         path_suffix: path_suffix.map(|suffix| suffix.trim_matches('/').to_owned()),
