@@ -32,6 +32,7 @@ mod reconcile;
 mod recording;
 mod rehearse;
 mod rekey;
+mod remount;
 mod renew;
 mod reserve;
 mod restored;
@@ -75,6 +76,7 @@ pub use reconcile::{
 pub use recording::{DeviceError, KeysDrawn};
 pub use rehearse::{Act, Rehearsal, RehearseError, Step};
 pub use rekey::Rekeying;
+pub use remount::Moved;
 pub use renew::{RenewError, RenewedLease};
 pub use reserve::TooManyLeases;
 pub use restored::{HeldTarget, TakeOverError};
@@ -120,7 +122,7 @@ use aws_lc_rs::hmac;
 use futures_channel::mpsc;
 use futures_util::future::{Either, select};
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -163,6 +165,8 @@ pub struct Broker {
     catalog: RwLock<Arc<Catalog>>,
     reloading: futures_util::lock::Mutex<()>,
     mounting: futures_util::lock::Mutex<()>,
+    /// The mounts that were moved last, the latest first.
+    moves: Mutex<VecDeque<Moved>>,
     /// What the holders of key shares have begun.
     begun: holders::Begun,
     /// Held by the backup that is being taken.
@@ -268,6 +272,7 @@ impl Broker {
             catalog: RwLock::new(Arc::new(catalog)),
             reloading: futures_util::lock::Mutex::default(),
             mounting: futures_util::lock::Mutex::default(),
+            moves: Mutex::default(),
             begun: holders::Begun::default(),
             backing_up: Arc::default(),
             open_targets: open_targets::OpenTargets::default(),

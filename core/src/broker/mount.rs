@@ -133,6 +133,9 @@ pub enum MountError {
     /// There is no such mount.
     #[error("no matching mount: {0:?}")]
     NoMount(String),
+    /// No such move is remembered.
+    #[error("no move of a mount has this `migration_id` since the start of the server")]
+    NoMove,
     /// There is nothing to be tuned.
     #[error("tune of path {0:?} failed: no mount entry found")]
     NoEntry(String),
@@ -347,7 +350,7 @@ impl Side {
 }
 
 /// Returns the path of a mount as it is kept.
-fn full_path(side: Side, path: &str) -> String {
+pub(super) fn full_path(side: Side, path: &str) -> String {
     let path = path.trim_matches('/');
     match side {
         Side::Engines => format!("{path}/"),
@@ -421,7 +424,7 @@ fn tuned(was: &Mount, tune: &MountTune) -> Result<Mount, MountError> {
     Ok(mount)
 }
 
-fn checked_path(side: Side, path: &str) -> Result<String, MountError> {
+pub(super) fn checked_path(side: Side, path: &str) -> Result<String, MountError> {
     let path = format!("{}/", path.trim_matches('/'));
     if path == "/" || path.len() > PATH_MAX {
         return Err(MountError::Bad(format!("a mount needs a path of 1 to {PATH_MAX} bytes")));
@@ -450,7 +453,7 @@ fn checked_path(side: Side, path: &str) -> Result<String, MountError> {
 }
 
 /// Whether a path is that of something that is always there.
-fn is_reserved(side: Side, path: &str) -> bool {
+pub(super) fn is_reserved(side: Side, path: &str) -> bool {
     match side {
         Side::Engines => RESERVED.iter().any(|reserved| path.starts_with(reserved)),
         Side::Methods => path.starts_with("auth/token/"),

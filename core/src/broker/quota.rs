@@ -24,7 +24,7 @@ const ALWAYS_THERE: [&str; 2] = ["sys/", "auth/token/"];
 pub(super) struct Counted {
     windows: Mutex<Windows>,
     /// Of two quotas that are written at once each could miss that the other is for the same.
-    writing: futures_util::lock::Mutex<()>,
+    pub(super) writing: futures_util::lock::Mutex<()>,
 }
 
 /// What a quota is to be. It is written whole: what is left out is as in a new one.

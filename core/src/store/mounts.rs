@@ -11,6 +11,7 @@
 use super::approles::{approle_at, gone_of, role_id_of};
 use super::holds::{Hold, hold_at};
 use super::leases::joined;
+use super::quotas::{Quota, quota_at};
 use super::records::{Found, Records};
 use super::users::user_at;
 use super::{Batch, Key, Revision, StoreError, Value};
@@ -186,6 +187,31 @@ impl Records {
             .expect(path.clone(), None)
             .put(path, Value(mount.id.bytes().to_vec()))
             .put(at.clone(), self.seal(&at, mount)?);
+        self.commit(batch).await
+    }
+
+    /// Moves a mount to a path that nothing is at, and the quotas for it with it.
+    pub async fn move_mount<'a>(
+        &self,
+        was: &Found<Mount>,
+        to: &str,
+        quotas: impl Iterator<Item = &'a Found<Quota>>,
+    ) -> Result<Revision, StoreError> {
+        let (at, path) = (mount_at(was.record.id), mount_path_at(to));
+        let moved = Mount { path: to.to_owned(), ..was.record.clone() };
+        let mut batch = Batch::default()
+            .expect(at.clone(), Some(was.revision))
+            .expect(path.clone(), None)
+            .delete(mount_path_at(&was.record.path))
+            .put(path, Value(was.record.id.bytes().to_vec()))
+            .put(at.clone(), self.seal(&at, &moved)?);
+        for quota in quotas {
+            let mut record = quota.record.clone();
+            to.clone_into(&mut record.scope.mount);
+            let at = quota_at(record.kind(), &record.name);
+            let sealed = self.seal(&at, &record)?;
+            batch = batch.expect(at.clone(), Some(quota.revision)).put(at, sealed);
+        }
         self.commit(batch).await
     }
 

@@ -93,9 +93,13 @@ impl<'a, D: Serialize> Envelope<'a, D> {
 impl<'a> Envelope<'a, Value> {
     /// An answer that shows its data at the top level as well, as some of Vault's do.
     pub(super) fn with_data_on_top(request_id: &'a str, data: Map<String, Value>) -> Reply {
-        let mut body = data.clone();
-        let envelope = serde_json::to_value(Self::to(request_id).data(Value::Object(data)));
-        if let Ok(Value::Object(envelope)) = envelope {
+        Self::to(request_id).data(Value::Object(data)).on_top()
+    }
+
+    /// The same of one that says more.
+    pub(super) fn on_top(&self) -> Reply {
+        let mut body = self.data.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Ok(Value::Object(envelope)) = serde_json::to_value(self) {
             body.extend(envelope);
         }
         Reply::json(StatusCode::OK, &body)

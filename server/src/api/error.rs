@@ -276,6 +276,7 @@ impl From<MountError> for Refusal {
         match error {
             MountError::Admit(error) => error.into(),
             MountError::Store(error) => error.into(),
+            MountError::NoMove => Self::told(StatusCode::NOT_FOUND, error.to_string()),
             MountError::Bad(_) | MountError::NoMount(_) | MountError::NoEntry(_) => bad(error),
         }
     }

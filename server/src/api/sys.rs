@@ -27,6 +27,7 @@ pub(super) mod quotas;
 pub(super) mod reconcile;
 pub(super) mod rehearse;
 pub(super) mod rekey;
+pub(super) mod remount;
 pub(super) mod resultant_acl;
 pub(super) mod seal;
 pub(super) mod seal_status;

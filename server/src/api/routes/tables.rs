@@ -56,7 +56,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 64] = [
+pub(super) const SYS: [Route; 66] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -451,6 +451,12 @@ pub(super) const SYS: [Route; 64] = [
     at("sys/wrapping/lookup", Tail::End, "Shows when, by what and for how long a wrapping token was made.")
         .read(|call| Box::pin(sys::wrapping::lookup(call)))
         .update(|call| Box::pin(sys::wrapping::lookup(call))),
+    at("sys/remount", Tail::End, "Moves the mount at `from` to the path `to`, with all that is under it.")
+        .sudo(ALL)
+        .update(|call| Box::pin(sys::remount::update(call))),
+    at("sys/remount/status/", Tail::Rest, "Tells of the move of a mount.")
+        .sudo(ALL)
+        .read(|call| Box::pin(sys::remount::status(call))),
     at("sys/config/auditing/request-headers", Tail::End, "Lists the headers of requests that are recorded.")
         .sudo(ALL)
         .read(|call| Box::pin(sys::audited_headers::list(call))),

@@ -160,6 +160,8 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
             "Update sys/reconcile/x",
             "Read sys/rehearse/x",
             "Update sys/rehearse/x",
+            "Update sys/remount",
+            "Read sys/remount/status/x",
             "Read sys/config/auditing/request-headers",
             "Read sys/config/auditing/request-headers/x",
             "Update sys/config/auditing/request-headers/x",
