@@ -92,9 +92,9 @@ impl Broker {
         self.chance.fill(&mut bytes);
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
         let moved = Moved { id, from, to };
-        let mut moves = self.moves.lock();
-        moves.truncate(MOVES_MAX.saturating_sub(1));
-        moves.push_front(moved.clone());
+        let mut remembered = self.moves.lock();
+        remembered.truncate(MOVES_MAX.saturating_sub(1));
+        remembered.push_front(moved.clone());
         moved
     }
 

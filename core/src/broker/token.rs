@@ -272,10 +272,9 @@ impl Broker {
             let entity = identity.as_ref().map(|identity| identity.entity.id);
             if wanted.kind == Some(TokenKind::Batch) {
                 // Nothing is stored of the token, so whoever is new is stored before.
-                let stored = match batch.puts.is_empty() {
-                    true => Ok(()),
-                    false => self.records.commit(batch).await.map(|_| ()),
-                };
+                let is_known = batch.puts.is_empty();
+                let stored =
+                    if is_known { Ok(()) } else { self.records.commit(batch).await.map(|_| ()) };
                 if stored == Err(StoreError::Conflict) {
                     (maker, rights) = self.caller_now(caller, request).await?;
                     continue;
