@@ -8,6 +8,7 @@ pub mod login;
 pub mod params;
 pub mod password;
 pub mod password_hash;
+pub mod password_text;
 pub mod policy;
 pub mod throttle;
 pub mod token;

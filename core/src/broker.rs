@@ -26,6 +26,7 @@ mod lookup;
 mod method;
 mod mount;
 mod open_targets;
+mod password_policy;
 mod policy;
 mod quota;
 mod reconcile;
@@ -38,7 +39,9 @@ mod reserve;
 mod restored;
 mod revoke;
 mod role;
+mod rotate;
 mod skew;
+mod static_role;
 mod sweep;
 mod target;
 mod token;
@@ -67,6 +70,7 @@ pub use login::LoginError;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
 pub use method::{LockedName, MethodError};
 pub use mount::{LockoutWrite, MountError, MountTune, MountWrite, Side, VisibleMounts};
+pub use password_policy::{PasswordPolicyError, PasswordPolicyText};
 pub use policy::{AllGranted, Granted, PolicyError, PolicyView};
 pub use quota::{QuotaConfigWrite, QuotaError, QuotaWrite, TooOften};
 pub use reconcile::{
@@ -82,7 +86,9 @@ pub use reserve::TooManyLeases;
 pub use restored::{HeldTarget, TakeOverError};
 pub use revoke::{RevokeError, Revoked, StillTried, Until};
 pub use role::{RoleError, RoleView, RoleWrite};
+pub use rotate::RotateError;
 pub use skew::TargetSkew;
+pub use static_role::{StaticCredential, StaticRoleError, StaticRoleView, StaticRoleWrite};
 pub use sweep::Swept;
 pub use target::{TargetError, TargetView, TargetWrite};
 pub(crate) use token::root_token;
@@ -207,6 +213,8 @@ pub struct Broker {
     rehearsing: rehearse::Rehearsing,
     /// When they are compared next by themselves.
     reconciles: reconcile::Schedule,
+    /// Accounts that are being rotated, and when to look at the others.
+    rotations: rotate::Rotations,
     metrics: Metrics,
     /// Until when the sweep sleeps, in milliseconds since the epoch; the last one of all while it is awake, so
     /// that whatever becomes due meanwhile wakes it again.
@@ -295,6 +303,7 @@ impl Broker {
             plans: reconcile::Plans::default(),
             rehearsing: rehearse::Rehearsing::default(),
             reconciles: reconcile::Schedule::default(),
+            rotations: rotate::Rotations::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),
             wake,
@@ -305,6 +314,7 @@ impl Broker {
         let broker = Arc::new(broker);
         // Before anything comes or goes.
         broker.count_if_needed().await?;
+        broker.find_rotations(true).await?;
         Ok((broker, woken))
     }
 

@@ -38,6 +38,7 @@ pub mod mount;
 pub mod pace;
 pub mod quota;
 pub mod restore;
+pub mod schedule;
 pub mod seal;
 pub mod secret;
 pub mod store;

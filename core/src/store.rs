@@ -3,6 +3,7 @@
 //!
 //! Typed records, encryption and indexes are written once, over this port, in the modules below.
 
+pub mod accounts;
 pub mod approles;
 pub mod audit;
 pub mod clock;
@@ -10,6 +11,7 @@ pub mod holds;
 pub mod identity;
 pub mod leases;
 pub mod mounts;
+pub mod password_policies;
 pub mod policies;
 pub mod quotas;
 pub mod records;

@@ -48,6 +48,8 @@ mod reconcile;
 mod refusals;
 #[path = "api/rehearse.rs"]
 mod rehearse;
+#[path = "api/rotation.rs"]
+mod rotation;
 #[path = "api/seal.rs"]
 mod seal;
 #[path = "api/shapes.rs"]

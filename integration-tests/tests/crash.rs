@@ -17,6 +17,8 @@ mod disk;
 mod judge;
 #[path = "crash/points.rs"]
 mod points;
+#[path = "crash/rotation.rs"]
+mod rotation;
 #[path = "crash/torn.rs"]
 mod torn;
 

@@ -23,7 +23,7 @@ use differences::Differences;
 use std::path::PathBuf;
 
 /// What is replayed: all that touches leases, tokens, logins, policies, mounts, databases, quotas, the audit and the seal.
-const SCENARIOS: [&str; 15] = [
+const SCENARIOS: [&str; 17] = [
     "audit",
     "seal-life",
     "sys-status",
@@ -39,6 +39,8 @@ const SCENARIOS: [&str; 15] = [
     "userpass",
     "approle",
     "identity",
+    "database-static",
+    "password-policies",
 ];
 /// How many of the counted steps must match, in percent.
 const MATCHING_MIN: usize = 95;

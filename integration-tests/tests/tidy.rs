@@ -52,6 +52,8 @@ const MAY_REVEAL: &[&str] = &[
     "cli/src/commands/operator/generate_root.rs",
     // Shows the first token of a copy.
     "cli/src/commands/operator/restore.rs",
+    // Hides a password that is drawn to try a policy.
+    "core/src/broker/password_policy.rs",
     // Derives a key from the text of a token.
     "core/src/access/cubbyhole.rs",
     // Checks a candidate against its own rules.
@@ -91,7 +93,9 @@ const MAY_REVEAL: &[&str] = &[
     // Answers the caller.
     "server/src/api/approle/secret_ids.rs",
     "server/src/api/database/creds.rs",
+    "server/src/api/database/static_creds.rs",
     "server/src/api/sys/generate_root.rs",
+    "server/src/api/sys/password_policies.rs",
     "server/src/api/token/shown.rs",
     // Shows the root token of a server to try things with.
     "server/src/dev.rs",

@@ -14,7 +14,7 @@ mod format;
 mod lexer;
 mod name;
 mod parameters;
-mod syntax;
+pub(super) mod syntax;
 mod template;
 
 pub use acl::{Acl, Decision, Grant, Question, Source, Undecidable, Verdict};

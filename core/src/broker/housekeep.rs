@@ -49,6 +49,7 @@ impl Broker {
         if self.drop_closed().await? {
             self.reload().await?;
         }
+        self.find_rotations(false).await?;
         self.forget_history().await?;
         self.settle_doubts().await?;
         self.forget_secret_ids().await?;

@@ -5,7 +5,6 @@ use super::authenticate::{AdmitError, Caller};
 use super::flights::Flight;
 use super::reserve::TooManyLeases;
 use super::{Broker, Request};
-use crate::access::password::PasswordPolicy;
 use crate::access::token::Token;
 use crate::audit::Answer;
 use crate::engine::erased::{Drafted, RoleRef};
@@ -301,12 +300,12 @@ impl Broker {
             entity: rights.identity.as_ref().map(|identity| identity.entity.id),
             request: request.asked.id.clone(),
         };
-
         let role_ref = RoleRef {
             name: &role.record.name,
             revision: role.revision,
             fields: &role.record.fields,
         };
+        let passwords = self.passwords_of(&target.record).await??;
         let recipe = self.open_target(target)?.bind(role_ref)?;
         let naming = Naming {
             lease: id,
@@ -314,7 +313,7 @@ impl Broker {
             role_name: &role.record.name,
             now,
         };
-        let drafted = recipe.prepare(&naming, &PasswordPolicy::default(), &*self.chance)?;
+        let drafted = recipe.prepare(&naming, &passwords, &*self.chance)?;
 
         let (ttl, ttl_max) = plan.entry.ttls(&role.record, &self.limits);
         let (ttl, repeat, beside_quotas) = purpose.bounds(ttl);

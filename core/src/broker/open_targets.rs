@@ -32,11 +32,7 @@ impl Broker {
     ) -> Result<Arc<dyn OpenTarget>, FieldError> {
         let key = (target.record.id, target.record.generation);
         if self.catalog().holds_back(HoldCause::Copied, key.0, key.1) {
-            let name = self.target_name(&target.record);
-            return Err(FieldError(format!(
-                "this store is a copy, and the target `{name}` belongs to the installation it was copied from: nothing \
-                 is asked of it until an operator runs `leasehold operator take-over {name}`"
-            )));
+            return Err(self.left_alone(&target.record));
         }
         let mut open = self.open_targets.0.lock();
         if let Some((_, known)) = open.get(&key).filter(|(at, _)| *at == target.revision) {
@@ -45,6 +41,15 @@ impl Broker {
         let opened = self.open_afresh(&target.record)?;
         open.insert(key, (target.revision, Arc::clone(&opened)));
         Ok(opened)
+    }
+
+    /// Says why a target of another installation is left alone.
+    pub(super) fn left_alone(&self, target: &Target) -> FieldError {
+        let name = self.target_name(target);
+        FieldError(format!(
+            "this store is a copy, and the target `{name}` belongs to the installation it was copied from: nothing is \
+             asked of it until an operator runs `leasehold operator take-over {name}`"
+        ))
     }
 
     /// Stands for a target that may not be stored yet.

@@ -173,6 +173,7 @@ impl Broker {
             }
         }
         let name = self.target_name(&target.record);
+        self.retest_accounts(target).await?;
         self.records.lift_hold(&target.record, hold.revision).await?;
         tracing::info!(target_name = %name, adopted, renewed, "a target was compared after the restore; its leases lapse again");
         self.reload().await?;
@@ -272,6 +273,7 @@ impl Broker {
             if !catalog.holds_back(HoldCause::Copied, id, generation) {
                 return Err(TakeOverError::NotCopied(name.to_owned()));
             }
+            self.retest_accounts(target).await?;
             self.drop_hold(&target.record).await?;
             Ok(self.reload().await?)
         })

@@ -6,6 +6,7 @@ use crate::audit::Answer;
 use crate::engine::erased::{Fields, RoleRef};
 use crate::engine::{Cause, FieldError};
 use crate::limits::{CONFLICT_TRIES, TTL_MAX};
+use crate::store::accounts::static_role_at;
 use crate::store::mounts::{Role, role_at};
 use crate::store::{Revision, StoreError};
 use std::sync::Arc;
@@ -135,9 +136,11 @@ impl Broker {
                 self.kind_of_role(&role.fields)?;
             }
         }
-        let at = role_at(entry.mount.record.id, &role.name);
-        let before = was.map(|was| was.revision);
-        self.records.replace_under(&entry.mount, at, before, &role).await?;
+        let id = entry.mount.record.id;
+        if self.records.store_has(&static_role_at(id, &role.name)).await? {
+            return Err(RoleError::Bad("Role and Static Role names must be unique".into()));
+        }
+        self.records.put_role(&entry.mount, was.map(|was| was.revision), &role).await?;
         Ok(self.reload().await?)
     }
 

@@ -56,6 +56,7 @@ impl Broker {
         }
         self.start_attempts(now);
         self.start_comparisons(now);
+        self.start_rotations(now);
 
         let due = tokens.len().saturating_add(leases.len());
         let next = if due >= SWEEP_MAX { now } else { self.next_look(now) };
@@ -66,7 +67,12 @@ impl Broker {
     fn next_look(&self, now: Timestamp) -> Timestamp {
         let leases = self.leases_due.lock().next(QUEUE_AHEAD);
         let tokens = self.tokens_due.lock().next(QUEUE_AHEAD);
-        let others = [self.lanes.next(now), self.repeats.next(), self.next_comparison()];
+        let others = [
+            self.lanes.next(now),
+            self.repeats.next(),
+            self.next_comparison(),
+            self.rotations.next(),
+        ];
         others.into_iter().flatten().fold(leases.min(tokens), Timestamp::min)
     }
 

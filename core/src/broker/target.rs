@@ -4,11 +4,13 @@ use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::engine::erased::Fields;
+use crate::engine::rotation::{Account, Verify};
 use crate::engine::{Cause as Failure, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
 use crate::lease::Generation;
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK, RECONCILE_MIN, TTL_MAX};
 use crate::mount::MountEntry;
+use crate::schedule::{Plan, PlanWrite};
 use crate::store::StoreError;
 use crate::store::holds::HoldCause;
 use crate::store::mounts::{Hidden, Target, target_at};
@@ -30,14 +32,16 @@ pub struct TargetWrite {
     pub allowed_roles: Option<Vec<String>>,
     /// Whether it is asked who it is.
     pub verify_connection: Option<bool>,
-    /// Read back as it was written.
+    /// By which password policy its passwords are drawn.
     pub password_policy: Option<String>,
-    /// Read back as they were written.
+    /// How its administrator's secret is set.
     pub root_rotation_statements: Option<Vec<String>>,
     /// How often it is compared with the leases by itself; never if zero.
     pub reconcile_period: Option<Duration>,
     /// Whether what differs then is repaired.
     pub reconcile_repair: Option<bool>,
+    /// When its administrator is rotated.
+    pub rotation: PlanWrite,
     /// An answer to the question whether the same server has a new address.
     pub moved: Option<bool>,
     /// What is for the engine.
@@ -136,6 +140,7 @@ impl Broker {
             let message = "`reconcile_period` must be 0, or from 1m to 876000h";
             return Err(TargetError::Bad(message.into()));
         }
+        self.check_administrator(entry, &target).await?;
         // A copy asks nothing of a target, wherever its configuration points meanwhile.
         let is_copied = was.is_some_and(|was| {
             catalog.holds_back(HoldCause::Copied, was.record.id, was.record.generation)
@@ -146,7 +151,8 @@ impl Broker {
         let Some(was) = was else {
             let at = target_at(mount, &target.name);
             self.records.replace_under(&entry.mount, at, None, &target).await?;
-            return Ok(self.reload().await?);
+            self.reload().await?;
+            return Ok(self.plan_root_rotation(&target).await?);
         };
         target.generation = self.generation(was, &target, wanted.moved).await?;
         if target.generation == was.record.generation {
@@ -158,8 +164,40 @@ impl Broker {
             self.records.succeed_target(&entry.mount, was, &target, hold).await?;
         }
         self.reload().await?;
+        if target.rotation != was.record.rotation {
+            self.plan_root_rotation(&target).await?;
+        }
         // What is held back at a new identity of it is seen to at once.
         self.wake_sweep();
+        Ok(())
+    }
+
+    /// Makes sure that the administrator is no account of a static role, and can be rotated if it is to be.
+    async fn check_administrator(
+        &self,
+        entry: &MountEntry,
+        target: &Target,
+    ) -> Result<(), TargetError> {
+        let kind = self.kind(&target.plugin_name)?;
+        let administrator = kind.administrator(&target.fields.0)?;
+        let name = administrator.as_ref().map_or("", |it| it.name.as_str());
+        let managed = self.records.manager_of(entry.mount.record.id, &target.name, name).await?;
+        if let Some(role) = managed {
+            return Err(TargetError::Bad(format!(
+                "the account `{name}` is managed by the static role `{role}`; delete that first, or use another \
+                 administrator"
+            )));
+        }
+        let account = Account {
+            name: name.to_owned(),
+            administers: true,
+            statements: target.root_rotation_statements.clone(),
+            verify: Verify::Login,
+        };
+        kind.check_account(&account)?;
+        if let Some(administrator) = administrator.filter(|_| target.rotation != Plan::default()) {
+            kind.with_secret(&target.fields.0, &administrator.secret)?;
+        }
         Ok(())
     }
 
@@ -198,6 +236,10 @@ impl Broker {
                 .clone()
                 .or_else(|| was.map(|was| was.root_rotation_statements.clone()))
                 .unwrap_or_default(),
+            rotation: wanted
+                .rotation
+                .onto(was.map(|was| &was.rotation))
+                .map_err(TargetError::Bad)?,
             fields: Hidden(fields),
             server: was.and_then(|was| was.server.clone()),
             reconcile_period: wanted

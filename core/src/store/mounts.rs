@@ -8,6 +8,7 @@
 //! | `role/<mount><name>` | a role |
 //! | `retired/<target><generation>` | a target as it was, while leases of that generation live |
 
+use super::accounts::accounts_of;
 use super::approles::{approle_at, gone_of, role_id_of};
 use super::holds::{Hold, hold_at};
 use super::leases::joined;
@@ -20,6 +21,7 @@ use crate::access::params::TokenType;
 use crate::ids::{MountId, TargetId};
 use crate::lease::Generation;
 use crate::limits::READ_CHUNK;
+use crate::schedule::Plan;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -90,12 +92,15 @@ pub struct Target {
     /// Whether it is asked who it is when its configuration is written.
     #[serde(default = "yes")]
     pub verify_connection: bool,
-    /// Kept for clients that read it back.
+    /// By which password policy its passwords are drawn; empty for the standard one.
     #[serde(default)]
     pub password_policy: String,
-    /// Kept for clients that read it back.
+    /// How its administrator's secret is set; with none the engine has its own way.
     #[serde(default)]
     pub root_rotation_statements: Vec<String>,
+    /// When its administrator is rotated.
+    #[serde(default)]
+    pub rotation: Plan,
     /// What the operator wrote for its engine, the administrator's secret included.
     pub fields: Hidden,
     /// Which server it said it is.
@@ -262,7 +267,8 @@ impl Records {
         let id = was.record.id;
         let mut batch =
             Batch::default().expect(mount_at(id), Some(was.revision)).delete(mount_at(id));
-        for prefix in [target_at(id, ""), role_at(id, "")] {
+        let own = [target_at(id, ""), role_at(id, "")];
+        for prefix in own.into_iter().chain(accounts_of(id)) {
             let found = self.index(&prefix, &prefix.after_prefix(), usize::MAX).await?;
             batch.deletes.extend(found.into_iter().map(|(key, _)| key));
         }

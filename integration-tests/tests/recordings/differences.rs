@@ -47,6 +47,7 @@ impl Differences {
 
     /// Puts what there is in place of what is not there yet, where the scenario is not about that.
     pub(crate) fn put_stand_ins(&self, name: &str, scenario: &mut Value) {
+        scenario["before"] = self.0["before"][name].clone();
         for (of, stand_in) in self.0["stand_ins"][name].as_object().into_iter().flatten() {
             replace(scenario, of, stand_in.as_str().unwrap());
         }

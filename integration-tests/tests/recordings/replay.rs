@@ -67,6 +67,16 @@ pub(crate) fn play(folder: &Path, name: &str, listed: &Differences) -> Played {
     played
 }
 
+/// Does at a target what the recording found done there.
+fn prepare(target: &postgres::Server, sql: &str) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let mut superuser = target.superuser("postgres").await;
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut superuser).await;
+        done.expect("the target is prepared");
+    });
+}
+
 impl Player {
     fn new(scenario: &Value, steps: &[Value], listed: &Differences) -> Self {
         let (server, place) = match scenario["server"].as_str() {
@@ -87,6 +97,9 @@ impl Player {
         for needed in scenario["needs"].as_array().into_iter().flatten() {
             assert_eq!(needed, "postgres", "no test server of this kind is there");
             let target = postgres::Server::start(Version::V18);
+            if let Some(sql) = scenario["before"].as_str() {
+                prepare(&target, sql);
+            }
             bound.extend([
                 ("pg_host".to_owned(), "127.0.0.1".to_owned()),
                 ("pg_port".to_owned(), target.port().to_string()),

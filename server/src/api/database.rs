@@ -4,3 +4,6 @@ pub(super) mod config;
 pub(super) mod creds;
 pub(super) mod reset;
 pub(super) mod roles;
+pub(super) mod rotate_root;
+pub(super) mod static_creds;
+pub(super) mod static_roles;

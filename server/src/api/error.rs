@@ -11,8 +11,9 @@
 //! | 429 | try again later: they ask for more than a quota lets them have, for what is done one at a time, or too many log in at once |
 //! | 500 | the operator looks at the log |
 //! | 502 | try again later: the target did not answer, or was busy |
-//! | 503 | wait: until the store is initialized, an operator has seen to the clock, or others' bodies are done with |
+//! | 503 | wait: until the store is initialized, an operator has seen to the clock, a rotation is over, or others' bodies are done with |
 
+mod rotation;
 mod sealing;
 mod truth;
 

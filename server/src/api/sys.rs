@@ -22,6 +22,7 @@ pub(super) mod leases_tidy;
 pub(super) mod locked_users;
 pub(super) mod metrics;
 pub(super) mod mounts;
+pub(super) mod password_policies;
 pub(super) mod policies;
 pub(super) mod quotas;
 pub(super) mod reconcile;

@@ -10,17 +10,17 @@ use serde_json::Number;
 
 /// A name, and what stands there: `name = …`, `name "label" { … }`, or `"name": …`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Item {
-    pub(super) name: String,
-    pub(super) labels: Vec<String>,
+pub(in crate::access) struct Item {
+    pub(in crate::access) name: String,
+    pub(in crate::access) labels: Vec<String>,
     /// The line of its name, the first one being 1.
-    pub(super) line: usize,
-    pub(super) node: Node,
+    pub(in crate::access) line: usize,
+    pub(in crate::access) node: Node,
 }
 
 /// What an item holds.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(in crate::access) enum Node {
     Null,
     Flag(bool),
     Number(Number),
@@ -30,7 +30,7 @@ pub(super) enum Node {
 }
 
 /// Reads a text. One that begins with `{` is JSON, as nothing in HCL does.
-pub(super) fn read(text: &str) -> Result<Vec<Item>, Fault> {
+pub(in crate::access) fn read(text: &str) -> Result<Vec<Item>, Fault> {
     let json = text.trim_start().starts_with('{');
     if json {
         // Whether it is JSON is for who knows JSON; below both are read alike.

@@ -1,10 +1,12 @@
 //! `<mount>/config/:name`: the targets.
 
 use crate::api::caller::Call;
+use crate::api::database::static_roles::{plan, planned};
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
 use leasehold_core::broker::{TargetView, TargetWrite};
+use leasehold_core::schedule::Plan;
 use serde_json::json;
 
 pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
@@ -29,6 +31,9 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     if let (Some(data), false) = (data.as_object_mut(), target.reconcile_period.is_zero()) {
         data.insert("reconcile_period".into(), json!(target.reconcile_period.as_secs()));
         data.insert("reconcile_repair".into(), json!(target.reconcile_repair));
+    }
+    if let Some(data) = data.as_object_mut().filter(|_| target.rotation != Plan::default()) {
+        data.extend(planned(&target.rotation));
     }
     Ok(Envelope::to(call.id()).data(data).reply())
 }
@@ -69,6 +74,7 @@ fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TargetWrite, Refusal> {
         root_rotation_statements: statements,
         reconcile_period: fields.ttl("reconcile_period")?,
         reconcile_repair: fields.flag("reconcile_repair")?,
+        rotation: plan(fields)?,
         moved: fields.flag("moved")?,
         fields: fields.rest(),
     })

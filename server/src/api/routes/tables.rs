@@ -56,7 +56,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 66] = [
+pub(super) const SYS: [Route; 69] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -465,10 +465,18 @@ pub(super) const SYS: [Route; 66] = [
         .read(|call| Box::pin(sys::audited_headers::read(call)))
         .update(|call| Box::pin(sys::audited_headers::write(call)))
         .delete(|call| Box::pin(sys::audited_headers::delete(call))),
+    at("sys/policies/password", Tail::End, "Lists the password policies.")
+        .list(|call| Box::pin(sys::password_policies::list(call))),
+    at("sys/policies/password/", Tail::NameBefore("/generate"), "Draws a password by a policy, to try it.")
+        .read(|call| Box::pin(sys::password_policies::generate(call))),
+    at("sys/policies/password/", Tail::Name, "Writes, shows or deletes a password policy.")
+        .read(|call| Box::pin(sys::password_policies::read(call)))
+        .update(|call| Box::pin(sys::password_policies::write(call)))
+        .delete(|call| Box::pin(sys::password_policies::delete(call))),
 ];
 
 /// Behind the path of a mount of the type `database`.
-pub(super) const DATABASE: [Route; 6] = [
+pub(super) const DATABASE: [Route; 11] = [
     at("creds/", Tail::Name, "Lends a credential of a role.")
         .lends()
         .read(|call| Box::pin(database::creds::read(call))),
@@ -489,4 +497,20 @@ pub(super) const DATABASE: [Route; 6] = [
         .read(|call| Box::pin(database::roles::read(call)))
         .update(|call| Box::pin(database::roles::write(call)))
         .delete(|call| Box::pin(database::roles::delete(call))),
+    at("static-creds/", Tail::Name, "Tells the secret of a static role.")
+        .read(|call| Box::pin(database::static_creds::read(call))),
+    at("static-roles", Tail::End, "Lists the static roles.")
+        .list(|call| Box::pin(database::static_roles::list(call))),
+    at("static-roles/", Tail::Name, "Writes, shows or deletes a static role.")
+        .read(|call| Box::pin(database::static_roles::read(call)))
+        .update(|call| Box::pin(database::static_roles::write(call)))
+        .delete(|call| Box::pin(database::static_roles::delete(call))),
+    at("rotate-role/", Tail::Name, "Rotates the account of a static role now.")
+        .update(|call| Box::pin(database::static_roles::rotate(call))),
+    at(
+        "rotate-root/",
+        Tail::Name,
+        "Gives the administrator of a target a new password, which nobody is told.",
+    )
+    .update(|call| Box::pin(database::rotate_root::update(call))),
 ];

@@ -1,0 +1,60 @@
+//! Rotates the administrator of a target, by request; and what a configuration says of when that is done.
+
+use super::{RotateError, Which, Why};
+use crate::broker::{Broker, Request};
+use crate::store::StoreError;
+use crate::store::accounts::{RootRotation, Rotation, root_rotation_at};
+use crate::store::mounts::Target;
+use std::sync::Arc;
+
+impl Broker {
+    /// Gives the administrator of a target another secret, which nobody is told. Backups from before no longer open
+    /// the target.
+    pub async fn rotate_root(
+        self: &Arc<Self>,
+        request: &Request,
+        mount: &str,
+        name: &str,
+    ) -> Result<(), RotateError> {
+        self.served(request, async |_| {
+            let catalog = self.catalog();
+            let target = catalog.at(mount).and_then(|entry| entry.targets.get(name));
+            let target = target.ok_or_else(|| RotateError::NoTarget(name.to_owned()))?;
+            self.rotate(&Which::Root(target.record.mount, target.record.id), Why::Asked).await
+        })
+        .await
+    }
+
+    /// Keeps when a target's administrator is rotated next, after its configuration said so.
+    pub(in crate::broker) async fn plan_root_rotation(
+        &self,
+        target: &Target,
+    ) -> Result<(), StoreError> {
+        let at = root_rotation_at(target.mount, target.id);
+        let found = self.records.read::<RootRotation>(&at).await?;
+        let slot = target.rotation.next(self.clock.now());
+        if found.is_none() && slot.is_none() {
+            return Ok(());
+        }
+        let was = found.as_ref().map(|found| found.revision);
+        let mut root = found.map_or_else(
+            || RootRotation {
+                target: target.id,
+                generation: target.generation,
+                rotation: Rotation::default(),
+            },
+            |found| found.record,
+        );
+        if root.rotation.begun.is_some() {
+            // It is planned anew when it is over.
+            return Ok(());
+        }
+        root.rotation.due_at = slot.map(|slot| slot.from);
+        root.rotation.due_by = slot.and_then(|slot| slot.to);
+        let due_at = root.rotation.due_at;
+        self.records.replace(at, was, &root).await?;
+        self.rotations.set(&Which::Root(target.mount, target.id), due_at);
+        self.wake_sweep();
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! One account on its way to another secret: what is stored of it, and what it rests on.
+
+use super::{RotateError, Which};
+use crate::broker::Broker;
+use crate::chance::Chance;
+use crate::engine::FieldError;
+use crate::engine::rotation::{Account, AccountSecret, Verify};
+use crate::ids::{MountId, TargetId};
+use crate::schedule::Plan;
+use crate::store::accounts::{
+    Begun, RootRotation, Rotation, StaticRole, root_rotation_at, static_role_at,
+};
+use crate::store::mounts::Target;
+use crate::store::records::Found;
+use crate::store::{Batch, Key, Revision, StoreError};
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One account, as it is stored, and the target it is at.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) account: Account,
+    pub(super) target: Arc<Found<Target>>,
+    pub(super) revision: Option<Revision>,
+    /// Until when what was asked and never answered may land, as far as it was not asked by this turn.
+    pub(super) unanswered_until: Option<Timestamp>,
+    at: Key,
+    plan: Plan,
+    kept: Kept,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Static(Box<StaticRole>),
+    Root(RootRotation),
+}
+
+impl Turn {
+    pub(super) fn rotation(&self) -> &Rotation {
+        match &self.kept {
+            Kept::Static(role) => &role.rotation,
+            Kept::Root(root) => &root.rotation,
+        }
+    }
+
+    pub(super) fn rotation_mut(&mut self) -> &mut Rotation {
+        match &mut self.kept {
+            Kept::Static(role) => &mut role.rotation,
+            Kept::Root(root) => &mut root.rotation,
+        }
+    }
+
+    pub(super) fn begun(&self) -> Option<&Begun> {
+        self.rotation().begun.as_ref()
+    }
+
+    /// Whether what is due may begin now: its slot is not over, and nobody has to see to it first.
+    pub(super) fn is_in_its_slot(&self, now: Timestamp) -> bool {
+        let rotation = self.rotation();
+        let is_due = rotation.due_at.is_some_and(|at| at <= now);
+        is_due && rotation.due_by.is_none_or(|by| now <= by) && !rotation.is_older_than_target
+    }
+
+    /// Whether it is rotated by itself.
+    pub(super) fn is_planned(&self, now: Timestamp) -> bool {
+        self.plan.next(now).is_some()
+    }
+
+    /// Says when it is rotated next.
+    pub(super) fn plan_next(&mut self, now: Timestamp, chance: &dyn Chance) {
+        let slot = self.plan.next(now);
+        let spread = u32::try_from(self.plan.spread().as_millis()).unwrap_or(u32::MAX);
+        let delay = Duration::from_millis(chance.below(spread).into());
+        let waits = self.rotation().is_older_than_target;
+        let rotation = self.rotation_mut();
+        rotation.due_at = slot.filter(|_| !waits).map(|slot| slot.from.plus(delay));
+        rotation.due_by = slot.and_then(|slot| slot.to);
+    }
+
+    /// Makes sure that the configuration of a target can have another secret of its administrator.
+    pub(super) fn check_administrator(
+        &self,
+        broker: &Broker,
+        secret: &AccountSecret,
+    ) -> Result<(), FieldError> {
+        if self.account.administers {
+            let target = &self.target.record;
+            broker.kind(&target.plugin_name)?.with_secret(&target.fields.0, secret)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the target as it is after its administrator may have got another secret.
+    pub(super) fn target_as_it_is(
+        &self,
+        broker: &Broker,
+    ) -> Result<Arc<Found<Target>>, RotateError> {
+        let Target { id, generation, ref name, .. } = self.target.record;
+        let found = broker.catalog().target(id, generation).map(Arc::clone);
+        found.ok_or_else(|| RotateError::NoTarget(name.clone()))
+    }
+}
+
+impl Broker {
+    /// Reads an account and what its rotation rests on.
+    pub(super) async fn turn(&self, which: &Which) -> Result<Turn, RotateError> {
+        match which {
+            Which::Static(mount, name) => {
+                let found = self.records.static_role(*mount, name).await?;
+                let found = found.ok_or(RotateError::NoRole)?;
+                let catalog = self.catalog();
+                let entry = catalog.mount(*mount).ok_or(RotateError::NoRole)?;
+                let target = entry.targets.get(&found.record.target);
+                let missing = || RotateError::NoTarget(found.record.target.clone());
+                let target = target.filter(|_| entry.mount.record.closed_at.is_none());
+                let target = Arc::clone(target.ok_or_else(missing)?);
+                Ok(Turn {
+                    account: found.record.account(),
+                    target,
+                    revision: Some(found.revision),
+                    unanswered_until: found
+                        .record
+                        .rotation
+                        .begun
+                        .as_ref()
+                        .and_then(|begun| begun.may_land_until),
+                    at: static_role_at(*mount, name),
+                    plan: found.record.plan.clone(),
+                    kept: Kept::Static(Box::new(found.record)),
+                })
+            }
+            Which::Root(mount, target) => self.root_turn(*mount, *target).await,
+        }
+    }
+
+    async fn root_turn(&self, mount: MountId, target_id: TargetId) -> Result<Turn, RotateError> {
+        let at = root_rotation_at(mount, target_id);
+        let found = self.records.read::<RootRotation>(&at).await?;
+        let catalog = self.catalog();
+        let begun = found.as_ref().filter(|found| found.record.rotation.begun.is_some());
+        let target = match begun {
+            // Carried on where it was begun, also if another identity has come since.
+            Some(begun) => catalog.target(target_id, begun.record.generation).map(Arc::clone),
+            None => self.current_target(mount, target_id),
+        };
+        let none = || RotateError::NoTarget(String::new());
+        let target = target.ok_or_else(none)?;
+        let kind = self.kind(&target.record.plugin_name)?;
+        let administrator = kind.administrator(&target.record.fields.0)?;
+        let administrator = administrator.ok_or_else(|| {
+                    FieldError("the configuration has no administrator's secret that could be rotated; write `username` and `password`".into())
+                })?;
+        let generation = target.record.generation;
+        let revision = found.as_ref().map(|found| found.revision);
+        let root = found.map_or_else(
+            || RootRotation { target: target.record.id, generation, rotation: Rotation::default() },
+            |found| RootRotation { generation, ..found.record },
+        );
+        Ok(Turn {
+            account: Account {
+                name: administrator.name,
+                administers: true,
+                statements: target.record.root_rotation_statements.clone(),
+                verify: Verify::Login,
+            },
+            revision,
+            unanswered_until: root.rotation.begun.as_ref().and_then(|begun| begun.may_land_until),
+            at,
+            plan: target.record.rotation.clone(),
+            kept: Kept::Root(root),
+            target,
+        })
+    }
+
+    /// Keeps how far a rotation is, if nobody else has gone on with it.
+    pub(super) async fn keep_turn(&self, turn: &mut Turn) -> Result<(), StoreError> {
+        let sealed = match &turn.kept {
+            Kept::Static(role) => self.records.seal(&turn.at, role)?,
+            Kept::Root(root) => self.records.seal(&turn.at, root)?,
+        };
+        let batch = Batch::default().expect(turn.at.clone(), turn.revision);
+        let revision = self.records.commit(batch.put(turn.at.clone(), sealed)).await?;
+        turn.revision = Some(revision);
+        Ok(())
+    }
+
+    /// Keeps a tested secret as the one that counts.
+    pub(super) async fn keep_served(
+        &self,
+        turn: &mut Turn,
+        secret: AccountSecret,
+    ) -> Result<(), RotateError> {
+        if let Kept::Static(role) = &mut turn.kept {
+            role.secret = Some(secret);
+            return Ok(self.keep_turn(turn).await?);
+        }
+        let Kept::Root(root) = &turn.kept else { return Ok(()) };
+        let was = &turn.target;
+        let fields =
+            self.kind(&was.record.plugin_name)?.with_secret(&was.record.fields.0, &secret)?;
+        let target = Target { fields: crate::store::mounts::Hidden(fields), ..was.record.clone() };
+        let current = self.current_target(target.mount, target.id);
+        let is_current = current.is_some_and(|now| now.revision == was.revision);
+        let place = (turn.at.clone(), turn.revision);
+        let kept = self.records.finish_root_rotation((was, is_current), &target, place, root).await;
+        // Whoever wrote the configuration meanwhile is read anew before the next try.
+        self.reload().await?;
+        turn.revision = Some(kept?);
+        Ok(())
+    }
+
+    /// Returns a target as callers have it now.
+    pub(super) fn current_target(
+        &self,
+        mount: MountId,
+        id: TargetId,
+    ) -> Option<Arc<Found<Target>>> {
+        let catalog = self.catalog();
+        let mut targets = catalog.mount(mount)?.targets.values();
+        targets.find(|target| target.record.id == id).map(Arc::clone)
+    }
+}
