@@ -1,5 +1,7 @@
 //! The engines that are built in: one module for each kind of target.
 
+mod deadline;
 mod fields;
 mod hidden;
 pub mod postgres;
+mod skew;

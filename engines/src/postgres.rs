@@ -27,7 +27,6 @@ mod rotate;
 mod scram;
 mod settle;
 mod shown;
-mod skew;
 mod statement;
 
 pub use config::Config;

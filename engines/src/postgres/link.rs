@@ -6,7 +6,7 @@
 //! why: that rule is [`Link::drop`], and there is no other way back.
 
 use super::failure::Failure;
-use super::skew::Skew;
+use crate::skew::Skew;
 use futures_util::FutureExt as _;
 use leasehold_core::time::{Clock, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};

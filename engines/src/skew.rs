@@ -4,11 +4,11 @@ use leasehold_core::time::Timestamp;
 
 /// What has to be added to our time to get the target's, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Skew(i64);
+pub(crate) struct Skew(i64);
 
 impl Skew {
     /// Computes the skew from what the target said the time was between two looks at our own clock.
-    pub(super) fn measured(before: Timestamp, target: Timestamp, after: Timestamp) -> Self {
+    pub(crate) fn measured(before: Timestamp, target: Timestamp, after: Timestamp) -> Self {
         let middle = before.plus(after.since(before).checked_div(2).unwrap_or_default());
         let ahead = i64::try_from(target.since(middle).as_millis()).unwrap_or(i64::MAX);
         let behind = i64::try_from(middle.since(target).as_millis()).unwrap_or(i64::MAX);
@@ -16,12 +16,12 @@ impl Skew {
     }
 
     /// Returns our time as the target's clock shows it.
-    pub(super) fn to_target(self, ours: Timestamp) -> Timestamp {
+    pub(crate) fn to_target(self, ours: Timestamp) -> Timestamp {
         Timestamp(ours.0.saturating_add_signed(self.0))
     }
 
     /// Returns the target's time as our clock shows it.
-    pub(super) fn to_ours(self, target: Timestamp) -> Timestamp {
+    pub(crate) fn to_ours(self, target: Timestamp) -> Timestamp {
         Timestamp(target.0.saturating_add_signed(self.0.saturating_neg()))
     }
 }
