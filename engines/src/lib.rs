@@ -3,5 +3,6 @@
 mod deadline;
 mod fields;
 mod hidden;
+mod percent;
 pub mod postgres;
 mod skew;

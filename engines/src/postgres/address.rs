@@ -1,5 +1,6 @@
 //! Reads a `connection_url`: a URL or a list of `key=value`, as libpq has them.
 
+pub(super) use crate::percent::escaped as url_escaped;
 use leasehold_core::engine::FieldError;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -188,33 +189,7 @@ fn dsn_pairs(text: &str) -> Result<Vec<(String, String)>, FieldError> {
 }
 
 fn percent_decoded(text: &str) -> Result<String, FieldError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits: Vec<u8> = rest.by_ref().take(2).collect();
-        let digits = String::from_utf8(digits).unwrap_or_default();
-        let byte = if digits.len() == 2 { u8::from_str_radix(&digits, 16).ok() } else { None };
-        bytes.push(byte.ok_or_else(|| wrong("a `%` is not followed by two hexadecimal digits"))?);
-    }
-    String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))
-}
-
-/// Returns a text as it may stand anywhere in a URL.
-pub(super) fn url_escaped(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
+    crate::percent::decoded(text).map_err(wrong)
 }
 
 /// Returns a text as it may stand between single quotes in a list of `key=value`, or bare there.
