@@ -3,6 +3,7 @@
 mod deadline;
 mod fields;
 mod hidden;
+pub mod mysql;
 mod percent;
 pub mod postgres;
 mod skew;

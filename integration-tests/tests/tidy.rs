@@ -84,6 +84,11 @@ const MAY_REVEAL: &[&str] = &[
     "core/src/store/secret_ids.rs",
     // Keeps what an administrator logs in with, and hands it to the address.
     "engines/src/hidden.rs",
+    // Puts a hash, or a password, into the statement that creates or alters a user, or logs in with it.
+    "engines/src/mysql.rs",
+    "engines/src/mysql/config.rs",
+    "engines/src/mysql/issue.rs",
+    "engines/src/mysql/rotate.rs",
     // Puts a verifier, or a password, into the statement that creates a role.
     "engines/src/postgres/config.rs",
     "engines/src/postgres/issue.rs",
