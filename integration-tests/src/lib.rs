@@ -15,5 +15,7 @@ pub mod store_suite;
 
 pub mod crash;
 pub mod engine_suite;
+pub mod mariadb;
 pub mod postgres;
+mod process;
 pub mod server;

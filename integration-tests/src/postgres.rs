@@ -7,14 +7,12 @@
     reason = "a server that does not start fails the test at once"
 )]
 
+use crate::process::{free_port, hand_over, run_as, unprivileged};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Executor as _};
 use std::fs;
-use std::io;
-use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -25,6 +23,9 @@ use std::time::Duration;
 pub const SUPERUSER: &str = "postgres";
 /// Its password.
 pub const SUPERUSER_PASSWORD: &str = "the superuser's own";
+
+/// Who the server runs as, where the tests run as root: it refuses to.
+const USERS: [&str; 2] = ["postgres", "nobody"];
 
 /// How often a server is looked after until it is up, 20 ms apart: a loaded machine may need a while.
 const STARTS_WITHIN: u32 = 1500;
@@ -110,18 +111,18 @@ impl Server {
         let template = template(&programs);
         let folder =
             tempfile::Builder::new().prefix("leasehold-pg-").tempdir().expect("a temporary folder");
-        hand_over(folder.path());
+        hand_over(folder.path(), &USERS);
         let mut copy = Command::new("cp");
         copy.arg("-a").arg(&template).arg(folder.path().join("data"));
         assert!(
-            as_nobody(&mut copy).status().expect("cp runs").success(),
+            run_as(&mut copy, &USERS).status().expect("cp runs").success(),
             "the template could not be copied"
         );
         for (name, text) in files {
             let path = folder.path().join("data").join(name);
             fs::write(&path, text).expect("the server's file is written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
-            hand_over(&path);
+            hand_over(&path, &USERS);
         }
         let folder = Arc::new(folder);
         // A port that was free a moment ago may be taken; then another one is.
@@ -325,7 +326,7 @@ fn launch(
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(error);
-    as_nobody(&mut command).spawn().expect("the server's program runs")
+    run_as(&mut command, &USERS).spawn().expect("the server's program runs")
 }
 
 /// Makes a data folder, or finds the one that was made since the machine started: `initdb` takes a
@@ -338,7 +339,7 @@ fn template(programs: &Path) -> PathBuf {
         .expect("the server's program runs");
     let said: String =
         String::from_utf8_lossy(&said.stdout).chars().filter(char::is_ascii_alphanumeric).collect();
-    let user = unprivileged().map_or_else(String::new, |(uid, _)| uid.to_string());
+    let user = unprivileged(&USERS).map_or_else(String::new, |(uid, _)| uid.to_string());
     let place =
         std::env::temp_dir().join(format!("leasehold-pg-template-{said}-{}-{user}", boot.trim()));
     let ready = place.join("data");
@@ -347,10 +348,10 @@ fn template(programs: &Path) -> PathBuf {
     }
     let folder =
         tempfile::Builder::new().prefix("leasehold-pg-").tempdir().expect("a temporary folder");
-    hand_over(folder.path());
+    hand_over(folder.path(), &USERS);
     let password = folder.path().join("password");
     fs::write(&password, SUPERUSER_PASSWORD).expect("the password is written");
-    hand_over(&password);
+    hand_over(&password, &USERS);
     let mut command = Command::new(programs.join("initdb"));
     command
         .args(["-U", SUPERUSER, "-A", "scram-sha-256", "--locale=C", "-E", "UTF8", "--no-sync"])
@@ -358,7 +359,7 @@ fn template(programs: &Path) -> PathBuf {
         .arg(folder.path().join("data"))
         .arg(format!("--pwfile={}", password.display()))
         .stdin(Stdio::null());
-    let made = as_nobody(&mut command).output().expect("initdb runs");
+    let made = run_as(&mut command, &USERS).output().expect("initdb runs");
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
     // Whoever is second finds the first one's folder in place, and uses that.
     let made = folder.keep();
@@ -366,37 +367,4 @@ fn template(programs: &Path) -> PathBuf {
         let _ = fs::remove_dir_all(&made);
     }
     ready
-}
-
-/// Returns who the server runs as, if that is not who runs the tests: it refuses to run as root.
-fn unprivileged() -> Option<(u32, u32)> {
-    if fs::metadata("/proc/self").ok()?.uid() != 0 {
-        return None;
-    }
-    let users = fs::read_to_string("/etc/passwd").ok()?;
-    ["postgres", "nobody"].iter().find_map(|wanted| {
-        let line = users.lines().find(|line| line.split(':').next() == Some(wanted))?;
-        let mut fields = line.split(':').skip(2);
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-    })
-}
-
-fn as_nobody(command: &mut Command) -> &mut Command {
-    if let Some((uid, gid)) = unprivileged() {
-        command.uid(uid).gid(gid);
-    }
-    // The server refuses to start in a folder it may not enter.
-    command.current_dir("/")
-}
-
-fn hand_over(path: &Path) {
-    if let Some((uid, gid)) = unprivileged() {
-        chown(path, Some(uid), Some(gid)).expect("root may give files away");
-    }
-}
-
-fn free_port() -> u16 {
-    let bound: io::Result<u16> =
-        TcpListener::bind("127.0.0.1:0").and_then(|on| Ok(on.local_addr()?.port()));
-    bound.expect("a free port on 127.0.0.1")
 }

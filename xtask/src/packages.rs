@@ -14,6 +14,9 @@ const HVAC: &str = "integration-tests/tests/hvac/requirements.txt";
 /// Where Debian and Ubuntu keep what decides whether a new server package starts a server.
 const CLUSTER_CONF: &str = "/etc/postgresql-common/createcluster.conf";
 
+/// What Debian's and Ubuntu's packages ask whether they may start a service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
 /// Returns the folder with the programs of a PostgreSQL server, installed if there is none.
 pub(crate) fn postgres() -> Result<PathBuf, Failure> {
     if let Some(programs) = found_postgres() {
@@ -30,6 +33,28 @@ pub(crate) fn postgres() -> Result<PathBuf, Failure> {
                       /usr/lib/postgresql/*/bin; put its folder on the PATH",
         )
     })
+}
+
+/// Sees to it that there is a MariaDB server for the tests, installed if there is none.
+pub(crate) fn mariadb() -> Result<(), Failure> {
+    let found = || {
+        let packaged = Path::new("/usr/sbin/mariadbd").is_file() || which("mariadbd").is_some();
+        packaged && which("mariadb-install-db").is_some()
+    };
+    if found() {
+        return Ok(());
+    }
+    println!("There is no MariaDB server on this machine; the tests also lend credentials at one.");
+    println!(
+        "The package would start a server of its own; it is told not to while it is installed."
+    );
+    install_without_starting(&["mariadb-server"])?;
+    if found() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "the package `mariadb-server` is installed, but `mariadbd` or `mariadb-install-db` is not on the PATH",
+    ))
 }
 
 /// Returns the folder of a newer PostgreSQL for the tests, unpacked if it is not there.
@@ -140,6 +165,21 @@ fn install(packages: &[&str]) -> Result<(), Failure> {
         run(apt_get(&["update"])?)?;
         install()
     })
+}
+
+/// Installs packages whose services must not be started: `policy-rc.d` is what the packages ask, and it is there
+/// only for so long.
+fn install_without_starting(packages: &[&str]) -> Result<(), Failure> {
+    if Path::new(POLICY).exists() || which("apt-get").is_none() {
+        return install(packages);
+    }
+    run(as_root(
+        "sh",
+        &["-c", "printf '#!/bin/sh\\nexit 101\\n' > \"$0\" && chmod 755 \"$0\"", POLICY],
+    )?)?;
+    let installed = install(packages);
+    run(as_root("rm", &["--force", POLICY])?)?;
+    installed
 }
 
 fn apt_get(arguments: &[&str]) -> Result<Command, Failure> {

@@ -1,0 +1,147 @@
+//! The MySQL engine on real servers: the distribution's MariaDB.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests may fail a test"
+)]
+
+#[path = "mysql/place.rs"]
+mod place;
+#[path = "mysql/rotation.rs"]
+mod rotation;
+#[path = "mysql/statements.rs"]
+mod statements;
+#[path = "mysql/tls.rs"]
+mod tls;
+#[path = "mysql/trouble.rs"]
+mod trouble;
+
+use leasehold_core::engine::Engine as _;
+use leasehold_engines::mysql::MySql;
+use leasehold_integration_tests::engine_suite::{self as suite, Site as _, revocation};
+use leasehold_integration_tests::mariadb::{ROOT, ROOT_PASSWORD};
+use place::{
+    Place, config, fields_of, granting, place, place_by_statements, place_without_root, role,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs the whole suite on one server.
+async fn suite_on(place: &Arc<Place>) {
+    suite::a_credential_lives_and_dies(&**place).await;
+    suite::what_is_not_there_is_revoked(&**place).await;
+    suite::a_client_that_reconnects_is_cut_off(place).await;
+    suite::sixty_four_at_once(place).await;
+    suite::a_late_issue_creates_nothing(&**place).await;
+    suite::an_expired_member_leaves_its_batch_alone(&**place).await;
+    suite::an_unanswered_issue_is_not_counted_before_its_time(&**place).await;
+    suite::hostile_names_are_names(&**place).await;
+    suite::a_poisoned_revocation_harms_nobody_else(&**place).await;
+    suite::what_exists_is_never_taken_over(&**place).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_holds_as_root() {
+    suite_on(&place().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_holds_by_an_operators_statements() {
+    suite_on(&place_by_statements().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_suite_holds_for_an_administrator_who_may_do_no_more_than_is_needed() {
+    let place = place_without_root().await;
+    assert_eq!(place.engine.lacks(Some(&place.role)).await, Ok(Vec::new()));
+    suite_on(&place).await;
+}
+
+#[tokio::test]
+async fn the_server_says_which_one_it_is() {
+    let (one, other) = (place().await, place().await);
+    let first = one.engine.identity().await.expect("it says");
+    assert_eq!(first.server, one.ask("SELECT @@server_uid").await);
+    assert!(first.server.is_some() && first.version.contains("MariaDB"), "{first:?}");
+    let off = first.clock.since(suite::now()).max(suite::now().since(first.clock));
+    assert!(off < Duration::from_secs(5), "{off:?}");
+    assert_ne!(other.engine.identity().await.expect("it says").server, first.server);
+    let fields = fields_of(&one.server, (ROOT, ROOT_PASSWORD), &Value::Null);
+    let elsewhere = MySql::open(config(&fields), suite::origin(), suite::clock());
+    suite::only_our_own_is_listed(&*one, &elsewhere.expect("the target opens")).await;
+}
+
+/// Every privilege in turn is taken away, asked for by its own statement, and given by running that.
+#[tokio::test]
+async fn an_administrator_is_told_which_grant_is_missing() {
+    let place = place_without_root().await;
+    for (what, _) in place::NEEDED {
+        place.run(&format!("REVOKE {what} FROM 'lease\\'admin'@'%'")).await;
+        let fields = fields_of(
+            &place.server,
+            (place::ADMINISTRATOR, place::ADMINISTRATOR_PASSWORD),
+            &Value::Null,
+        );
+        let engine = MySql::open(config(&fields), place.origin, suite::clock()).expect("it opens");
+        let lacks = engine.lacks(Some(&place.role)).await.expect("it is asked");
+        let sentence = lacks.first().unwrap_or_else(|| panic!("{what} is not missed"));
+        assert_eq!(lacks.len(), 1, "{what}: {lacks:?}");
+        let (_, statement) = sentence.rsplit_once("run `").expect("it says what to run");
+        place.run(statement.strip_suffix('`').expect("it ends in the statement")).await;
+        assert_eq!(engine.lacks(Some(&place.role)).await, Ok(Vec::new()), "{statement}");
+    }
+    let unknown = role(&json!({"grant_roles": ["nobody"]}));
+    let lacks = place.engine.lacks(Some(&unknown)).await.expect("it is asked");
+    assert!(lacks[0].ends_with("run `CREATE ROLE `nobody``"), "{lacks:?}");
+}
+
+/// Who may not see the sessions of others would take a live one for none.
+#[tokio::test]
+async fn without_leave_to_see_sessions_no_revocation_counts() {
+    let place = place_without_root().await;
+    let (issue, login) = suite::issued(&*place, 1).await.pop().expect("one was issued");
+    let mut session = place.log_in(&login).await.expect("it logs in");
+    place.run("REVOKE PROCESS ON *.* FROM 'lease\\'admin'@'%'").await;
+    let fields = fields_of(
+        &place.server,
+        (place::ADMINISTRATOR, place::ADMINISTRATOR_PASSWORD),
+        &Value::Null,
+    );
+    let engine = MySql::open(config(&fields), place.origin, suite::clock()).expect("it opens");
+    let answer = engine.revoke(&[revocation(&issue)]).await.remove(0);
+    let error = answer.expect_err("it does not count");
+    assert!(error.to_string().contains("run `GRANT PROCESS ON *.* TO"), "{error}");
+    assert!(place.log_in(&login).await.is_err(), "it logs in no more all the same");
+    place.run("GRANT PROCESS ON *.* TO 'lease\\'admin'@'%'").await;
+    assert_eq!(engine.revoke(&[revocation(&issue)]).await, [Ok(())]);
+    assert!(!place.works(&mut session).await);
+}
+
+/// A server that was not reached since the start is of an unknown kind, and a name has to fit both.
+#[tokio::test]
+async fn a_name_is_right_before_and_after_the_server_is_known() {
+    let place = place().await;
+    let mut names = Vec::new();
+    for most in [32, 80] {
+        let (issue, login) = place.issue_by(&granting()).await;
+        login.expect("it is issued");
+        let name = issue.handle.name().to_owned();
+        assert!(name.len() <= most && name.contains(&issue.lease.to_string()), "{name}");
+        names.push(name);
+    }
+    assert!(names[1].starts_with("v-tester-app-"), "{names:?}");
+    let mut listed: Vec<_> = place
+        .engine
+        .list()
+        .await
+        .expect("it lists")
+        .into_iter()
+        .map(|marked| marked.handle.name().to_owned())
+        .collect();
+    listed.sort();
+    names.sort();
+    assert_eq!(listed, names);
+}
