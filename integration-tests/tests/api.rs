@@ -38,6 +38,8 @@ mod lending;
 mod methods;
 #[path = "api/metrics.rs"]
 mod metrics;
+#[path = "api/mysql.rs"]
+mod mysql;
 #[path = "api/policies.rs"]
 mod policies;
 #[path = "api/quotas.rs"]

@@ -23,7 +23,7 @@ use differences::Differences;
 use std::path::PathBuf;
 
 /// What is replayed: all that touches leases, tokens, logins, policies, mounts, databases, quotas, the audit and the seal.
-const SCENARIOS: [&str; 17] = [
+const SCENARIOS: [&str; 18] = [
     "audit",
     "seal-life",
     "sys-status",
@@ -41,6 +41,7 @@ const SCENARIOS: [&str; 17] = [
     "identity",
     "database-static",
     "password-policies",
+    "mysql",
 ];
 /// How many of the counted steps must match, in percent.
 const MATCHING_MIN: usize = 95;

@@ -2,6 +2,7 @@
 
 use crate::compare::{Loose, TTL_SLACK};
 use crate::differences::{Differences, Wording};
+use leasehold_integration_tests::mariadb;
 use leasehold_integration_tests::postgres::{self, Version};
 use leasehold_integration_tests::server::{Place, ROOT, Server};
 use serde_json::Value;
@@ -40,7 +41,7 @@ struct Player {
     promised: BTreeSet<String>,
     products: BTreeSet<String>,
     /// Kept until the last step.
-    _targets: Vec<postgres::Server>,
+    _targets: Vec<Target>,
     _place: Option<Place>,
 }
 
@@ -67,14 +68,46 @@ pub(crate) fn play(folder: &Path, name: &str, listed: &Differences) -> Played {
     played
 }
 
-/// Does at a target what the recording found done there.
-fn prepare(target: &postgres::Server, sql: &str) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let mut superuser = target.superuser("postgres").await;
-        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut superuser).await;
-        done.expect("the target is prepared");
-    });
+/// A server that credentials are lent at.
+enum Target {
+    Postgres(postgres::Server),
+    MariaDb(mariadb::Server),
+}
+
+impl Target {
+    fn start(kind: &str) -> Self {
+        match kind {
+            "postgres" => Self::Postgres(postgres::Server::start(Version::V18)),
+            "mysql" => Self::MariaDb(mariadb::Server::start()),
+            other => panic!("no test server of the kind {other:?} is there"),
+        }
+    }
+
+    /// Returns what recordings call it.
+    fn names(&self) -> [(String, String); 4] {
+        let (kind, port, user, password) = match self {
+            Self::Postgres(server) => {
+                ("pg", server.port(), postgres::SUPERUSER, postgres::SUPERUSER_PASSWORD)
+            }
+            // The recording has the user by this name.
+            Self::MariaDb(server) => {
+                ("mysql", server.port(), mariadb::RECORDED, mariadb::ROOT_PASSWORD)
+            }
+        };
+        [("host", "127.0.0.1"), ("port", &port.to_string()), ("user", user), ("password", password)]
+            .map(|(of, value)| (format!("{kind}_{of}"), value.to_owned()))
+    }
+
+    /// Does at a target what the recording found done there.
+    fn prepare(&self, sql: &str) {
+        let Self::Postgres(target) = self else { panic!("only PostgreSQL is prepared") };
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let mut superuser = target.superuser("postgres").await;
+            let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut superuser).await;
+            done.expect("the target is prepared");
+        });
+    }
 }
 
 impl Player {
@@ -95,17 +128,11 @@ impl Player {
         ]);
         let mut targets = Vec::new();
         for needed in scenario["needs"].as_array().into_iter().flatten() {
-            assert_eq!(needed, "postgres", "no test server of this kind is there");
-            let target = postgres::Server::start(Version::V18);
+            let target = Target::start(needed.as_str().unwrap_or_default());
             if let Some(sql) = scenario["before"].as_str() {
-                prepare(&target, sql);
+                target.prepare(sql);
             }
-            bound.extend([
-                ("pg_host".to_owned(), "127.0.0.1".to_owned()),
-                ("pg_port".to_owned(), target.port().to_string()),
-                ("pg_user".to_owned(), postgres::SUPERUSER.to_owned()),
-                ("pg_password".to_owned(), postgres::SUPERUSER_PASSWORD.to_owned()),
-            ]);
+            bound.extend(target.names());
             targets.push(target);
         }
         let captures = steps.iter().filter_map(|step| step["capture"].as_object());
