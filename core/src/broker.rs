@@ -28,6 +28,7 @@ mod mount;
 mod open_targets;
 mod password_policy;
 mod policy;
+mod put_back;
 mod quota;
 mod reconcile;
 mod recording;
@@ -85,7 +86,7 @@ pub use renew::{RenewError, RenewedLease};
 pub use reserve::TooManyLeases;
 pub use restored::{HeldTarget, TakeOverError};
 pub use revoke::{RevokeError, Revoked, StillTried, Until};
-pub use role::{RoleError, RoleView, RoleWrite};
+pub use role::{Cautions, RoleError, RoleView, RoleWrite};
 pub use rotate::RotateError;
 pub use skew::TargetSkew;
 pub use static_role::{StaticCredential, StaticRoleError, StaticRoleView, StaticRoleWrite};
@@ -179,6 +180,7 @@ pub struct Broker {
     backing_up: Arc<futures_util::lock::Mutex<()>>,
     open_targets: open_targets::OpenTargets,
     skews: skew::Skews,
+    put_backs: put_back::PutBacks,
     clock_watch: Mutex<clock::ClockWatch>,
     /// Issues that callers wait for.
     issuing: flights::Flights,
@@ -285,6 +287,7 @@ impl Broker {
             backing_up: Arc::default(),
             open_targets: open_targets::OpenTargets::default(),
             skews: skew::Skews::default(),
+            put_backs: put_back::PutBacks::default(),
             clock_watch: Mutex::new(clock_watch),
             issuing: flights::Flights::default(),
             unanswered: Mutex::default(),

@@ -168,6 +168,24 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
         secret: &AccountSecret,
         answer_by: Timestamp,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Whether a target of this configuration forgets credentials by itself, so that it is looked at every few
+    /// seconds whether it has ([`Identity::run`]).
+    fn forgets(config: &Self::Config) -> bool;
+
+    /// Returns what of a role that is accepted should be thought over, each a sentence for the operator.
+    fn cautions(role: &Self::Role) -> Vec<String>;
+
+    /// Returns the handle that a credential has once this engine puts it back. It is stored before
+    /// [`Engine::put_back`] is asked, so that whoever revokes the credential knows who may have set it, and where.
+    fn put_back_as(&self, handle: &Self::Handle) -> Self::Handle;
+
+    /// Sets credentials again wherever the target has forgotten them, as their handles say, and alters nothing that
+    /// is there. Nothing is set after a member's `issue_by`. A kind of target that forgets nothing refuses.
+    fn put_back(
+        &self,
+        asked: &[PutBack<Self>],
+    ) -> impl Future<Output = Vec<Result<(), EngineError>>> + Send;
 }
 
 /// For whom an engine acts; what it marks its credentials with.
@@ -275,6 +293,17 @@ pub struct Revocation<E: Engine> {
     pub answer_by: Timestamp,
 }
 
+/// One credential to set again.
+#[derive(Debug)]
+pub struct PutBack<E: Engine> {
+    /// The lease it lives under.
+    pub lease: LeaseId,
+    /// What it is called, and what it is.
+    pub handle: E::Handle,
+    /// After this nothing may be set.
+    pub issue_by: Timestamp,
+}
+
 /// An issue that may have been sent and is not known to have been answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered {
@@ -299,6 +328,8 @@ pub struct Marked<E: Engine> {
     /// What it may do, as far as the target tells that of all at once: a text for each right, sorted, the same for all
     /// credentials that were made alike.
     pub rights: Vec<String>,
+    /// Whether it is wherever it should be. A target of several servers may have it at some and not at others.
+    pub everywhere: bool,
 }
 
 /// Which server a target is.
@@ -310,6 +341,9 @@ pub struct Identity {
     pub clock: Timestamp,
     /// Its version, for people.
     pub version: String,
+    /// Another one whenever it may have forgotten credentials, or remembered some that were removed: after a restart,
+    /// or when a server joins it or changes its part. `None` for a kind of target that does neither.
+    pub run: Option<String>,
 }
 
 /// With whom an issue may share a batch.

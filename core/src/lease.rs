@@ -93,8 +93,9 @@ pub struct IssueSpan {
     pub settles_at: Timestamp,
 }
 
-/// The credential's name at the target with all that revoking needs, as its engine wrote it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The credential's name at the target with all that revoking needs, as its engine wrote it. It may hold what the
+/// target keeps instead of a password, so it is shown to nobody.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Handle(pub Box<RawValue>);
 
@@ -221,6 +222,13 @@ impl Lease {
         let term = self.term.known_until(ends.unwrap_or_else(again));
         let longer = term.lapses_at().since(self.term.lapses_at());
         (longer >= CLOCKS_APART).then_some(Self { term, ..self })
+    }
+
+    /// The target is about to be asked to set the credential again, which it has forgotten: it may land until
+    /// `issue.settles_at`, under `handle`. `None`: it is not lent any more.
+    #[must_use]
+    pub fn put_back(self, handle: Handle, issue: IssueSpan, now: Timestamp) -> Option<Self> {
+        self.is_held(now).then_some(Self { handle, issue, ..self })
     }
 
     /// The credential is to be revoked, by whoever looks next. Storing this takes the lease from its holder.
@@ -400,6 +408,12 @@ impl Handle {
         }
         let named = serde_json::from_str::<Named>(self.0.get());
         named.map_or_else(|_| self.0.get().trim_matches('"').to_owned(), |named| named.name)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle(..)")
     }
 }
 

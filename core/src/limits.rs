@@ -54,6 +54,13 @@ pub const RECONCILE_MIN: Duration = Duration::from_mins(1);
 pub const SKEW_EVERY: Duration = Duration::from_mins(10);
 /// The longest answer that tells a target's time well enough.
 pub const SKEW_WITHIN: Duration = Duration::from_secs(5);
+/// How often a target that may forget credentials is asked whether it was restarted: for so long at most, and as long as
+/// it takes to set them again, its clients cannot log in after a restart.
+pub const RUN_EVERY: Duration = Duration::from_secs(5);
+/// The longest wait after a comparison with such a target has failed otherwise than by its absence.
+pub const PUT_BACK_RETRY_MAX: Duration = Duration::from_mins(1);
+/// Credentials set again at a time: as many as an issue's batch, so that callers feel it no more than each other.
+pub const PUT_BACK_BATCH: usize = 64;
 
 /// How far ahead the queue of what is due reaches. At 24 bytes an entry, an hour at 1,000 leases/s is 86 MB.
 pub const QUEUE_HORIZON: Duration = Duration::from_hours(1);

@@ -40,8 +40,8 @@ use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
 use leasehold_core::engine::{
-    Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
-    Renewed, Revocation, Sharing,
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
+    Renewal, Renewed, Revocation, Sharing,
 };
 use leasehold_core::secret::{Secret, SecretText};
 use leasehold_core::time::{Clock, Timestamp};
@@ -290,6 +290,24 @@ impl Engine for Postgres {
         _answer_by: Timestamp,
     ) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn forgets(_config: &Config) -> bool {
+        false
+    }
+
+    fn cautions(_role: &Role) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn put_back_as(&self, handle: &Handle) -> Handle {
+        handle.clone()
+    }
+
+    async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
+        let refused =
+            || EngineError::refused(Cause::Rejected, "a PostgreSQL server forgets no role");
+        asked.iter().map(|_| Err(refused())).collect()
     }
 }
 

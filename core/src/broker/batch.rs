@@ -11,12 +11,14 @@ mod waiting;
 
 use crate::access::password::PasswordPolicy;
 use crate::chance::Chance;
-use crate::engine::erased::{Drafted, Listed, OpenTarget, Recipe, RoleRef, ToRenew, ToRevoke};
+use crate::engine::erased::{
+    Drafted, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
+};
 use crate::engine::naming::Naming;
 use crate::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested};
 use crate::engine::{
-    Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, Marked, PrepareError, Renewal,
-    Renewed, Revocation,
+    Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, Marked, PrepareError, PutBack,
+    Renewal, Renewed, Revocation,
 };
 use crate::lease::Handle;
 use crate::limits::WAITING_MAX;
@@ -211,8 +213,8 @@ impl<E: Engine> OpenTarget for Line<E> {
             let marked = self.0.engine.list().await?;
             let listed = marked.into_iter().map(|marked| {
                 let handle = written(&marked.handle)?;
-                let Marked { lease, lapses_at, may_log_in, rights, .. } = marked;
-                Ok(Listed { lease, handle, lapses_at, may_log_in, rights })
+                let Marked { lease, lapses_at, may_log_in, rights, everywhere, .. } = marked;
+                Ok(Listed { lease, handle, lapses_at, may_log_in, rights, everywhere })
             });
             listed
                 .collect::<Result<_, PrepareError>>()
@@ -271,6 +273,26 @@ impl<E: Engine> OpenTarget for Line<E> {
         answer_by: Timestamp,
     ) -> Pending<'a, Result<(), EngineError>> {
         Box::pin(self.0.engine.drop_replaced(account, intent, secret, answer_by))
+    }
+
+    fn put_back_as(&self, handle: &Handle) -> Result<Handle, EngineError> {
+        let handle = self.0.engine.put_back_as(&parsed::<E::Handle>(handle)?);
+        written(&handle)
+            .map_err(|error| EngineError::refused(Cause::NeedsOperator, error.to_string()))
+    }
+
+    fn put_back(&self, asked: Vec<ToPutBack>) -> Pending<'_, Vec<Result<(), EngineError>>> {
+        Box::pin(async move {
+            // Each member's handle was written by this engine a moment ago, so that all of them parse or none does.
+            let typed = asked.iter().map(|one| {
+                let (lease, issue_by) = (one.lease, one.issue_by);
+                parsed::<E::Handle>(&one.handle).map(|handle| PutBack { lease, handle, issue_by })
+            });
+            match typed.collect::<Result<Vec<_>, _>>() {
+                Ok(typed) => self.0.engine.put_back(&typed).await,
+                Err(error) => asked.iter().map(|_| Err(error.clone())).collect(),
+            }
+        })
     }
 }
 

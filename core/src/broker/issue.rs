@@ -355,7 +355,7 @@ impl Broker {
         Ok(Committed { lease, drafted, flight, capped })
     }
 
-    fn issue_span(&self, now: Timestamp) -> IssueSpan {
+    pub(super) fn issue_span(&self, now: Timestamp) -> IssueSpan {
         let (issue_by, settles_at) = (now.plus(ISSUE_WITHIN), now.plus(SETTLED_WITHIN));
         IssueSpan { boot: self.boot, issue_by, settles_at }
     }

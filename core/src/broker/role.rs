@@ -77,13 +77,24 @@ impl Recorded for RoleView {
     }
 }
 
+/// What of a role that was written should be thought over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cautions(pub Vec<String>);
+
+impl Recorded for Cautions {
+    fn recorded(&self) -> Answer {
+        Answer::default()
+    }
+}
+
 impl Broker {
     /// Writes a role. Its target need not exist yet; if it does, it is asked whether it has what the role needs.
+    /// Returns what of the role should be thought over.
     pub async fn write_role(
         self: &Arc<Self>,
         request: &Request,
         wanted: RoleWrite,
-    ) -> Result<(), RoleError> {
+    ) -> Result<Cautions, RoleError> {
         self.served(request, async |_| {
             for _ in 0..CONFLICT_TRIES {
                 match self.put_role(&wanted).await {
@@ -96,7 +107,7 @@ impl Broker {
         .await
     }
 
-    async fn put_role(&self, wanted: &RoleWrite) -> Result<(), RoleError> {
+    async fn put_role(&self, wanted: &RoleWrite) -> Result<Cautions, RoleError> {
         let catalog = self.catalog();
         let entry =
             catalog.at(&wanted.mount).ok_or_else(|| RoleError::NoMount(wanted.mount.clone()))?;
@@ -127,21 +138,21 @@ impl Broker {
         if !role.max_ttl.is_zero() && role.default_ttl > role.max_ttl {
             return Err(RoleError::Bad("default_ttl exceeds max_ttl".into()));
         }
-        match entry.targets.get(&role.target) {
+        let cautions = match entry.targets.get(&role.target) {
             Some(target) => {
-                self.kind(&target.record.plugin_name)?.role(&role.fields)?;
+                let cautions = self.kind(&target.record.plugin_name)?.cautions(&role.fields)?;
                 self.check_needs(target, &role).await?;
+                cautions
             }
-            None => {
-                self.kind_of_role(&role.fields)?;
-            }
-        }
+            None => self.kind_of_role(&role.fields)?.cautions(&role.fields)?,
+        };
         let id = entry.mount.record.id;
         if self.records.store_has(&static_role_at(id, &role.name)).await? {
             return Err(RoleError::Bad("Role and Static Role names must be unique".into()));
         }
         self.records.put_role(&entry.mount, was.map(|was| was.revision), &role).await?;
-        Ok(self.reload().await?)
+        self.reload().await?;
+        Ok(Cautions(cautions))
     }
 
     /// Asks the target whether the administrator may do what the role needs. A target that cannot be asked now is

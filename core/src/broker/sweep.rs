@@ -57,6 +57,7 @@ impl Broker {
         self.start_attempts(now);
         self.start_comparisons(now);
         self.start_rotations(now);
+        self.start_put_backs(now);
 
         let due = tokens.len().saturating_add(leases.len());
         let next = if due >= SWEEP_MAX { now } else { self.next_look(now) };
@@ -72,6 +73,7 @@ impl Broker {
             self.repeats.next(),
             self.next_comparison(),
             self.rotations.next(),
+            self.next_put_back(),
         ];
         others.into_iter().flatten().fold(leases.min(tokens), Timestamp::min)
     }

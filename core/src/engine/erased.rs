@@ -32,6 +32,10 @@ pub trait Kind: fmt::Debug + Send + Sync {
     fn shown(&self, fields: &Fields) -> Result<Fields, FieldError>;
     /// Checks a role without asking the target; returns it with every default filled in.
     fn role(&self, fields: &Fields) -> Result<Fields, FieldError>;
+    /// See [`Engine::cautions`].
+    fn cautions(&self, fields: &Fields) -> Result<Vec<String>, FieldError>;
+    /// See [`Engine::forgets`].
+    fn forgets(&self, fields: &Fields) -> Result<bool, FieldError>;
     /// Stands for a target from now on.
     fn open(
         &self,
@@ -88,6 +92,17 @@ pub struct ToRevoke<'a> {
     pub answer_by: Timestamp,
 }
 
+/// A credential to set again.
+#[derive(Debug)]
+pub struct ToPutBack {
+    /// The lease it lives under.
+    pub lease: LeaseId,
+    /// What it is called, and what it is.
+    pub handle: Handle,
+    /// After this nothing may be set.
+    pub issue_by: Timestamp,
+}
+
 /// A credential that bears our mark.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -101,6 +116,8 @@ pub struct Listed {
     pub may_log_in: bool,
     /// What it may do; see [`super::Marked::rights`].
     pub rights: Vec<String>,
+    /// Whether it is wherever it should be.
+    pub everywhere: bool,
 }
 
 /// A target that an engine stands for.
@@ -149,6 +166,10 @@ pub trait OpenTarget: fmt::Debug + Send + Sync {
         secret: &'a AccountSecret,
         answer_by: Timestamp,
     ) -> Pending<'a, Result<(), EngineError>>;
+    /// See [`Engine::put_back_as`].
+    fn put_back_as(&self, handle: &Handle) -> Result<Handle, EngineError>;
+    /// See [`Engine::put_back`].
+    fn put_back(&self, asked: Vec<ToPutBack>) -> Pending<'_, Vec<Result<(), EngineError>>>;
 }
 
 /// A role bound to its target.
@@ -214,6 +235,14 @@ impl<E: Engine> Kind for KindOf<E> {
             Ok(Value::Object(role)) => Ok(role),
             Ok(_) | Err(_) => Err(FieldError("the role cannot be written down".into())),
         }
+    }
+
+    fn cautions(&self, fields: &Fields) -> Result<Vec<String>, FieldError> {
+        E::role(fields).map(|role| E::cautions(&role))
+    }
+
+    fn forgets(&self, fields: &Fields) -> Result<bool, FieldError> {
+        E::config(fields).map(|config| E::forgets(&config))
     }
 
     fn open(

@@ -73,6 +73,7 @@ pub(super) async fn list(target: &Postgres) -> Result<Vec<Marked<Postgres>>, Eng
             lapses_at: ends.map(|ends| skew.to_ours(ends)),
             may_log_in: text(row, "may_log_in").is_some_and(|said| said == "true"),
             rights: text(row, "rights").as_deref().map(rights).unwrap_or_default(),
+            everywhere: true,
         })
     });
     Ok(marked.collect())
@@ -96,7 +97,7 @@ pub(super) async fn identity(target: &Postgres) -> Result<Identity, EngineError>
     let row = rows.first();
     let clock = row.and_then(|row| text(row, "clock")?.parse().ok()).map(Timestamp);
     match (clock, row.and_then(|row| text(row, "version"))) {
-        (Some(clock), Some(version)) => Ok(Identity { server, clock, version }),
+        (Some(clock), Some(version)) => Ok(Identity { server, clock, version, run: None }),
         _ => Err(refused(&Failure::Lost("it does not tell its time and version".to_owned()))),
     }
 }

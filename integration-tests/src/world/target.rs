@@ -1,6 +1,7 @@
 //! A target that answers, refuses, hangs, loses answers and applies late, as it is told.
 
 mod accounts;
+mod forgetting;
 
 pub use accounts::{ADMINISTRATOR, FIRST_PASSWORD};
 
@@ -12,8 +13,8 @@ use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
 use leasehold_core::engine::{
-    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
-    Renewed, Revocation, Sharing,
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
+    Renewal, Renewed, Revocation, Sharing,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::{Field, Secret, SecretText};
@@ -70,6 +71,9 @@ struct Seen {
     clock_ahead: Duration,
     accounts: Accounts,
     turned_down: Option<String>,
+    /// Which run of it this is, and whether a restart forgets credentials.
+    run: u32,
+    forgetful: bool,
 }
 
 static TARGETS: LazyLock<Mutex<HashMap<u64, Arc<SimulatedTarget>>>> = LazyLock::new(Mutex::default);
@@ -382,6 +386,7 @@ impl Engine for SimulatedEngine {
                 lapses_at: end(at),
                 may_log_in: !seen.locked.contains(lease),
                 rights: seen.rights.get(lease).cloned().unwrap_or_default(),
+                everywhere: true,
             })
             .collect())
     }
@@ -396,11 +401,16 @@ impl Engine for SimulatedEngine {
         if let Mood::Slow(by) = mood {
             tokio::time::sleep(by).await;
         }
+        if mood == Mood::Down {
+            return Err(EngineError::refused(Cause::Unreachable, "the target is down"));
+        }
         let server = Some(format!("{:p}", Arc::as_ptr(&self.target)));
+        let seen = self.target.seen.lock().unwrap();
         Ok(Identity {
             server,
-            clock: self.clock.wall().plus(self.target.seen.lock().unwrap().clock_ahead),
+            clock: self.clock.wall().plus(seen.clock_ahead),
             version: "simulated".into(),
+            run: seen.forgetful.then(|| seen.run.to_string()),
         })
     }
 
@@ -464,6 +474,23 @@ impl Engine for SimulatedEngine {
         _answer_by: Timestamp,
     ) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn forgets(config: &SimulatedConfig) -> bool {
+        let targets = TARGETS.lock().unwrap();
+        targets.get(&config.number).is_some_and(|target| target.seen.lock().unwrap().forgetful)
+    }
+
+    fn cautions(_role: &Self::Role) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn put_back_as(&self, handle: &LeaseId) -> LeaseId {
+        *handle
+    }
+
+    async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
+        self.set_again(asked).await
     }
 }
 

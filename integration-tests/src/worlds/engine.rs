@@ -19,8 +19,8 @@ use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
 use leasehold_core::engine::{
-    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
-    Renewed, Revocation, Sharing, Unanswered,
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
+    Renewal, Renewed, Revocation, Sharing, Unanswered,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::limits::{ISSUE_WITHIN, SETTLE};
@@ -309,7 +309,8 @@ impl Engine for NetworkEngine {
         let effect = async move {
             let marked = |(lease, lapses_at)| {
                 let handle = NetworkHandle { lease, note: String::new() };
-                Marked { lease, handle, lapses_at, may_log_in: true, rights: Vec::new() }
+                let (may_log_in, rights, everywhere) = (true, Vec::new(), true);
+                Marked { lease, handle, lapses_at, may_log_in, rights, everywhere }
             };
             vec![Ok(server.marked(origin).into_iter().map(marked).collect())]
         };
@@ -320,7 +321,7 @@ impl Engine for NetworkEngine {
     async fn identity(&self) -> Result<Identity, EngineError> {
         let server = Some(format!("server-{}", self.server.number));
         let clock = self.setting().now();
-        let identity = Identity { server, clock, version: "simulated".into() };
+        let identity = Identity { server, clock, version: "simulated".into(), run: None };
         let answer_by = self.clock.now().plus(ISSUE_WITHIN);
         let gone = || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
         let answered = self.ask(Call::Look, 1, answer_by, async move { vec![Ok(identity)] });
@@ -384,5 +385,22 @@ impl Engine for NetworkEngine {
         _answer_by: Timestamp,
     ) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn forgets(_config: &Self::Config) -> bool {
+        false
+    }
+
+    fn cautions(_role: &Self::Role) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn put_back_as(&self, handle: &NetworkHandle) -> NetworkHandle {
+        handle.clone()
+    }
+
+    async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
+        let refused = || EngineError::refused(Cause::Rejected, "these servers forget nothing");
+        asked.iter().map(|_| Err(refused())).collect()
     }
 }

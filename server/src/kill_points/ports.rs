@@ -9,7 +9,7 @@ use leasehold_core::broker::Ports;
 use leasehold_core::broker::batch::LinePorts;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::erased::{
-    Drafted, Fields, Kind, Listed, OpenTarget, Recipe, RoleRef, ToRenew, ToRevoke,
+    Drafted, Fields, Kind, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
 };
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::rotation::{
@@ -152,6 +152,14 @@ impl Kind for Around<Arc<dyn Kind>> {
         self.0.role(fields)
     }
 
+    fn cautions(&self, fields: &Fields) -> Result<Vec<String>, FieldError> {
+        self.0.cautions(fields)
+    }
+
+    fn forgets(&self, fields: &Fields) -> Result<bool, FieldError> {
+        self.0.forgets(fields)
+    }
+
     fn open(
         &self,
         fields: &Fields,
@@ -239,6 +247,14 @@ impl OpenTarget for Around<Arc<dyn OpenTarget>> {
         answer_by: Timestamp,
     ) -> Pending<'a, Result<(), EngineError>> {
         self.0.drop_replaced(account, intent, secret, answer_by)
+    }
+
+    fn put_back_as(&self, handle: &Handle) -> Result<Handle, EngineError> {
+        self.0.put_back_as(handle)
+    }
+
+    fn put_back(&self, asked: Vec<ToPutBack>) -> Pending<'_, Vec<Result<(), EngineError>>> {
+        self.0.put_back(asked)
     }
 }
 

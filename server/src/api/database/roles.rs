@@ -54,9 +54,9 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
         fields: fields.rest(),
     };
 
-    call.broker.write_role(&call.request, wanted).await?;
+    let cautions = call.broker.write_role(&call.request, wanted).await?;
 
-    Ok(Reply::done())
+    Ok(Reply::done_but(call.id(), cautions.0))
 }
 
 pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {
