@@ -6,4 +6,5 @@ mod hidden;
 pub mod mysql;
 mod percent;
 pub mod postgres;
+pub mod redis;
 mod skew;

@@ -18,4 +18,5 @@ pub mod engine_suite;
 pub mod mariadb;
 pub mod postgres;
 mod process;
+pub mod redis;
 pub mod server;

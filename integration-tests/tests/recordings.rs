@@ -23,7 +23,7 @@ use differences::Differences;
 use std::path::PathBuf;
 
 /// What is replayed: all that touches leases, tokens, logins, policies, mounts, databases, quotas, the audit and the seal.
-const SCENARIOS: [&str; 18] = [
+const SCENARIOS: [&str; 19] = [
     "audit",
     "seal-life",
     "sys-status",
@@ -42,6 +42,7 @@ const SCENARIOS: [&str; 18] = [
     "database-static",
     "password-policies",
     "mysql",
+    "redis",
 ];
 /// How many of the counted steps must match, in percent.
 const MATCHING_MIN: usize = 95;

@@ -95,6 +95,9 @@ const MAY_REVEAL: &[&str] = &[
     // Sets the password of an account, and logs in with it.
     "engines/src/postgres/rotate.rs",
     "engines/src/postgres/scram.rs",
+    "engines/src/redis.rs",
+    "engines/src/redis/config.rs",
+    "engines/src/redis/issue.rs",
     // Answers the caller.
     "server/src/api/approle/secret_ids.rs",
     "server/src/api/database/creds.rs",

@@ -101,6 +101,23 @@ pub(crate) fn hvac() -> Result<PathBuf, Failure> {
     Ok(venv)
 }
 
+/// Sees to it that there is a Redis server for the tests.
+pub(crate) fn redis() -> Result<(), Failure> {
+    if which("redis-server").is_some() && which("redis-sentinel").is_some() {
+        return Ok(());
+    }
+    println!("There is no Redis server on this machine; the tests lend credentials at one.");
+    // The packages would start servers of their own, which nobody here asked for; masked, they cannot.
+    let services = ["redis-server.service", "redis-sentinel.service"];
+    let masks = which("systemctl").is_some() && Path::new("/run/systemd/system").exists();
+    if masks {
+        println!("The packages would start servers of their own; their services are masked first.");
+        let mask: Vec<_> = ["mask", "--runtime"].into_iter().chain(services).collect();
+        run(as_root("systemctl", &mask)?)?;
+    }
+    install(&["redis-server", "redis-sentinel"])
+}
+
 /// Makes a virtual environment of Python's, with `pip`.
 fn make_venv(venv: &Path) -> Result<(), Failure> {
     if quiet(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_err() {
@@ -183,7 +200,8 @@ fn install_without_starting(packages: &[&str]) -> Result<(), Failure> {
 }
 
 fn apt_get(arguments: &[&str]) -> Result<Command, Failure> {
-    let mut words = vec!["DEBIAN_FRONTEND=noninteractive", "apt-get"];
+    // Without systemd, this keeps packages from starting their servers.
+    let mut words = vec!["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"];
     words.extend(arguments);
     as_root("env", &words)
 }

