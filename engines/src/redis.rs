@@ -21,6 +21,7 @@ mod put_back;
 mod renew;
 mod revoke;
 mod role;
+mod rotate;
 mod save;
 
 pub use config::Config;
@@ -31,6 +32,9 @@ use aws_lc_rs::{digest, rand};
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::{Naming, Template};
+use leasehold_core::engine::rotation::{
+    Account, AccountSecret, Administrator, Intent, Rotated, Tested,
+};
 use leasehold_core::engine::{
     Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
     Renewal, Renewed, Revocation, Sharing,
@@ -169,10 +173,11 @@ impl Engine for Redis {
         &self,
         role: &Role,
         naming: &Naming<'_>,
+        passwords: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<(Handle, Draft), PrepareError> {
         let name = self.tag.name(&self.template, naming, chance)?;
-        let password = PasswordPolicy::default().generate(chance);
+        let password = passwords.generate(chance);
         let verifier = digest::digest(&digest::SHA256, password.reveal().as_bytes());
         let handle = Handle {
             name,
@@ -216,6 +221,59 @@ impl Engine for Redis {
 
     async fn lacks(&self, role: Option<&Role>) -> Result<Vec<String>, EngineError> {
         needs::lacks(self, role).await
+    }
+
+    fn check_account(account: &Account) -> Result<(), FieldError> {
+        rotate::check(account)
+    }
+
+    fn administrator(config: &Config) -> Option<Administrator> {
+        Some(rotate::administrator(config))
+    }
+
+    fn with_secret(
+        fields: &Map<String, Value>,
+        secret: &AccountSecret,
+    ) -> Result<Map<String, Value>, FieldError> {
+        rotate::with_secret(fields, secret)
+    }
+
+    async fn intend(
+        &self,
+        _account: &Account,
+        chosen: Intent,
+        _answer_by: Timestamp,
+    ) -> Result<Intent, EngineError> {
+        Ok(chosen)
+    }
+
+    async fn rotate(
+        &self,
+        account: &Account,
+        intent: &Intent,
+        answer_by: Timestamp,
+    ) -> Result<Rotated, EngineError> {
+        rotate::rotate(self, account, intent, answer_by).await
+    }
+
+    async fn tested(
+        &self,
+        account: &Account,
+        secret: &AccountSecret,
+        answer_by: Timestamp,
+    ) -> Result<Tested, EngineError> {
+        rotate::tested(self, account, secret, answer_by).await
+    }
+
+    /// The new password is in the place of all others.
+    async fn drop_replaced(
+        &self,
+        _account: &Account,
+        _intent: &Intent,
+        _secret: &AccountSecret,
+        _answer_by: Timestamp,
+    ) -> Result<(), EngineError> {
+        Ok(())
     }
 
     fn forgets(_config: &Config) -> bool {

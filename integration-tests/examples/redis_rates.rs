@@ -10,6 +10,7 @@
     reason = "a measurement prints its numbers, and ends at the first thing that is not as expected"
 )]
 
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::broker::batch::LinePorts;
 use leasehold_core::engine::erased::{KindOf, OpenTarget, RoleRef, ToRevoke};
 use leasehold_core::engine::naming::Naming;
@@ -128,7 +129,9 @@ async fn issues(target: &Arc<dyn OpenTarget>, total: usize) -> (f64, Vec<(LeaseI
             for _ in 0..total.div_ceil(CALLERS) {
                 let (lease, now) = (suite::lease(), suite::now());
                 let naming = Naming { lease, display_name: "bench", role_name: "bench", now };
-                let mut drafted = recipe.prepare(&naming, &SystemChance).expect("a name");
+                let mut drafted = recipe
+                    .prepare(&naming, &PasswordPolicy::default(), &SystemChance)
+                    .expect("a name");
                 drafted.derive();
                 let handle = drafted.handle().clone();
                 let by = now.plus(PATIENCE);

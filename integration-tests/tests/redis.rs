@@ -42,6 +42,8 @@ async fn suite_on(place: &Arc<Place>) {
     suite::hostile_names_are_names(&**place).await;
     suite::a_poisoned_revocation_harms_nobody_else(&**place).await;
     suite::what_exists_is_never_taken_over(&**place).await;
+    suite::rotation::an_account_has_the_password_that_was_intended(&**place, "owned").await;
+    suite::rotation::an_account_is_never_made_and_never_altered_late(&**place, "other").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

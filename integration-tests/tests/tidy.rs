@@ -98,6 +98,7 @@ const MAY_REVEAL: &[&str] = &[
     "engines/src/redis.rs",
     "engines/src/redis/config.rs",
     "engines/src/redis/issue.rs",
+    "engines/src/redis/rotate.rs",
     // Answers the caller.
     "server/src/api/approle/secret_ids.rs",
     "server/src/api/database/creds.rs",

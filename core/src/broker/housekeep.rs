@@ -43,6 +43,7 @@ impl Broker {
         self.requeue_overdue().await?;
         // What another process has written, or a commit that was given up for lost and landed later, is known by now.
         self.reload().await?;
+        self.start_put_backs(self.clock.now());
         if self.drop_retired().await? {
             self.reload().await?;
         }

@@ -152,7 +152,10 @@ impl Broker {
             let at = target_at(mount, &target.name);
             self.records.replace_under(&entry.mount, at, None, &target).await?;
             self.reload().await?;
-            return Ok(self.plan_root_rotation(&target).await?);
+            self.plan_root_rotation(&target).await?;
+            // Whether it may forget what it will be asked for is seen to from now on.
+            self.wake_sweep();
+            return Ok(());
         };
         target.generation = self.generation(was, &target, wanted.moved).await?;
         if target.generation == was.record.generation {

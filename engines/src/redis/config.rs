@@ -6,6 +6,7 @@ use crate::fields::Fields;
 use crate::hidden::Hidden;
 use leasehold_core::engine::FieldError;
 use leasehold_core::engine::naming::Template;
+use leasehold_core::secret::SecretText;
 use redis::{
     Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
     TlsCertificates,
@@ -183,6 +184,10 @@ impl Config {
         &self.username
     }
 
+    pub(super) fn password(&self) -> SecretText {
+        SecretText::new(self.password.reveal().to_owned())
+    }
+
     pub(super) fn connections(&self) -> usize {
         usize::try_from(self.max_open_connections).unwrap_or(1)
     }
@@ -215,7 +220,8 @@ impl Config {
         }
     }
 
-    fn client_as(
+    /// Returns how somebody connects to a node.
+    pub(super) fn client_as(
         &self,
         at: &Address,
         username: &str,

@@ -66,8 +66,8 @@ impl Failure {
     pub(super) fn cause(&self) -> Cause {
         match self {
             Self::Expired | Self::TimedOut => Cause::TooLate,
-            Self::Unreached(_) | Self::Lost(_) => Cause::Unreachable,
-            Self::NewNodes => Cause::Contended,
+            // Asked again under the same name, new nodes are refused again.
+            Self::Unreached(_) | Self::Lost(_) | Self::NewNodes => Cause::Unreachable,
             Self::Denied { code, .. } => match code.as_str() {
                 "NOPERM" => Cause::NeedsOperator,
                 "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "OOM" => Cause::Contended,
