@@ -124,10 +124,7 @@ impl Node {
                 return Ok(link);
             }
         }
-        let failed = |failure: Failure| match failure {
-            Failure::Unreached(why) => Failure::Unreached(format!("{}: {why}", self.address)),
-            other => Failure::Unreached(format!("{}: {other}", self.address)),
-        };
+        let failed = |failure: Failure| Failure::Unreached(format!("{}: {failure}", self.address));
         self.open(sooner(until, CONNECT_MAX)).await.map_err(failed)
     }
 
@@ -237,9 +234,12 @@ impl Link {
             return Err(Failure::Lost("the server answered another number of commands".to_owned()));
         }
         self.clean = true;
-        let each = answers.into_iter().map(|answer| match answer {
-            Value::ServerError(said) => Err(Failure::denied(&said)),
-            other => Ok(other),
+        let each = answers.into_iter().map(|answer| {
+            if let Value::ServerError(said) = &answer {
+                Err(Failure::denied(said))
+            } else {
+                Ok(answer)
+            }
         });
         Ok(each.collect())
     }

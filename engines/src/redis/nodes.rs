@@ -127,7 +127,7 @@ impl Nodes {
             match self.ask_sentinel(sentinel, master, until).await {
                 Ok(found) => return Ok(found),
                 Err(failure) => {
-                    last = Failure::Unreached(format!("Sentinel {sentinel}: {failure}"))
+                    last = Failure::Unreached(format!("Sentinel {sentinel}: {failure}"));
                 }
             }
         }

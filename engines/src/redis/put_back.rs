@@ -59,7 +59,9 @@ pub(super) async fn put_back(target: &Redis, asked: &[PutBack<Redis>]) -> Answer
     let nodes = match target.nodes.now(until).await {
         Ok(nodes) => nodes,
         Err(failure) => {
-            members.iter().for_each(|(at, _)| fail(*at, failure.of_nothing()));
+            for (at, _) in &members {
+                fail(*at, failure.of_nothing());
+            }
             return answers;
         }
     };
@@ -87,7 +89,11 @@ pub(super) async fn put_back(target: &Redis, asked: &[PutBack<Redis>]) -> Answer
                     }
                 }
             }
-            Err(failure) => here.iter().for_each(|(at, _)| fail(*at, failure.of_sent())),
+            Err(failure) => {
+                for (at, _) in &here {
+                    fail(*at, failure.of_sent());
+                }
+            }
         }
     }
     answers

@@ -97,11 +97,13 @@ async fn revoke_members(
 
 /// Says why a node did not confirm, and what to do if it never will.
 fn not_done(target: &Redis, address: &Address, failure: &Failure) -> EngineError {
-    let gone_for_good = match failure {
-        Failure::Unreached(_) if !target.nodes.is_alone() => format!(
+    let is_away = matches!(failure, Failure::Unreached(_)) && !target.nodes.is_alone();
+    let gone_for_good = if is_away {
+        format!(
             ". if the node is gone for good, with whatever files it had, add `{address}` to `retired_nodes` of the target"
-        ),
-        _ => String::new(),
+        )
+    } else {
+        String::new()
     };
     EngineError::uncertain(
         failure.cause(),

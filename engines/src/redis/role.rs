@@ -142,7 +142,7 @@ fn allows(rules: &[String], command: &str) -> bool {
         let is_part = part.is_some_and(|part| !harmless.contains(&part));
         match sign {
             Some('+') if is_wide || (name == command && (part.is_none() || is_part)) => {
-                allowed = true
+                allowed = true;
             }
             Some('-') if is_wide || (name == command && part.is_none()) => allowed = false,
             Some(_) if rest == "allcommands" => allowed = true,
