@@ -69,7 +69,7 @@ async fn fill(server: &Server, number: usize) {
     let mut connection = server.log_in(ADMINISTRATOR, PASSWORD).await.expect("it logs in");
     for from in (0..number).step_by(500) {
         let mut commands = Pipeline::new();
-        for at in from..number.min(from + 500) {
+        for at in from..number.min(from.saturating_add(500)) {
             commands.add_command(set(&format!("there-{at}")));
         }
         let _: Vec<String> = commands.query_async(&mut connection).await.expect("they are set");

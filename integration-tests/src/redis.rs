@@ -276,7 +276,9 @@ fn spawn(program: &str, folder: &Path, port: u16, arguments: &[String]) -> Child
     let program = found(program);
     // A file goes first, and the port may be one for TLS.
     let (files, settings): (Vec<_>, Vec<_>) =
-        arguments.iter().enumerate().partition(|(at, word)| *at == 0 && word.ends_with(".conf"));
+        arguments.iter().enumerate().partition(|(at, word)| {
+            *at == 0 && Path::new(word).extension().is_some_and(|kind| kind == "conf")
+        });
     let has_port = arguments.iter().any(|word| word == "--tls-port");
     let mut command = Command::new(&program);
     command.args(files.into_iter().map(|(_, word)| word));

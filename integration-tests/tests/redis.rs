@@ -1,11 +1,6 @@
 //! The Redis engine on real servers: alone, with an `aclfile` and without, behind Sentinels, and in a cluster.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "helpers of tests may fail a test"
-)]
+#![expect(clippy::expect_used, reason = "helpers of tests may fail a test")]
 
 #[path = "redis/landing.rs"]
 mod landing;

@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) struct Place {
     pub(crate) server: Server,
@@ -134,9 +134,9 @@ pub(crate) fn place(users: Users) -> Arc<Place> {
 
 /// Waits until something is so.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
-    let began = Instant::now();
+    let until = suite::now().plus(PATIENCE.saturating_mul(2));
     while !is_so().await {
-        assert!(began.elapsed() < 2 * PATIENCE, "{what} never came about");
+        assert!(suite::now() < until, "{what} never came about");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
