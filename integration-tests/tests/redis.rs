@@ -68,7 +68,7 @@ async fn the_suite_holds_for_an_administrator_with_nothing_but_what_is_needed() 
         "+acl|getuser",
         "+acl|setuser",
         "+acl|deluser",
-        "+acl|users",
+        "+acl|list",
         "+client|id",
         "+client|setname",
         "+client|list",

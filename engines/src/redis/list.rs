@@ -8,7 +8,7 @@ use leasehold_core::engine::{EngineError, Identity, Marked};
 use leasehold_core::ids::LeaseId;
 use leasehold_core::time::Timestamp;
 use redis::{Value, cmd};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,15 +32,18 @@ async fn list_all(target: &Redis) -> Result<Vec<Marked<Redis>>, Failure> {
         (member, told)
     }))
     .await;
-    let mut found: BTreeMap<LeaseId, (String, usize)> = BTreeMap::new();
+    let mut found: BTreeMap<LeaseId, (User, usize)> = BTreeMap::new();
     let mut asked = 0_usize;
     for (member, told) in told {
         match told {
-            Ok(names) => {
+            Ok(users) => {
                 asked = asked.saturating_add(1);
-                for name in names {
-                    let Some(lease) = target.tag.lease(&name) else { continue };
-                    let (_, places) = found.entry(lease).or_insert((name, 0));
+                for user in users {
+                    let Some(lease) = target.tag.lease(&user.name) else { continue };
+                    let (known, places) = found.entry(lease).or_insert_with(|| (user.clone(), 0));
+                    // At several nodes it may do what it may do at any.
+                    known.may_log_in |= user.may_log_in;
+                    known.rights.extend(user.rights);
                     *places = places.saturating_add(1);
                 }
             }
@@ -49,10 +52,12 @@ async fn list_all(target: &Redis) -> Result<Vec<Marked<Redis>>, Failure> {
             Err(failure) => return Err(failure),
         }
     }
-    let marked = found.into_iter().map(|(lease, (name, places))| Marked {
+    let marked = found.into_iter().map(|(lease, (user, places))| Marked {
         lease,
+        may_log_in: user.may_log_in,
+        rights: user.rights.into_iter().collect(),
         handle: Handle {
-            name,
+            name: user.name,
             verifier: String::new(),
             rules: Vec::new(),
             nodes: target.nodes.seen(),
@@ -64,12 +69,39 @@ async fn list_all(target: &Redis) -> Result<Vec<Marked<Redis>>, Failure> {
     Ok(marked.collect())
 }
 
-async fn users(node: &Arc<Node>, until: Instant) -> Result<Vec<String>, Failure> {
-    let users = node.link(until).await?.one(cmd("ACL").arg("USERS").clone(), until).await?;
+/// A user, as the server tells it.
+#[derive(Clone)]
+struct User {
+    name: String,
+    may_log_in: bool,
+    rights: BTreeSet<String>,
+}
+
+impl User {
+    /// Reads `user NAME on #HASH RULE …`; the hash is nobody's right, and is not kept.
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("user ")?.split(' ');
+        let name = words.next()?.to_owned();
+        let (mut may_log_in, mut rights) = (false, BTreeSet::new());
+        for word in words.filter(|word| !word.starts_with('#')) {
+            match word {
+                "on" => may_log_in = true,
+                "off" | "" => {}
+                right => {
+                    rights.insert(right.to_owned());
+                }
+            }
+        }
+        Some(Self { name, may_log_in, rights })
+    }
+}
+
+async fn users(node: &Arc<Node>, until: Instant) -> Result<Vec<User>, Failure> {
+    let users = node.link(until).await?.one(cmd("ACL").arg("LIST").clone(), until).await?;
     let Value::Array(users) = users else {
         return Err(Failure::Lost("the server does not list its users".to_owned()));
     };
-    Ok(users.iter().map(text).collect())
+    Ok(users.iter().filter_map(|line| User::read(&text(line))).collect())
 }
 
 /// What a node says of itself.
@@ -129,4 +161,20 @@ async fn ask(node: &Arc<Node>, until: Instant) -> Result<Said, Failure> {
         clock: Timestamp(seconds.saturating_mul(1000).saturating_add(micros.saturating_div(1000))),
         version: link.facts().version.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_read_without_the_hash_of_its_password() {
+        let user = User::read("user A on sanitize-payload #0123 ~* resetchannels -@all +@read");
+        let user = user.unwrap();
+        assert!(user.may_log_in && user.name == "A");
+        let rights: Vec<_> = user.rights.iter().map(String::as_str).collect();
+        assert_eq!(rights, ["+@read", "-@all", "resetchannels", "sanitize-payload", "~*"]);
+        assert!(!User::read("user A off -@all").unwrap().may_log_in);
+        assert!(User::read("nobody").is_none());
+    }
 }

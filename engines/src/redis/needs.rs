@@ -69,7 +69,7 @@ async fn denied(
         ("+acl|getuser", cmd("ACL").arg("GETUSER").arg(PROBE).clone()),
         ("+acl|setuser", cmd("ACL").arg("SETUSER").arg(PROBE).arg(NO_MODIFIER).clone()),
         ("+acl|deluser", cmd("ACL").arg("DELUSER").arg(PROBE).clone()),
-        ("+acl|users", cmd("ACL").arg("USERS").clone()),
+        ("+acl|list", cmd("ACL").arg("LIST").clone()),
         ("+client|list", cmd("CLIENT").arg("LIST").arg("TYPE").arg("master").clone()),
         ("+client|kill", cmd("CLIENT").arg("KILL").arg("TYPE").arg("nobody").clone()),
         ("+config|get", cmd("CONFIG").arg("GET").arg("aclfile").clone()),

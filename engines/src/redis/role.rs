@@ -80,8 +80,6 @@ impl Role {
 /// Refuses rules that are not about what may be done but about who may log in, and how; and such as could not be kept in
 /// the server's files.
 fn check(rule: &str) -> Result<(), FieldError> {
-    let refused =
-        |why: &str| Err(FieldError(format!("`creation_statements`: the rule `{rule}` {why}")));
     if rule.is_empty() || rule.len() > RULE_BYTES_MAX {
         return Err(FieldError(format!(
             "`creation_statements`: a rule has 1 to {RULE_BYTES_MAX} bytes"
@@ -95,7 +93,11 @@ fn check(rule: &str) -> Result<(), FieldError> {
     }
     let in_selector = rule.starts_with('(') || rule.ends_with(')');
     if !in_selector && rule.chars().any(char::is_whitespace) {
-        return refused("has a space in it; write each rule as one item of the list");
+        // What stands after the space may be a password.
+        return Err(FieldError(
+            "`creation_statements`: a rule has a space in it; write each as one item of the list"
+                .to_owned(),
+        ));
     }
     let words = rule.split(|char: char| char.is_whitespace() || "()".contains(char));
     for word in words.filter(|word| !word.is_empty()) {
