@@ -38,8 +38,8 @@ use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
 use leasehold_core::engine::{
-    Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, Renewal,
-    Renewed, Revocation, Sharing,
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
+    Renewal, Renewed, Revocation, Sharing,
 };
 use leasehold_core::secret::{Secret, SecretText};
 use leasehold_core::time::{Clock, Timestamp};
@@ -252,6 +252,23 @@ impl Engine for MySql {
         _answer_by: Timestamp,
     ) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn forgets(_config: &Config) -> bool {
+        false
+    }
+
+    fn cautions(_role: &Role) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn put_back_as(&self, handle: &Handle) -> Handle {
+        handle.clone()
+    }
+
+    async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
+        let refused = || EngineError::refused(Cause::Rejected, "a MySQL server forgets no user");
+        asked.iter().map(|_| Err(refused())).collect()
     }
 }
 

@@ -236,7 +236,7 @@ async fn what_is_not_there_is_created_and_what_is_there_is_updated() {
             target: Some("app".into()),
             ..RoleWrite::default()
         };
-        world.broker().write_role(&asked, role).await
+        world.broker().write_role(&asked, role).await.map(drop)
     };
     let denied = |outcome: &Result<(), RoleError>| {
         matches!(outcome, Err(RoleError::Admit(AdmitError::Denied { .. })))

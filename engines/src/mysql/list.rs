@@ -41,7 +41,14 @@ async fn marked(target: &MySql, deadline: Deadline) -> Result<Vec<Marked<MySql>>
             };
             let handle = Handle { name, revocation: Vec::new() };
             let rights = found.rights.into_iter().collect();
-            Some(Marked { lease, handle, lapses_at: None, may_log_in: true, rights })
+            Some(Marked {
+                lease,
+                handle,
+                lapses_at: None,
+                may_log_in: true,
+                rights,
+                everywhere: true,
+            })
         });
     Ok(marked.collect())
 }
@@ -56,7 +63,7 @@ pub(super) async fn identity(target: &MySql) -> Result<Identity, EngineError> {
         return Err(Failure::Lost("it does not tell its time".to_owned()).refused());
     };
     let facts = link.facts();
-    Ok(Identity { server: facts.server.clone(), clock, version: facts.version.clone() })
+    Ok(Identity { server: facts.server.clone(), clock, version: facts.version.clone(), run: None })
 }
 
 /// Says what the administrator lacks: each a sentence that ends in the statement to run.

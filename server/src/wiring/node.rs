@@ -83,8 +83,7 @@ pub(crate) enum FoundError {
 
 /// The kinds of targets there are.
 fn kinds() -> Vec<Arc<dyn Kind>> {
-    let kinds =
-        vec![KindOf::<Postgres>::new(), KindOf::<MySql>::new(), KindOf::<Redis>::new()];
+    let kinds = vec![KindOf::<Postgres>::new(), KindOf::<MySql>::new(), KindOf::<Redis>::new()];
     #[cfg(feature = "kill-points")]
     let kinds = crate::kill_points::kinds(kinds);
     kinds
