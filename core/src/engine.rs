@@ -31,6 +31,8 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     const KIND: &'static str;
     /// Other names of Vault's for the same kind.
     const ALIASES: &'static [&'static str];
+    /// Vault's name for the type of the mounts that its targets are in.
+    const FAMILY: &'static str = "database";
 
     /// How to reach and administer the target; holds the administrator's secret, so it is sealed
     /// where it is stored and its `Debug` shows no secret.

@@ -110,11 +110,13 @@ impl Catalog {
         })
     }
 
-    /// Whether writing at a path makes something that is not there yet: a target or a role. Elsewhere there is no
-    /// difference.
+    /// Whether writing at a path makes something that is not there yet: a target or a role of a `database`. Elsewhere
+    /// there is no difference, as in Vault.
     #[must_use]
     pub fn would_make(&self, path: &str) -> bool {
-        self.route(path).is_some_and(|(entry, rest)| match rest.split_once('/') {
+        let of_databases = |entry: &MountEntry| entry.mount.record.kind == "database";
+        let route = self.route(path).filter(|(entry, _)| of_databases(entry));
+        route.is_some_and(|(entry, rest)| match rest.split_once('/') {
             Some(("config", name)) => !entry.targets.contains_key(name),
             Some(("roles", name)) => !entry.roles.contains_key(name),
             _ => false,
@@ -241,9 +243,12 @@ impl MountEntry {
     pub fn bounded(&self, ttl: Duration, max: Duration, limits: &Limits) -> (Duration, Duration) {
         let mount = &self.mount.record;
         let or = |ttl: Duration, other: Duration| if ttl.is_zero() { other } else { ttl };
+        let told = mount.lease_config.unwrap_or_default();
         let mount_max = or(mount.max_lease_ttl, limits.max_lease_ttl);
-        let max = or(max, mount_max).min(mount_max);
-        let ttl = or(ttl, or(mount.default_lease_ttl, limits.default_lease_ttl));
+        let told_max = or(told.max_ttl, mount_max).min(mount_max);
+        let max = or(max, told_max).min(told_max);
+        let mount_ttl = or(mount.default_lease_ttl, limits.default_lease_ttl);
+        let ttl = or(ttl, or(told.ttl, mount_ttl));
         (ttl, max)
     }
 }

@@ -1,5 +1,7 @@
 //! Enables, disables and lists mounts: those of engines, and those of methods under `auth/`.
 
+mod lease_config;
+
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::revoke::Until;
 use super::token::Children;
@@ -20,14 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The families of engines there are.
-const KINDS: [&str; 1] = ["database"];
+const KINDS: [&str; 2] = ["aws", "database"];
 /// Families of Vault's that are there once, or never.
 const SINGLE: [&str; 4] = ["cubbyhole", "identity", "system", "token"];
 /// Families of Vault's that a caller may expect here.
-const LATER: [&str; 12] = [
-    "ad", "aws", "azure", "consul", "gcp", "kv", "ldap", "pki", "rabbitmq", "ssh", "totp",
-    "transit",
-];
+const LATER: [&str; 11] =
+    ["ad", "azure", "consul", "gcp", "kv", "ldap", "pki", "rabbitmq", "ssh", "totp", "transit"];
 /// Methods of Vault's that a caller may expect here.
 const METHODS_LATER: [&str; 12] = [
     "aws",
@@ -205,6 +205,7 @@ impl Broker {
             max_lease_ttl: max,
             options: wanted.options,
             method: (wanted.side == Side::Methods).then(MethodSettings::default),
+            lease_config: None,
             closed_at: None,
         };
         let mount = with_method(mount, wanted.token_type, wanted.lockout)?;

@@ -76,10 +76,29 @@ impl Broker {
         })
     }
 
-    /// Returns the kind that a role is for whose target is not there yet: the first that takes it.
-    pub(super) fn kind_of_role(&self, fields: &Fields) -> Result<&Arc<dyn Kind>, FieldError> {
+    /// Returns a kind of engine by its name, if it is one for mounts of this type.
+    pub(super) fn kind_in(
+        &self,
+        family: &str,
+        plugin_name: &str,
+    ) -> Result<&Arc<dyn Kind>, FieldError> {
+        self.kind(plugin_name).and_then(|kind| match kind.family() {
+            its if its == family => Ok(kind),
+            its => Err(FieldError(format!(
+                "the plugin `{plugin_name}` is for mounts of the type `{its}`, and this one is of the type `{family}`"
+            ))),
+        })
+    }
+
+    /// Returns the kind that a role is for whose target is not there yet: the first for mounts of this type that
+    /// takes it.
+    pub(super) fn kind_of_role(
+        &self,
+        family: &str,
+        fields: &Fields,
+    ) -> Result<&Arc<dyn Kind>, FieldError> {
         let mut refused = None;
-        for kind in &self.kinds {
+        for kind in self.kinds.iter().filter(|kind| kind.family() == family) {
             match kind.role(fields) {
                 Ok(_) => return Ok(kind),
                 Err(error) => refused = refused.or(Some(error)),

@@ -144,7 +144,9 @@ impl Broker {
                 self.check_needs(target, &role).await?;
                 cautions
             }
-            None => self.kind_of_role(&role.fields)?.cautions(&role.fields)?,
+            None => {
+                self.kind_of_role(&entry.mount.record.kind, &role.fields)?.cautions(&role.fields)?
+            }
         };
         let id = entry.mount.record.id;
         if self.records.store_has(&static_role_at(id, &role.name)).await? {
@@ -194,7 +196,7 @@ impl Broker {
             let target = entry.targets.get(&role.record.target);
             let kind = match target {
                 Some(target) => self.kind(&target.record.plugin_name),
-                None => self.kind_of_role(&role.record.fields),
+                None => self.kind_of_role(&entry.mount.record.kind, &role.record.fields),
             };
             let recipe = kind.and_then(|kind| kind.role(&role.record.fields)).ok();
             let recipe = recipe.unwrap_or_else(|| role.record.fields.clone());

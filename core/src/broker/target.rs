@@ -134,7 +134,8 @@ impl Broker {
         let mount = entry.mount.record.id;
         let was = entry.targets.get(&wanted.name);
         let mut target = self.merged(mount, was.map(|was| &was.record), wanted)?;
-        self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
+        let family = &entry.mount.record.kind;
+        self.kind_in(family, &target.plugin_name)?.shown(&target.fields.0)?;
         let period = target.reconcile_period;
         if !period.is_zero() && !(RECONCILE_MIN..=TTL_MAX).contains(&period) {
             let message = "`reconcile_period` must be 0, or from 1m to 876000h";

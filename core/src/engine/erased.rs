@@ -28,6 +28,8 @@ pub trait Kind: fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     /// Whether it goes by this name, or has it as an alias.
     fn is_called(&self, name: &str) -> bool;
+    /// The type of the mounts that its targets are in.
+    fn family(&self) -> &'static str;
     /// Checks a configuration without asking the target; returns what of it is shown.
     fn shown(&self, fields: &Fields) -> Result<Fields, FieldError>;
     /// Checks a role without asking the target; returns it with every default filled in.
@@ -224,6 +226,10 @@ impl<E: Engine> Kind for KindOf<E> {
 
     fn is_called(&self, name: &str) -> bool {
         E::KIND == name || E::ALIASES.contains(&name)
+    }
+
+    fn family(&self) -> &'static str {
+        E::FAMILY
     }
 
     fn shown(&self, fields: &Fields) -> Result<Fields, FieldError> {

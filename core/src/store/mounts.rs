@@ -52,9 +52,21 @@ pub struct Mount {
     /// What only a method has; `None` for an engine family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<MethodSettings>,
+    /// What those who configure it say of its leases, within what the mount allows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_config: Option<LeaseConfig>,
     /// Set when it was disabled: closed to callers, and kept until its last lease or token is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
+}
+
+/// How long the leases of a mount live whose roles do not say so themselves (`config/lease` of Vault's `aws`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseConfig {
+    /// How long they live; zero for what the mount says.
+    pub ttl: Duration,
+    /// How long they live at most; zero for what the mount says.
+    pub max_ttl: Duration,
 }
 
 /// How the logins of a method are treated.

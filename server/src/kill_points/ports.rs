@@ -144,6 +144,10 @@ impl Kind for Around<Arc<dyn Kind>> {
         self.0.is_called(name)
     }
 
+    fn family(&self) -> &'static str {
+        self.0.family()
+    }
+
     fn shown(&self, fields: &Fields) -> Result<Fields, FieldError> {
         self.0.shown(fields)
     }
