@@ -4,7 +4,7 @@ use leasehold_core::duration::parse_seconds;
 use leasehold_core::engine::FieldError;
 use leasehold_core::engine::naming::Template;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The fields of one request. Every field that is read is crossed off.
@@ -77,6 +77,22 @@ impl<'a> Fields<'a> {
             Some(_) => return Err(wrong()),
         };
         Ok(texts.into_iter().filter(|text| !text.trim().is_empty()).collect())
+    }
+
+    /// Returns texts by name.
+    pub(crate) fn pairs(
+        &mut self,
+        name: &'static str,
+    ) -> Result<BTreeMap<String, String>, FieldError> {
+        let wrong = || FieldError(format!("`{name}` must be strings by name"));
+        match self.value(name) {
+            None => Ok(BTreeMap::new()),
+            Some(Value::Object(pairs)) => pairs
+                .iter()
+                .map(|(key, value)| Ok((key.clone(), value.as_str().ok_or_else(wrong)?.to_owned())))
+                .collect(),
+            Some(_) => Err(wrong()),
+        }
     }
 
     /// Returns a template of names; `None` if it was not written, or is empty.

@@ -1,5 +1,6 @@
 //! The engines that are built in: one module for each kind of target.
 
+pub mod aws;
 mod deadline;
 mod fields;
 mod hidden;

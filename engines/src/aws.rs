@@ -1,0 +1,173 @@
+//! AWS: a credential is an IAM user with an access key.
+//!
+//! Read [`issue`] and [`revoke`] first; they tell the story: an issue is several calls, of which the first creates the
+//! user with its mark, and the last waits until the key works; revoking takes all that a user can hold, its keys first.
+//! What was argued is in `docs/decisions/0013-aws.md`.
+//!
+//! **Invariant:** nothing is altered at AWS whose name does not bear the bits of its lease, or whose mark names another
+//! ([`look`]).
+
+mod client;
+mod config;
+mod failure;
+mod issue;
+mod list;
+mod look;
+mod renew;
+mod revoke;
+mod role;
+
+pub use config::Config;
+pub use role::Role;
+
+use client::Clients;
+use leasehold_core::chance::Chance;
+use leasehold_core::engine::naming::{Naming, Template, with_lease_bits};
+use leasehold_core::engine::{
+    Engine, EngineError, FieldError, Identity, Issue, Mark, Marked, Origin, PrepareError, Renewal,
+    Renewed, Revocation, Sharing,
+};
+use leasehold_core::ids::LeaseId;
+use leasehold_core::secret::Secret;
+use leasehold_core::time::Clock;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// The longest name that IAM takes.
+const NAME_CHARS_MAX: usize = 64;
+
+/// How many users are worked on at once. An issue is mostly waiting until AWS knows everywhere what it was told, and
+/// what it takes of calls per second it says itself.
+const CONNECTIONS: usize = 32;
+
+/// The tag that says whose a user is.
+const MARK_TAG: &str = "leasehold";
+
+/// One AWS account and its administrator.
+#[derive(Debug)]
+pub struct Aws {
+    origin: Origin,
+    clients: Clients,
+    template: Template,
+    clock: Arc<dyn Clock>,
+}
+
+/// What revoking a credential needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "credential_type", rename_all = "snake_case")]
+pub enum Handle {
+    /// An IAM user.
+    IamUser {
+        /// What it is called; no other in the account is.
+        name: String,
+    },
+}
+
+impl Handle {
+    /// Returns the user's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::IamUser { name } => name,
+        }
+    }
+}
+
+impl Aws {
+    fn mark(&self, lease: LeaseId) -> String {
+        Mark { origin: self.origin, lease }.to_string()
+    }
+
+    /// Returns where our users are, below the path that a role says: one folder for each target.
+    fn folder(&self) -> String {
+        format!("leasehold/{}/", self.origin.target)
+    }
+}
+
+impl Engine for Aws {
+    const KIND: &'static str = "aws";
+    const ALIASES: &'static [&'static str] = &[];
+    const FAMILY: &'static str = "aws";
+
+    type Config = Config;
+    type Role = Role;
+    type Handle = Handle;
+    /// AWS draws the key.
+    type Draft = ();
+
+    fn config(fields: &Map<String, Value>) -> Result<Config, FieldError> {
+        Config::parse(fields)
+    }
+
+    fn role(fields: &Map<String, Value>) -> Result<Role, FieldError> {
+        Role::parse(fields)
+    }
+
+    fn shown(config: &Config) -> Map<String, Value> {
+        config.shown()
+    }
+
+    fn open(config: Config, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
+        Ok(Self { origin, clients: Clients::new(&config), template: config.template()?, clock })
+    }
+
+    fn connections(&self) -> usize {
+        CONNECTIONS
+    }
+
+    fn prepare(
+        &self,
+        _: &Role,
+        naming: &Naming<'_>,
+        chance: &dyn Chance,
+    ) -> Result<(Handle, ()), PrepareError> {
+        let rendered = self.template.render(naming, chance);
+        let name = with_lease_bits(rendered.chars().map(plain).collect(), naming.lease);
+        if name.len() > NAME_CHARS_MAX {
+            let bytes = name.len();
+            return Err(PrepareError::NameTooLong { name, bytes, bytes_max: NAME_CHARS_MAX });
+        }
+        Ok((Handle::IamUser { name }, ()))
+    }
+
+    fn derive(&self, _: &Role, (): &mut ()) {}
+
+    fn derives_for_long(&self, _: &Role) -> bool {
+        false
+    }
+
+    fn sharing(&self, _: &Role, _: &Handle) -> Sharing {
+        // Each user is made by calls of its own, so that there is nothing to share.
+        Sharing { group: None, one_lane: false }
+    }
+
+    async fn issue(&self, asked: &[Issue<Self>]) -> Vec<Result<Secret, EngineError>> {
+        issue::issue(self, asked).await
+    }
+
+    async fn renew(&self, asked: &[Renewal<Self>]) -> Vec<Result<Renewed, EngineError>> {
+        renew::renew(self, asked).await
+    }
+
+    async fn revoke(&self, asked: &[Revocation<Self>]) -> Vec<Result<(), EngineError>> {
+        revoke::revoke(self, asked).await
+    }
+
+    async fn list(&self) -> Result<Vec<Marked<Self>>, EngineError> {
+        list::list(self).await
+    }
+
+    async fn identity(&self) -> Result<Identity, EngineError> {
+        list::identity(self).await
+    }
+
+    async fn lacks(&self, role: Option<&Role>) -> Result<Vec<String>, EngineError> {
+        list::lacks(self, role).await
+    }
+}
+
+/// Names at AWS are of letters, digits and a few signs; whatever else callers and roles are called becomes `_`.
+fn plain(char: char) -> char {
+    if char.is_ascii_alphanumeric() || "+=,.@_-".contains(char) { char } else { '_' }
+}
