@@ -5,6 +5,7 @@
 //! task of its own that [`serve`] only awaits, so a client that hangs up cancels nothing.
 
 mod approle;
+mod aws;
 mod body;
 mod budget;
 mod caller;

@@ -20,7 +20,7 @@ use leasehold_core::tasks::Pending;
 use methods::{APPROLE, USERPASS};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use tables::{DATABASE, METRICS, OPEN, SYS};
+use tables::{AWS, DATABASE, METRICS, OPEN, SYS};
 use tokens::{CUBBYHOLE, TOKEN};
 
 /// The longest name of a role or a target, in bytes: it is part of a key of the store.
@@ -318,6 +318,7 @@ fn behind(broker: &Broker, path: &str) -> Option<(String, String, &'static [Rout
     let (entry, rest) = catalog.route(path)?;
     let routes: &'static [Route] = match entry.mount.record.kind.as_str() {
         "approle" => const { &APPROLE },
+        "aws" => const { &AWS },
         "userpass" => const { &USERPASS },
         _ => const { &DATABASE },
     };

@@ -15,6 +15,7 @@ use leasehold_core::seal::{self, RootKey, SealError, Unsealed};
 use leasehold_core::secret::SecretText;
 use leasehold_core::store::StoreError;
 use leasehold_core::time::Clock;
+use leasehold_engines::aws::Aws;
 use leasehold_engines::mysql::MySql;
 use leasehold_engines::postgres::Postgres;
 use leasehold_engines::redis::Redis;
@@ -83,7 +84,12 @@ pub(crate) enum FoundError {
 
 /// The kinds of targets there are.
 fn kinds() -> Vec<Arc<dyn Kind>> {
-    let kinds = vec![KindOf::<Postgres>::new(), KindOf::<MySql>::new(), KindOf::<Redis>::new()];
+    let kinds = vec![
+        KindOf::<Postgres>::new(),
+        KindOf::<MySql>::new(),
+        KindOf::<Redis>::new(),
+        KindOf::<Aws>::new(),
+    ];
     #[cfg(feature = "kill-points")]
     let kinds = crate::kill_points::kinds(kinds);
     kinds

@@ -7,16 +7,31 @@ use leasehold_core::access::token::Wrapped;
 use leasehold_core::duration::capped_warning;
 use leasehold_core::secret::{Field, Secret};
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
+    lent(call, Map::new()).await
+}
+
+/// Lends a credential, and answers it with what else the clients of the mount's type look for.
+pub(in crate::api) async fn lent(call: &Call, more: Map<String, Value>) -> Result<Reply, Refusal> {
     let issued = call.broker.issue(&call.request, &call.mount, &call.name).await?;
 
     Ok(Envelope::to(call.id())
-        .data(Shown(&issued.secret))
+        .data(Lent { secret: Shown(&issued.secret), more })
         .lease(&issued.lease_id, issued.ttl)
         .warnings(issued.capped.map(|(ttl, max)| capped_warning(ttl, max)))
         .reply()
         .made(Wrapped::Lease(issued.lease)))
+}
+
+/// What is lent.
+#[derive(Serialize)]
+struct Lent<'a> {
+    #[serde(flatten)]
+    secret: Shown<'a>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 /// A secret as its caller sees it. It is written straight into the answer: there is no copy that outlives it.

@@ -1,7 +1,7 @@
 //! The route tables: which paths there are, and what they answer to.
 
 use super::{OpenRoute, Operation, Route, Tail, at, open_at};
-use crate::api::{database, sys};
+use crate::api::{aws, database, sys};
 use leasehold_core::seal::splits::Purpose::{Recovery, Unseal};
 use leasehold_core::store::quotas::QuotaKind;
 use std::future::ready;
@@ -513,4 +513,23 @@ pub(super) const DATABASE: [Route; 11] = [
         "Gives the administrator of a target a new password, which nobody is told.",
     )
     .update(|call| Box::pin(database::rotate_root::update(call))),
+];
+
+/// Behind the path of a mount of the type `aws`.
+pub(super) const AWS: [Route; 5] = [
+    at("creds/", Tail::Name, "Lends a credential of a role.")
+        .lends()
+        .read(|call| Box::pin(aws::creds::read(call)))
+        .update(|call| Box::pin(aws::creds::read(call))),
+    at("config/root", Tail::End, "Writes or shows the account and its administrator.")
+        .read(|call| Box::pin(aws::root::read(call)))
+        .update(|call| Box::pin(aws::root::write(call))),
+    at("config/lease", Tail::End, "Writes or shows how long leases live.")
+        .read(|call| Box::pin(aws::lease::read(call)))
+        .update(|call| Box::pin(aws::lease::write(call))),
+    at("roles", Tail::End, "Lists the roles.").list(|call| Box::pin(aws::roles::list(call))),
+    at("roles/", Tail::Name, "Writes, shows or deletes a role.")
+        .read(|call| Box::pin(aws::roles::read(call)))
+        .update(|call| Box::pin(aws::roles::write(call)))
+        .delete(|call| Box::pin(aws::roles::delete(call))),
 ];

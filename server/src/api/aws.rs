@@ -1,0 +1,9 @@
+//! `<mount>/` of the type `aws`: its one target, roles, and credentials.
+
+pub(super) mod creds;
+pub(super) mod lease;
+pub(super) mod roles;
+pub(super) mod root;
+
+/// What the one target of a mount is called: `config/root` writes it, and all roles are for it.
+const ROOT: &str = "root";

@@ -1,0 +1,80 @@
+//! `<mount>/roles/:name`: the recipes for credentials.
+
+use super::ROOT;
+use crate::api::caller::Call;
+use crate::api::database::roles;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use crate::api::fields::Fields;
+use leasehold_core::broker::{RoleView, RoleWrite};
+use serde_json::{Map, Value, json};
+
+/// Lists, which clients also write as one text with commas.
+const LISTS: [&str; 3] = ["iam_groups", "policy_arns", "role_arns"];
+
+/// Ends of sessions: of Vault's roles, but not of one that lends users.
+const OF_SESSIONS: [&str; 2] = ["default_sts_ttl", "max_sts_ttl"];
+
+pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
+    roles::list(call).await
+}
+
+pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
+    let RoleView { role, recipe } =
+        call.broker.read_role(&call.request, &call.mount, &call.name).await?;
+
+    let mut data: Map<_, _> = LISTS.iter().map(|name| ((*name).to_owned(), json!([]))).collect();
+    data.extend(OF_SESSIONS.iter().map(|name| ((*name).to_owned(), json!(0))));
+    data.extend(recipe);
+    // Vault has no such field.
+    if role.orphan_leases {
+        data.insert("orphan_leases".to_owned(), json!(true));
+    }
+    Ok(Envelope::to(call.id()).data(data).reply())
+}
+
+pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
+    let fields = call.fields();
+    let wanted = RoleWrite {
+        mount: call.mount.clone(),
+        name: call.name.clone(),
+        target: Some(ROOT.to_owned()),
+        orphan_leases: fields.flag("orphan_leases")?,
+        fields: recipe(&fields)?,
+        ..RoleWrite::default()
+    };
+
+    call.broker.write_role(&call.request, wanted).await?;
+
+    Ok(Reply::done())
+}
+
+pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {
+    roles::delete(call).await
+}
+
+/// Returns what is for the engine, each field in the one way in which it reads it.
+fn recipe(fields: &Fields<'_>) -> Result<Map<String, Value>, Refusal> {
+    let mut recipe = Map::new();
+    for name in LISTS {
+        if let Some(texts) = fields.texts(name)? {
+            recipe.insert(name.to_owned(), json!(texts));
+        }
+    }
+    if fields.is_set("iam_tags") {
+        recipe.insert("iam_tags".to_owned(), json!(fields.pairs("iam_tags")?));
+    }
+    for name in OF_SESSIONS {
+        if fields.ttl(name)?.is_some_and(|ttl| !ttl.is_zero()) {
+            return Err(Refusal::bad(format!(
+                "`{name}` is for roles that lend sessions; how long a user lives is said by `config/lease`"
+            )));
+        }
+    }
+    // Only roles that lend sessions have any.
+    if recipe.get("role_arns").is_some_and(|arns| *arns == json!([])) {
+        recipe.remove("role_arns");
+    }
+    recipe.extend(fields.rest());
+    Ok(recipe)
+}

@@ -1,0 +1,33 @@
+//! `<mount>/config/root`: the account, and its administrator.
+
+use super::ROOT;
+use crate::api::caller::Call;
+use crate::api::envelope::{Envelope, Reply};
+use crate::api::error::Refusal;
+use leasehold_core::broker::{TargetError, TargetWrite};
+
+pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
+    let view = call.broker.read_target(&call.request, &call.mount, ROOT).await?;
+    Ok(Envelope::to(call.id()).data(view.shown).reply())
+}
+
+pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
+    let wanted = TargetWrite {
+        mount: call.mount.clone(),
+        name: ROOT.to_owned(),
+        plugin_name: Some("aws".to_owned()),
+        // All roles of the mount are for it.
+        allowed_roles: Some(vec!["*".to_owned()]),
+        fields: call.fields().rest(),
+        ..TargetWrite::default()
+    };
+
+    match call.broker.write_target(&call.request, wanted).await {
+        Ok(()) => Ok(Reply::done()),
+        // Nothing here is a database, as the words for these elsewhere have it.
+        Err(error @ (TargetError::Bad(_) | TargetError::Verify(_))) => {
+            Err(Refusal::bad(error.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
