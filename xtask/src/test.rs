@@ -14,6 +14,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let hvac = packages::hvac()?;
     packages::mariadb()?;
     packages::redis()?;
+    let moto = packages::moto()?;
     let for_ci = std::env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1");
     if for_ci {
         show_and_run(cargo(&["fmt", "--all", "--check"]))?;
@@ -22,6 +23,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     }
     let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     tests.env("LEASEHOLD_POSTGRES_WHEEL", wheel).env("LEASEHOLD_HVAC", hvac);
+    tests.env("LEASEHOLD_MOTO", moto);
     show_and_run(tests)?;
     if for_ci {
         let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];

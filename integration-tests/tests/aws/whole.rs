@@ -1,0 +1,132 @@
+//! The whole server in front of AWS, in Vault's shapes, and boto3, which nobody here wrote, with what it lends.
+
+use crate::place::role_of_a_reader;
+use leasehold_integration_tests::aws::{Account, python};
+use leasehold_integration_tests::server::Server;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Returns what boto3 says of a key.
+async fn boto3(account: &Account, key: &Value) -> Value {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aws/who.py");
+    let text = |name: &str| key[name].as_str().expect("it is a text");
+    let mut asked = Command::new(python());
+    asked.env_clear().env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
+    asked.args([account.address(), text("access_key"), text("secret_key")]);
+    let output = asked.output().await.expect("Python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("it says so in JSON")
+}
+
+async fn configured(account: &Account) -> Server {
+    let server = Server::dev();
+    let _ = server.post("sys/mounts/aws", json!({"type": "aws"})).await.expect(204);
+    let _ = server.post("aws/config/root", account.config()).await.expect(204);
+    let _ = server.post("aws/roles/app", role_of_a_reader()).await.expect(204);
+    server
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_lent_works_with_boto3_and_is_dead_once_its_lease_is_revoked() {
+    let account = Account::open();
+    account.judge(json!({"stale": 2})).await;
+    let server = configured(&account).await;
+    let _ = server.get("aws/config/lease").await.expect(404);
+    let lease = json!({"lease": "30m", "lease_max": "12h"});
+    let _ = server.post("aws/config/lease", lease).await.expect(204);
+    let read = server.get("aws/config/lease").await.expect(200);
+    assert_eq!(*read.data(), json!({"lease": "30m0s", "lease_max": "12h0m0s"}));
+
+    let lent = server.get("aws/creds/app").await.expect(200);
+    assert_eq!(lent.body["lease_duration"], 1800);
+    assert_eq!(lent.body["renewable"], true);
+    assert!(lent.at("/lease_id").starts_with("aws/creds/app/"));
+    let key = lent.data().clone();
+    let names: Vec<_> = key.as_object().expect("it is an object").keys().collect();
+    assert_eq!(names, ["access_key", "secret_key", "security_token"]);
+    assert_eq!(key["security_token"], Value::Null);
+    let user = boto3(&account, &key).await["user"].as_str().expect("it is good").to_owned();
+    assert!(user.starts_with("vault-token-app-"), "{user}");
+    let who = server.post("sys/whois", json!({"name": user})).await.expect(200);
+    assert!(who.body.to_string().contains(lent.at("/lease_id")), "{}", who.body);
+
+    // A write lends as well, as in Vault.
+    let other = server.post("aws/creds/app", json!({})).await.expect(200);
+    let renewed = json!({"lease_id": lent.at("/lease_id")});
+    let _ = server.post("sys/leases/renew", renewed).await.expect(200);
+    let _ = server
+        .post("sys/leases/revoke", json!({"lease_id": lent.at("/lease_id"), "sync": true}))
+        .await
+        .expect(204);
+    assert_eq!(boto3(&account, &key).await, json!({"error": "InvalidClientTokenId"}));
+    assert!(boto3(&account, other.data()).await["user"].is_string(), "the other is as it was");
+    // A disabled mount takes all that it lent with it.
+    let _ = server.delete("sys/mounts/aws").await.expect(204);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while boto3(&account, other.data()).await["user"].is_string() {
+        assert!(std::time::Instant::now() < deadline, "it is revoked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_operators_write_is_read_back_without_secrets_and_refused_by_name() {
+    let account = Account::open();
+    let server = configured(&account).await;
+    let root = server.get("aws/config/root").await.expect(200);
+    assert_eq!(root.data()["access_key"], account.key.0.as_str());
+    assert_eq!(root.data()["max_retries"], -1);
+    assert!(!root.body.to_string().contains(&account.key.1), "no secret is shown");
+    let role = server.get("aws/roles/app").await.expect(200);
+    assert_eq!(role.data()["credential_type"], "iam_user");
+    assert_eq!((&role.data()["role_arns"], &role.data()["user_path"]), (&json!([]), &json!("/")));
+    assert_eq!(server.list("aws/roles").await.expect(200).data()["keys"], json!(["app"]));
+    let tagged = json!({"credential_type": "iam_user", "iam_tags": "team=shop", "policy_arns": "", "iam_groups": []});
+    let _ = server.post("aws/roles/tagged", tagged).await.expect(204);
+    let tagged = server.get("aws/roles/tagged").await.expect(200);
+    assert_eq!(tagged.data()["iam_tags"], json!({"team": "shop"}));
+
+    for (path, body, told) in [
+        ("aws/config/root", json!({"secret_key": "canary"}), "SignatureDoesNotMatch"),
+        ("aws/config/root", json!({"iam_endpoint": "nowhere"}), "iam_endpoint"),
+        ("aws/config/root", json!({"max_retries": "often"}), "max_retries"),
+        ("aws/config/lease", json!({"lease": "1h"}), "lease_max"),
+        ("aws/config/lease", json!({"lease": "2h", "lease_max": "1h"}), "lease_max"),
+        ("aws/roles/bad", json!({"credential_type": "assumed"}), "credential_type"),
+        ("aws/roles/bad", json!({"credential_type": "iam_user", "iam_groups": "no"}), "no group"),
+        (
+            "aws/roles/bad",
+            json!({"credential_type": "iam_user", "default_sts_ttl": "1h"}),
+            "default_sts_ttl",
+        ),
+    ] {
+        let refused = server.post(path, body).await.expect(400);
+        assert!(refused.errors().contains(told), "{path}: {}", refused.errors());
+        assert!(!refused.errors().contains("canary"), "{}", refused.errors());
+    }
+    let _ = server.get("aws/creds/app").await.expect(200);
+    // Each type of mount has its own kinds of targets.
+    let _ = server.post("sys/mounts/database", json!({"type": "database"})).await.expect(204);
+    let mixed = json!({"plugin_name": "aws", "access_key": "a", "secret_key": "b"});
+    let mixed = server.post("database/config/x", mixed).await.expect(400);
+    assert!(mixed.errors().contains("type `aws`"), "{}", mixed.errors());
+    let unknown = server.get("aws/creds/nobody").await;
+    assert!(unknown.errors().contains("unknown role"), "{}", unknown.errors());
+}
+
+/// What may be written with `update` in Vault may be written with it here: these paths know no creation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_right_is_enough_for_what_is_new_and_a_lease_config_stays_below_the_mounts() {
+    let account = Account::open();
+    let server = configured(&account).await;
+    let policy = r#"path "aws/*" { capabilities = ["read", "update"] }"#;
+    let _ = server.post("sys/policies/acl/aws", json!({"policy": policy})).await.expect(204);
+    let token = server.post("auth/token/create", json!({"policies": ["aws"]})).await.expect(200);
+    let token = token.at("/auth/client_token").to_owned();
+    let write = async |path: &str, body: Value| server.ask(&token, "POST", path, body).await;
+    let _ = write("aws/roles/new", role_of_a_reader()).await.expect(204);
+    let _ = server.post("sys/mounts/aws/tune", json!({"max_lease_ttl": "10m"})).await.expect(204);
+    let _ = write("aws/config/lease", json!({"lease": "5h", "lease_max": "10h"})).await.expect(204);
+    let lent = write("aws/creds/new", json!({})).await.expect(200);
+    assert_eq!(lent.body["lease_duration"], 600, "{}", lent.body["warnings"]);
+}
