@@ -2,7 +2,7 @@
 //!
 //! Read [`issue`] and [`revoke`] first; they tell the story: an issue is several calls, of which the first creates the
 //! user with its mark, and the last waits until the key works; revoking takes all that a user can hold, its keys first.
-//! What was argued is in `docs/decisions/0013-aws.md`.
+//! What was argued is in `docs/decisions/0014-aws.md`.
 //!
 //! **Invariant:** nothing is altered at AWS whose name does not bear the bits of its lease, or whose mark names another
 //! ([`look`]).
@@ -16,20 +16,25 @@ mod look;
 mod renew;
 mod revoke;
 mod role;
+mod rotate;
 
 pub use config::Config;
 pub use role::Role;
 
 use client::Clients;
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::{Naming, Template, with_lease_bits};
+use leasehold_core::engine::rotation::{
+    Account, AccountSecret, Administrator, Intent, Rotated, Tested,
+};
 use leasehold_core::engine::{
     Engine, EngineError, FieldError, Identity, Issue, Mark, Marked, Origin, PrepareError, Renewal,
     Renewed, Revocation, Sharing,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::Secret;
-use leasehold_core::time::Clock;
+use leasehold_core::time::{Clock, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -120,6 +125,7 @@ impl Engine for Aws {
         &self,
         _: &Role,
         naming: &Naming<'_>,
+        _: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<(Handle, ()), PrepareError> {
         let rendered = self.template.render(naming, chance);
@@ -164,6 +170,59 @@ impl Engine for Aws {
 
     async fn lacks(&self, role: Option<&Role>) -> Result<Vec<String>, EngineError> {
         list::lacks(self, role).await
+    }
+
+    fn check_account(account: &Account) -> Result<(), FieldError> {
+        rotate::check(account)
+    }
+
+    fn administrator(config: &Config) -> Option<Administrator> {
+        Some(config.administrator())
+    }
+
+    fn with_secret(
+        fields: &Map<String, Value>,
+        secret: &AccountSecret,
+    ) -> Result<Map<String, Value>, FieldError> {
+        config::with_secret(fields, secret)
+    }
+
+    /// AWS draws the key, so that what was drawn here is not used.
+    async fn intend(
+        &self,
+        account: &Account,
+        _: Intent,
+        answer_by: Timestamp,
+    ) -> Result<Intent, EngineError> {
+        rotate::intend(self, account, answer_by).await
+    }
+
+    async fn rotate(
+        &self,
+        account: &Account,
+        intent: &Intent,
+        answer_by: Timestamp,
+    ) -> Result<Rotated, EngineError> {
+        rotate::rotate(self, account, intent, answer_by).await
+    }
+
+    async fn tested(
+        &self,
+        account: &Account,
+        secret: &AccountSecret,
+        answer_by: Timestamp,
+    ) -> Result<Tested, EngineError> {
+        rotate::tested(self, account, secret, answer_by).await
+    }
+
+    async fn drop_replaced(
+        &self,
+        account: &Account,
+        intent: &Intent,
+        secret: &AccountSecret,
+        answer_by: Timestamp,
+    ) -> Result<(), EngineError> {
+        rotate::drop_replaced(self, account, intent, secret, answer_by).await
     }
 }
 

@@ -10,11 +10,14 @@
 mod place;
 #[path = "aws/removal.rs"]
 mod removal;
+#[path = "aws/rotation.rs"]
+mod rotation;
 #[path = "aws/trouble.rs"]
 mod trouble;
 #[path = "aws/whole.rs"]
 mod whole;
 
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{Engine as _, PrepareError};
 use leasehold_integration_tests::engine_suite::{self as suite, Urandom};
@@ -80,7 +83,10 @@ async fn a_name_that_iam_would_refuse_is_refused_before() {
         role_name: "a role whose name is long",
         ..naming
     };
-    let (handle, ()) = place.engine.prepare(&place.role, &longest, &Urandom).expect("it is named");
+    let (handle, ()) = place
+        .engine
+        .prepare(&place.role, &longest, &PasswordPolicy::default(), &Urandom)
+        .expect("it is named");
     assert_eq!(handle.name(), format!("vault-a_display_name-a_role_whose_n-{}", longest.lease));
 }
 

@@ -4,6 +4,8 @@ use crate::fields::Fields;
 use crate::hidden::Hidden;
 use leasehold_core::engine::FieldError;
 use leasehold_core::engine::naming::Template;
+use leasehold_core::engine::rotation::{AccountSecret, Administrator};
+use leasehold_core::secret::SecretText;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -95,6 +97,14 @@ impl Config {
         (&self.access_key, self.secret_key.reveal())
     }
 
+    /// Returns the administrator, called by its key: whoever asks by it need not say who they are.
+    pub(super) fn administrator(&self) -> Administrator {
+        let text = |text: &str| SecretText::new(text.to_owned());
+        let (id, secret) = (text(&self.access_key), text(self.secret_key.reveal()));
+        let secret = AccountSecret::new([("access_key", id), ("secret_key", secret)]);
+        Administrator { name: self.access_key.clone(), secret }
+    }
+
     /// Returns where users are made: the region that calls are signed for, and the address if it is not AWS's own.
     pub(super) fn iam(&self) -> (&str, Option<&str>) {
         (or(&self.region, REGION_DEFAULT), set(&self.iam_endpoint))
@@ -108,6 +118,20 @@ impl Config {
     pub(super) fn tries(&self) -> u32 {
         self.max_retries.unwrap_or(RETRIES_DEFAULT).saturating_add(1)
     }
+}
+
+/// Returns what an operator would have written had the administrator this key.
+pub(super) fn with_secret(
+    fields: &Map<String, Value>,
+    secret: &AccountSecret,
+) -> Result<Map<String, Value>, FieldError> {
+    let mut fields = fields.clone();
+    for name in ["access_key", "secret_key"] {
+        let part =
+            secret.part(name).ok_or_else(|| FieldError(format!("the secret has no `{name}`")))?;
+        fields.insert(name.to_owned(), json!(part.reveal()));
+    }
+    Ok(fields)
 }
 
 fn set(text: &str) -> Option<&str> {

@@ -13,10 +13,16 @@ use aws_sdk_iam::types::{AccessKey, Tag};
 use futures_util::future::join_all;
 use leasehold_core::engine::{EngineError, Issue};
 use leasehold_core::secret::{Field, Secret, SecretText};
+use std::sync::LazyLock;
 
 /// How often a key must have worked, one time after the other, before it is handed out: AWS is many machines, and the
 /// next one may not know it yet.
 const WORKED_IN_A_ROW: u32 = 2;
+
+/// For what is sent once: sent again by itself, it could not be told any more what the first one did. It still waits
+/// its turn where AWS is asked too much.
+pub(super) static ONCE: LazyLock<RetryConfig> =
+    LazyLock::new(|| RetryConfig::adaptive().with_max_attempts(1));
 
 /// The name of the one policy that is written into the user itself.
 const POLICY_NAME: &str = "leasehold";
@@ -53,7 +59,6 @@ async fn create(
     let tags: Result<Vec<_>, _> = tags.collect();
     let tags =
         tags.map_err(|_| Failure::Unsent("the user's tags could not be written".to_owned()))?;
-    let once = RetryConfig::adaptive().with_max_attempts(1);
     let created = target
         .clients
         .iam
@@ -63,8 +68,7 @@ async fn create(
         .set_permissions_boundary(issue.role.boundary().map(str::to_owned))
         .set_tags(Some(tags))
         .customize()
-        // Sent again by itself, it could not be told any more what the first one did.
-        .config_override(aws_sdk_iam::Config::builder().retry_config(once));
+        .config_override(aws_sdk_iam::Config::builder().retry_config(ONCE.clone()));
     call(deadline, created.send()).await.map(|_| ())
 }
 
@@ -98,7 +102,11 @@ async fn equip(
 }
 
 /// Waits until AWS knows a key. Who asks who they are is told so whatever their policies say.
-async fn works(target: &Aws, made: &AccessKey, deadline: Deadline) -> Result<(), Failure> {
+pub(super) async fn works(
+    target: &Aws,
+    made: &AccessKey,
+    deadline: Deadline,
+) -> Result<(), Failure> {
     let mut pauses = Pauses::default();
     let mut worked = 0_u32;
     while worked < WORKED_IN_A_ROW {

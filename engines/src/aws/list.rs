@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::look::marked;
 use super::{Aws, Handle, Role};
 use crate::deadline::Deadline;
+use aws_sdk_iam::types::StatusType;
 use aws_sdk_sts::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_sts::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_sts::error::BoxError;
@@ -65,9 +66,18 @@ async fn one_of_ours(
         Err(failure) => return Err(failure),
     };
     let mark = found.as_ref().and_then(|user| marked(user.tags())?.parse::<Mark>().ok());
-    let mark = mark.filter(|mark| mark.origin == target.origin);
+    let Some(mark) = mark.filter(|mark| mark.origin == target.origin) else { return Ok(None) };
+    let keys = call(deadline, target.clients.iam.list_access_keys().user_name(name).send()).await;
+    let keys = match keys {
+        Ok(keys) => keys.access_key_metadata,
+        Err(failure) if failure.is_gone() => return Ok(None),
+        Err(failure) => return Err(failure),
+    };
     let handle = Handle::IamUser { name: name.to_owned() };
-    Ok(mark.map(|mark| Marked { lease: mark.lease, handle, lapses_at: None }))
+    let may_log_in = keys.iter().any(|key| key.status() == Some(&StatusType::Active));
+    // What they may do is told of each user by itself, in several calls.
+    let rights = Vec::new();
+    Ok(Some(Marked { lease: mark.lease, handle, lapses_at: None, may_log_in, rights }))
 }
 
 /// The time that an answer was written at, as its sender has it.

@@ -1,6 +1,7 @@
 //! An AWS that is late, busy, full, or does not answer.
 
 use crate::place::place;
+use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::engine::{Cause, Engine as _, EngineError, Revocation};
 use leasehold_core::ids::LeaseId;
 use leasehold_integration_tests::engine_suite::{
@@ -46,7 +47,10 @@ async fn a_user_that_is_not_found_yet_is_not_taken_for_gone() {
         role_name: "app",
         now: suite::now(),
     };
-    (fresh.handle, _) = place.engine.prepare(&place.role, &naming, &Urandom).expect("named");
+    (fresh.handle, _) = place
+        .engine
+        .prepare(&place.role, &naming, &PasswordPolicy::default(), &Urandom)
+        .expect("named");
     let answer = place.engine.issue(std::slice::from_ref(&fresh)).await.remove(0);
     let login = place.login(&answer.expect("it is issued"));
     place.account.judge(json!({"forget": {fresh.handle.name(): 2}})).await;
