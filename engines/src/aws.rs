@@ -29,8 +29,8 @@ use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
 use leasehold_core::engine::{
-    Engine, EngineError, FieldError, Identity, Issue, Mark, Marked, Origin, PrepareError, Renewal,
-    Renewed, Revocation, Sharing,
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Mark, Marked, Origin, PrepareError,
+    PutBack, Renewal, Renewed, Revocation, Sharing,
 };
 use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::Secret;
@@ -223,6 +223,23 @@ impl Engine for Aws {
         answer_by: Timestamp,
     ) -> Result<(), EngineError> {
         rotate::drop_replaced(self, account, intent, secret, answer_by).await
+    }
+
+    fn forgets(_config: &Config) -> bool {
+        false
+    }
+
+    fn cautions(_role: &Role) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn put_back_as(&self, handle: &Handle) -> Handle {
+        handle.clone()
+    }
+
+    async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
+        let refused = || EngineError::refused(Cause::Rejected, "AWS forgets no user");
+        asked.iter().map(|_| Err(refused())).collect()
     }
 }
 

@@ -77,7 +77,14 @@ async fn one_of_ours(
     let may_log_in = keys.iter().any(|key| key.status() == Some(&StatusType::Active));
     // What they may do is told of each user by itself, in several calls.
     let rights = Vec::new();
-    Ok(Some(Marked { lease: mark.lease, handle, lapses_at: None, may_log_in, rights }))
+    Ok(Some(Marked {
+        lease: mark.lease,
+        handle,
+        lapses_at: None,
+        may_log_in,
+        rights,
+        everywhere: true,
+    }))
 }
 
 /// The time that an answer was written at, as its sender has it.
@@ -119,7 +126,7 @@ pub(super) async fn identity(target: &Aws) -> Result<Identity, EngineError> {
     let told = call(deadline(target), asked).await.map_err(|failure| failure.refused())?;
     let account = told.account.ok_or_else(|| Failure::Odd("it told of no account").refused())?;
     let clock = answered_at.time().unwrap_or_else(|| target.clock.now());
-    Ok(Identity { server: Some(account), clock, version: VERSION.to_owned() })
+    Ok(Identity { server: Some(account), clock, version: VERSION.to_owned(), run: None })
 }
 
 /// Says what the administrator lacks, as far as AWS tells without anything being made: the right to list users, without
