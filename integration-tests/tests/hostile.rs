@@ -46,7 +46,7 @@ fn post(path: &str, headers: &str, body: &str) -> String {
 /// Checks that the server is as it was: nothing was mounted, and it answers.
 async fn is_as_it_was(server: &Server) {
     let listed = server.get("sys/mounts").await.expect(200);
-    assert_eq!(listed.data().as_object().unwrap().len(), 1, "{}", listed.text);
+    assert_eq!(listed.data().as_object().unwrap().len(), 3, "{}", listed.text);
 }
 
 #[tokio::test]
