@@ -69,6 +69,7 @@ async fn a_name_that_iam_would_refuse_is_refused_before() {
         place.open(place.origin, &json!({"username_template": template})).prepare(
             &place.role,
             &naming,
+            &PasswordPolicy::default(),
             &Urandom,
         )
     };

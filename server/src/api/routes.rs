@@ -1,5 +1,6 @@
 //! Finds out where a request goes: its path, its method, and who may come without a token.
 
+mod engines;
 mod identity;
 mod methods;
 mod tables;
@@ -11,6 +12,7 @@ use super::error::Refusal;
 use super::{Broker, help};
 use crate::wiring::{Node, Server};
 use actix_web::http::StatusCode;
+use engines::{AWS, DATABASE};
 use identity::IDENTITY;
 use leasehold_core::access::login::plain_name;
 use leasehold_core::access::policy::{PolicyName, Right};
@@ -20,7 +22,7 @@ use leasehold_core::tasks::Pending;
 use methods::{APPROLE, USERPASS};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use tables::{AWS, DATABASE, METRICS, OPEN, SYS};
+use tables::{METRICS, OPEN, SYS};
 use tokens::{CUBBYHOLE, TOKEN};
 
 /// The longest name of a role or a target, in bytes: it is part of a key of the store.

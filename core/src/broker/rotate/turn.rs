@@ -33,7 +33,7 @@ pub(super) struct Turn {
 #[derive(Debug)]
 enum Kept {
     Static(Box<StaticRole>),
-    Root(RootRotation),
+    Root(Box<RootRotation>),
 }
 
 impl Turn {
@@ -168,7 +168,7 @@ impl Broker {
             unanswered_until: root.rotation.begun.as_ref().and_then(|begun| begun.may_land_until),
             at,
             plan: target.record.rotation.clone(),
-            kept: Kept::Root(root),
+            kept: Kept::Root(Box::new(root)),
             target,
         })
     }

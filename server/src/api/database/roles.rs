@@ -4,6 +4,7 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
+use crate::api::sys::rehearse::unproven;
 use leasehold_core::broker::{RoleView, RoleWrite};
 use serde_json::{Map, json};
 use std::time::Duration;
@@ -32,14 +33,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     if role.orphan_leases {
         data.insert("orphan_leases".to_owned(), json!(true));
     }
-    let unproven = (!is_proven).then(|| {
-        format!(
-            "the role was not rehearsed since it was written; `leasehold rehearse {}{}` shows whether its credentials \
-             work, and die",
-            call.mount, role.name
-        )
-    });
-    Ok(Envelope::to(call.id()).data(data).warnings(unproven).reply())
+    Ok(Envelope::to(call.id()).data(data).warnings(unproven(call, is_proven)).reply())
 }
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {

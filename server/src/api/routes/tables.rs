@@ -1,7 +1,7 @@
 //! The route tables: which paths there are, and what they answer to.
 
 use super::{OpenRoute, Operation, Route, Tail, at, open_at};
-use crate::api::{aws, database, sys};
+use crate::api::sys;
 use leasehold_core::seal::splits::Purpose::{Recovery, Unseal};
 use leasehold_core::store::quotas::QuotaKind;
 use std::future::ready;
@@ -473,63 +473,4 @@ pub(super) const SYS: [Route; 69] = [
         .read(|call| Box::pin(sys::password_policies::read(call)))
         .update(|call| Box::pin(sys::password_policies::write(call)))
         .delete(|call| Box::pin(sys::password_policies::delete(call))),
-];
-
-/// Behind the path of a mount of the type `database`.
-pub(super) const DATABASE: [Route; 11] = [
-    at("creds/", Tail::Name, "Lends a credential of a role.")
-        .lends()
-        .read(|call| Box::pin(database::creds::read(call))),
-    at("config", Tail::End, "Lists the targets.")
-        .list(|call| Box::pin(database::config::list(call))),
-    at("config/", Tail::Name, "Writes, shows or deletes a target.")
-        .read(|call| Box::pin(database::config::read(call)))
-        .update(|call| Box::pin(database::config::write(call)))
-        .delete(|call| Box::pin(database::config::delete(call))),
-    at(
-        "reset/",
-        Tail::Name,
-        "Closes the connections to a target; they are opened anew when needed.",
-    )
-    .update(|call| Box::pin(database::reset::update(call))),
-    at("roles", Tail::End, "Lists the roles.").list(|call| Box::pin(database::roles::list(call))),
-    at("roles/", Tail::Name, "Writes, shows or deletes a role.")
-        .read(|call| Box::pin(database::roles::read(call)))
-        .update(|call| Box::pin(database::roles::write(call)))
-        .delete(|call| Box::pin(database::roles::delete(call))),
-    at("static-creds/", Tail::Name, "Tells the secret of a static role.")
-        .read(|call| Box::pin(database::static_creds::read(call))),
-    at("static-roles", Tail::End, "Lists the static roles.")
-        .list(|call| Box::pin(database::static_roles::list(call))),
-    at("static-roles/", Tail::Name, "Writes, shows or deletes a static role.")
-        .read(|call| Box::pin(database::static_roles::read(call)))
-        .update(|call| Box::pin(database::static_roles::write(call)))
-        .delete(|call| Box::pin(database::static_roles::delete(call))),
-    at("rotate-role/", Tail::Name, "Rotates the account of a static role now.")
-        .update(|call| Box::pin(database::static_roles::rotate(call))),
-    at(
-        "rotate-root/",
-        Tail::Name,
-        "Gives the administrator of a target a new password, which nobody is told.",
-    )
-    .update(|call| Box::pin(database::rotate_root::update(call))),
-];
-
-/// Behind the path of a mount of the type `aws`.
-pub(super) const AWS: [Route; 5] = [
-    at("creds/", Tail::Name, "Lends a credential of a role.")
-        .lends()
-        .read(|call| Box::pin(aws::creds::read(call)))
-        .update(|call| Box::pin(aws::creds::read(call))),
-    at("config/root", Tail::End, "Writes or shows the account and its administrator.")
-        .read(|call| Box::pin(aws::root::read(call)))
-        .update(|call| Box::pin(aws::root::write(call))),
-    at("config/lease", Tail::End, "Writes or shows how long leases live.")
-        .read(|call| Box::pin(aws::lease::read(call)))
-        .update(|call| Box::pin(aws::lease::write(call))),
-    at("roles", Tail::End, "Lists the roles.").list(|call| Box::pin(aws::roles::list(call))),
-    at("roles/", Tail::Name, "Writes, shows or deletes a role.")
-        .read(|call| Box::pin(aws::roles::read(call)))
-        .update(|call| Box::pin(aws::roles::write(call)))
-        .delete(|call| Box::pin(aws::roles::delete(call))),
 ];

@@ -120,7 +120,7 @@ fn what_vault_protects_needs_sudo_here() {
 
 #[test]
 fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
-    let behind = || DATABASE.iter().chain(&USERPASS).chain(&APPROLE).chain(&IDENTITY);
+    let behind = || DATABASE.iter().chain(&AWS).chain(&USERPASS).chain(&APPROLE).chain(&IDENTITY);
     let all = || SYS.iter().chain(&TOKEN).chain(behind()).flat_map(asked);
     let of = |wanted: Right| -> Vec<String> {
         let found = all().filter(|(.., right)| *right == wanted);
