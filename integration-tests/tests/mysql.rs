@@ -79,7 +79,7 @@ async fn the_server_says_which_one_it_is() {
 async fn an_administrator_is_told_which_grant_is_missing() {
     let place = place_without_root().await;
     for (what, _) in place::NEEDED {
-        place.run(&format!("REVOKE {what} FROM 'lease\\'admin'@'%'")).await;
+        place.run(&format!("REVOKE {what} FROM 'lease\\'@dmin'@'%'")).await;
         let fields = fields_of(
             &place.server,
             (place::ADMINISTRATOR, place::ADMINISTRATOR_PASSWORD),
@@ -104,7 +104,7 @@ async fn without_leave_to_see_sessions_no_revocation_counts() {
     let place = place_without_root().await;
     let (issue, login) = suite::issued(&*place, 1).await.pop().expect("one was issued");
     let mut session = place.log_in(&login).await.expect("it logs in");
-    place.run("REVOKE PROCESS ON *.* FROM 'lease\\'admin'@'%'").await;
+    place.run("REVOKE PROCESS ON *.* FROM 'lease\\'@dmin'@'%'").await;
     let fields = fields_of(
         &place.server,
         (place::ADMINISTRATOR, place::ADMINISTRATOR_PASSWORD),
@@ -115,7 +115,7 @@ async fn without_leave_to_see_sessions_no_revocation_counts() {
     let error = answer.expect_err("it does not count");
     assert!(error.to_string().contains("run `GRANT PROCESS ON *.* TO"), "{error}");
     assert!(place.log_in(&login).await.is_err(), "it logs in no more all the same");
-    place.run("GRANT PROCESS ON *.* TO 'lease\\'admin'@'%'").await;
+    place.run("GRANT PROCESS ON *.* TO 'lease\\'@dmin'@'%'").await;
     assert_eq!(engine.revoke(&[revocation(&issue)]).await, [Ok(())]);
     assert!(!place.works(&mut session).await);
 }

@@ -41,11 +41,13 @@ const GREETING: &str = "SELECT VERSION() AS version, @@version_comment AS commen
 const SERVER: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('server_uuid', 'server_uid', 'wsrep_on', 'group_replication_group_name')";
 
-/// What the administrator may do, itself and by the roles that it has switched on.
+/// What the administrator may do, itself and by the roles that it has switched on. A name may have an `@` in it, a
+/// host has none.
 const PRIVILEGES: &str = "SELECT PRIVILEGE_TYPE AS privilege FROM information_schema.USER_PRIVILEGES \
-    WHERE GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''') \
-    OR GRANTEE IN (SELECT CONCAT('''', ROLE_NAME, '''@''''') FROM information_schema.ENABLED_ROLES) \
-    OR GRANTEE IN (SELECT CONCAT('''', ROLE_NAME, '''@''%''') FROM information_schema.ENABLED_ROLES)";
+    WHERE GRANTEE = CONCAT('\\'', LEFT(CURRENT_USER(), CHAR_LENGTH(CURRENT_USER()) - 1 \
+    - CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1))), '\\'@\\'', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '\\'') \
+    OR GRANTEE IN (SELECT CONCAT('\\'', ROLE_NAME, '\\'@\\'\\'') FROM information_schema.ENABLED_ROLES) \
+    OR GRANTEE IN (SELECT CONCAT('\\'', ROLE_NAME, '\\'@\\'%\\'') FROM information_schema.ENABLED_ROLES)";
 
 /// What a server said when a connection was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The administrator who may do what is needed and no more.
-pub(crate) const ADMINISTRATOR: &str = "lease'admin";
+pub(crate) const ADMINISTRATOR: &str = "lease'@dmin";
 pub(crate) const ADMINISTRATOR_PASSWORD: &str = "ad:min/pass@word?'\\";
 
 pub(crate) struct Place {
@@ -137,10 +137,10 @@ pub(crate) async fn place_of(server: Server, login: (&str, &str), role: Arc<Role
         CREATE ROLE readonly; GRANT SELECT ON app.* TO readonly";
     run(&mut root, prepared).await;
     if login.0 != ROOT {
-        run(&mut root, "CREATE USER 'lease\\'admin'@'%' IDENTIFIED BY 'ad:min/pass@word?\\'\\\\'")
+        run(&mut root, "CREATE USER 'lease\\'@dmin'@'%' IDENTIFIED BY 'ad:min/pass@word?\\'\\\\'")
             .await;
         for (what, more) in NEEDED {
-            run(&mut root, &format!("GRANT {what} TO 'lease\\'admin'@'%' {more}")).await;
+            run(&mut root, &format!("GRANT {what} TO 'lease\\'@dmin'@'%' {more}")).await;
         }
     }
     let fields = fields_of(&server, login, &Value::Null);

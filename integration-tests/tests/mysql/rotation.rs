@@ -61,14 +61,14 @@ async fn who_may_not_alter_a_user_is_told_what_to_run() {
     let place = place_without_root().await;
     place.plant("billing").await;
     for held in ["CREATE USER ON *.*", "UPDATE ON mysql.*"] {
-        place.run(&format!("REVOKE {held} FROM 'lease\\'admin'@'%'")).await;
+        place.run(&format!("REVOKE {held} FROM 'lease\\'@dmin'@'%'")).await;
     }
     let answer_by = suite::now().plus(PATIENCE);
     let answer = place.engine.rotate(&account("billing"), &intent(), answer_by).await;
     let Err(EngineError::Refused(reason)) = answer else { panic!("it may not: {answer:?}") };
     assert_eq!(reason.cause, Cause::NeedsOperator);
     assert!(
-        reason.message.contains("run: GRANT CREATE USER ON *.* TO 'lease\\'admin'@'%'"),
+        reason.message.contains("run: GRANT CREATE USER ON *.* TO 'lease\\'@dmin'@'%'"),
         "{reason}"
     );
 }
