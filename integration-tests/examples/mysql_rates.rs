@@ -32,9 +32,9 @@ async fn main() {
     let mut root = server.root().await;
     run(&mut root, "CREATE DATABASE app; CREATE ROLE readonly; GRANT SELECT ON app.* TO readonly")
         .await;
-    let (issued, dropped) = raw(&mut root).await;
+    let (created, dropped) = raw(&mut root).await;
     println!(
-        "bare, one connection: create and grant {issued:.0}/s; drop, 50 together {dropped:.0}/s"
+        "bare, one connection: create and grant {created:.0}/s; drop, 50 together {dropped:.0}/s"
     );
     let statements = "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; GRANT SELECT ON app.* TO '{{name}}'@'%'";
     for (name, fields) in [
@@ -49,7 +49,7 @@ async fn main() {
             let removed = engine_revocations(&engine, &issues, connections).await;
             println!(
                 "engine, {name}, {connections} connections: issue {rate:.0}/s ({:.2} of bare); revoke {removed:.0}/s ({:.2} of bare)",
-                rate / issued,
+                rate / created,
                 removed / dropped
             );
         }

@@ -61,8 +61,6 @@ caught! {
         UncertainSentAgain breaks [1], within 1000;
     a_sweep_that_drops_what_it_did_not_create_is_caught:
         SweepDropsForeign breaks [9], within 200;
-    a_comparison_that_takes_what_is_not_ours_is_caught:
-        ComparisonTakesForeign breaks [4, 9], within 200;
     absence_elsewhere_that_is_taken_for_death_is_caught:
         AbsenceElsewhere breaks [1, 2], within 500;
     a_renewal_that_is_committed_while_the_lapse_is_asked_is_caught:
@@ -106,7 +104,7 @@ caught! {
     an_end_that_is_acknowledged_and_not_stored_is_caught:
         EndNotStored breaks [1, 2], within 200;
     a_token_end_that_is_acknowledged_and_not_stored_is_caught:
-        TokenEndNotStored breaks [4], within 200;
+        TokenEndNotStored breaks [2, 4], within 200;
     a_failed_issue_that_is_left_held_is_caught:
         FailedIssueLeftHeld breaks [2, 8], within 200;
     an_end_that_the_target_is_told_too_early_is_caught:

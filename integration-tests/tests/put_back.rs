@@ -1,7 +1,5 @@
 //! What a target has forgotten is put back for as long as its lease lives, in small worlds.
 
-#![expect(clippy::unwrap_used, reason = "whatever is not as expected fails the test at once")]
-
 use leasehold_core::broker::Until;
 use leasehold_core::limits::{PUT_BACK_BATCH, PUT_BACK_RETRY_MAX, RUN_EVERY, SETTLED_WITHIN};
 use leasehold_core::time::Clock;

@@ -268,9 +268,7 @@ impl Stage<'_> {
         // Whatever was seen, it is to be gone.
         let began = self.now();
         let revoked = self.broker.attempt(lease.id(), Cause::Asked).await;
-        if lived.is_none() {
-            return None;
-        }
+        lived?;
         self.done(Act::Revoke, began, revoked)?;
         self.see_dead(&lease, &issued.secret).await
     }

@@ -38,8 +38,6 @@ pub struct RoleView {
     pub role: Role,
     /// Its recipe, with every default filled in.
     pub recipe: Fields,
-    /// Whether it was seen to work as it is now.
-    pub is_proven: bool,
 }
 
 /// The role is as it was.
@@ -200,8 +198,7 @@ impl Broker {
             };
             let recipe = kind.and_then(|kind| kind.role(&role.record.fields)).ok();
             let recipe = recipe.unwrap_or_else(|| role.record.fields.clone());
-            let proven = self.proven(entry.mount.record.id, &role.record).await?;
-            Ok(RoleView { role: role.record.clone(), recipe, is_proven: proven.is_some() })
+            Ok(RoleView { role: role.record.clone(), recipe })
         })
         .await
     }

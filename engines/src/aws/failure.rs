@@ -132,11 +132,10 @@ impl Failure {
         match self {
             Self::Expired | Self::TimedOut => Cause::TooLate,
             Self::Lost(_) | Self::Odd(_) => Cause::Unreachable,
-            Self::Unsent(_) => Cause::Rejected,
             Self::Denied { .. } if self.is_busy() => Cause::Contended,
             Self::Denied { .. } if self.is_stranger() => Cause::Unreachable,
             Self::Denied { .. } if self.is_forbidden() => Cause::NeedsOperator,
-            Self::Denied { .. } => Cause::Rejected,
+            Self::Unsent(_) | Self::Denied { .. } => Cause::Rejected,
         }
     }
 

@@ -69,8 +69,6 @@ flaws! {
     UncertainSentAgain = "uncertain-sent-again",
     /// A sweep drops what it did not create.
     SweepDropsForeign = "sweep-drops-foreign",
-    /// A comparison takes what another installation created for an orphan of ours.
-    ComparisonTakesForeign = "comparison-takes-foreign",
     /// A re-pointed target is asked for what lives at its old address.
     AbsenceElsewhere = "absence-elsewhere",
     /// A renewal is committed whatever became of the lease meanwhile.
@@ -467,11 +465,6 @@ pub fn ends_sessions(setting: &Setting) -> bool {
 /// Whether an account is left alone whose mark is not ours.
 pub fn minds_marks(setting: &Setting) -> bool {
     !setting.has(Flaw::SweepDropsForeign)
-}
-
-/// Whether whatever has a mark is listed as ours.
-pub fn lists_any(setting: &Setting) -> bool {
-    setting.has(Flaw::ComparisonTakesForeign)
 }
 
 /// What is done before a batch is revoked.

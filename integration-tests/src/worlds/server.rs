@@ -109,8 +109,7 @@ impl Server {
     /// What bears the mark of an installation's target, with its end.
     pub fn marked(&self, origin: Origin) -> Vec<(LeaseId, Option<Timestamp>)> {
         let state = self.state.lock();
-        let is_ours = |mark: &Mark| mark.origin == origin || flaws::lists_any(&self.setting);
-        let ours = state.accounts.marked().filter(|(mark, _)| is_ours(mark));
+        let ours = state.accounts.marked().filter(|(mark, _)| mark.origin == origin);
         let end = |ends_at: Timestamp| self.nature.knows_ends.then_some(ends_at);
         ours.map(|(mark, account)| (mark.lease, end(account.ends_at))).collect()
     }

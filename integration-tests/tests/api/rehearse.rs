@@ -1,4 +1,4 @@
-//! Roles that are rehearsed at a real PostgreSQL, and what their reading warns of.
+//! Roles that are rehearsed at a real PostgreSQL, and what a comparison warns of.
 
 use crate::lending::{self, Lending};
 use leasehold_integration_tests::server::Answer;
@@ -13,11 +13,12 @@ fn steps(answer: &Answer) -> Vec<&str> {
 }
 
 async fn warnings(lending: &Lending) -> Value {
-    lending.server.get("database/roles/app").await.expect(200).body["warnings"].clone()
+    let compared = lending.server.post("sys/reconcile/database/pg", json!({})).await.expect(200);
+    compared.body["warnings"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_was_seen_to_work_is_read_without_a_warning() {
+async fn a_role_that_was_seen_to_work_is_compared_without_a_warning() {
     let lending = Lending::start().await;
     let warned = warnings(&lending).await;
     assert!(warned[0].as_str().unwrap().contains("leasehold rehearse database/app"), "{warned}");

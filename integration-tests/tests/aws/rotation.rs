@@ -37,10 +37,9 @@ async fn intended(place: &Place, account: &Account) -> Intent {
 }
 
 async fn rotated(place: &Place, account: &Account, intent: &Intent) -> AccountSecret {
-    match place.engine.rotate(account, intent, now().plus(PATIENCE)).await {
-        Ok(Rotated::Given(secret)) => secret,
-        other => panic!("{other:?}"),
-    }
+    let rotated = place.engine.rotate(account, intent, now().plus(PATIENCE)).await;
+    let Ok(Rotated::Given(secret)) = rotated else { panic!("{rotated:?}") };
+    secret
 }
 
 /// The old key works until the new one has; what an attempt left of which nobody knows is gone with the next one.

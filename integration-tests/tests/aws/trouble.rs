@@ -47,7 +47,7 @@ async fn a_user_that_is_not_found_yet_is_not_taken_for_gone() {
         role_name: "app",
         now: suite::now(),
     };
-    (fresh.handle, _) = place
+    (fresh.handle, ()) = place
         .engine
         .prepare(&place.role, &naming, &PasswordPolicy::default(), &Urandom)
         .expect("named");
@@ -93,9 +93,9 @@ async fn an_answer_that_is_lost_leaves_it_uncertain() {
         place.account.judge(json!({"lost": {action: 1}})).await;
         let (issue, answer) = place.issue_by(&place.role).await;
         match (action, answer) {
-            ("CreateUser", Err(EngineError::Uncertain(_))) => {}
-            // Asked again, these do no harm.
-            ("CreateAccessKey" | "PutUserPolicy", Ok(_)) => {}
+            // Asked again, the others do no harm.
+            ("CreateUser", Err(EngineError::Uncertain(_)))
+            | ("CreateAccessKey" | "PutUserPolicy", Ok(_)) => {}
             (_, answer) => panic!("{action}: {answer:?}"),
         }
         assert_eq!(place.engine.revoke(&[revocation(&issue)]).await, [Ok(())], "{action}");

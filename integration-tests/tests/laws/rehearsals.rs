@@ -24,7 +24,8 @@ fn acts(rehearsal: &Rehearsal) -> Vec<Act> {
 }
 
 async fn is_proven(world: &World) -> bool {
-    world.broker().read_role(&request(ROOT), ROLE.0, ROLE.1).await.unwrap().is_proven
+    let compared = world.broker().reconcile(&request(ROOT), ROLE.0, "app").await.unwrap();
+    compared.report.unproven.is_empty()
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,6 +31,8 @@ pub struct Report {
     pub young: usize,
     /// What differed.
     pub differences: Vec<Difference>,
+    /// Roles of the target that nobody has seen work as they are now.
+    pub unproven: Vec<String>,
 }
 
 /// One credential that is not as its lease says.
@@ -138,6 +140,7 @@ impl Broker {
         }
         comparison.compare_rights().await?;
         comparison.look_for_missing(&listed).await?;
+        comparison.look_for_unproven().await?;
         let report = comparison.report;
         Ok((listed, report))
     }
@@ -291,6 +294,19 @@ impl<'a> Comparison<'a> {
                 }
             }
         }
+    }
+
+    /// Looks for roles that were not rehearsed since they were written.
+    async fn look_for_unproven(&mut self) -> Result<(), StoreError> {
+        let catalog = self.broker.catalog();
+        let Some(entry) = catalog.mount(self.target.mount) else { return Ok(()) };
+        let roles = entry.roles.values().filter(|role| role.record.target == self.target.name);
+        for role in roles {
+            if self.broker.proven(self.target.mount, &role.record).await?.is_none() {
+                self.report.unproven.push(role.record.name.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Whether a credential that is lent was at the target when that was listed, unless somebody removed it: its issue

@@ -6,7 +6,6 @@ use crate::api::database::roles;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
-use crate::api::sys::rehearse::unproven;
 use leasehold_core::broker::{RoleView, RoleWrite};
 use serde_json::{Map, Value, json};
 
@@ -21,7 +20,7 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
 }
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
-    let RoleView { role, recipe, is_proven } =
+    let RoleView { role, recipe } =
         call.broker.read_role(&call.request, &call.mount, &call.name).await?;
 
     let mut data: Map<_, _> = LISTS.iter().map(|name| ((*name).to_owned(), json!([]))).collect();
@@ -31,7 +30,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     if role.orphan_leases {
         data.insert("orphan_leases".to_owned(), json!(true));
     }
-    Ok(Envelope::to(call.id()).data(data).warnings(unproven(call, is_proven)).reply())
+    Ok(Envelope::to(call.id()).data(data).reply())
 }
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {

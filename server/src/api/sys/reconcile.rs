@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 
 /// Differences that one answer shows: more than anybody reads, and some 200 KB.
 const SHOWN_MAX: usize = 1000;
+/// Warnings of one answer: after so many the rest is known.
+const WARNINGS_MAX: usize = 20;
 
 pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     let last = call.broker.last_comparisons(&call.request).await?;
@@ -24,14 +26,25 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
 
     let compared = call.broker.last_comparison(&call.request, mount, name).await?;
 
-    Ok(Envelope::to(call.id()).data(shown(&compared)).reply())
+    Ok(answer(call, mount, &compared))
+}
+
+fn answer(call: &Call, mount: &str, compared: &Compared) -> Reply {
+    let warning = |role: &String| {
+        format!(
+            "the role `{role}` was not rehearsed since it was written; `leasehold rehearse {mount}{role}` shows whether \
+             its credentials work, and die"
+        )
+    };
+    let warnings = compared.report.unproven.iter().take(WARNINGS_MAX).map(warning);
+    Envelope::to(call.id()).data(shown(compared)).warnings(warnings).reply()
 }
 
 pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
     let (mount, name) = beneath(call, "target")?;
     let Some(repair) = repair(call)? else {
         let compared = call.broker.reconcile(&call.request, mount, name).await?;
-        return Ok(Envelope::to(call.id()).data(shown(&compared)).reply());
+        return Ok(answer(call, mount, &compared));
     };
 
     let repaired = call.broker.repair(&call.request, (mount, name), repair).await?;
@@ -97,6 +110,7 @@ fn shown(compared: &Compared) -> Value {
     if let Value::Object(shown) = &mut shown {
         shown.insert("more".to_owned(), json!(differences.len() > SHOWN_MAX));
         shown.insert("differences".to_owned(), json!(first));
+        shown.insert("unrehearsed".to_owned(), json!(compared.report.unproven));
         shown.insert("plan".to_owned(), json!(compared.plan.to_string()));
         shown.insert("plan_expires_at".to_owned(), json!(compared.expires_at.rfc3339()));
     }

@@ -39,17 +39,6 @@ pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
     Ok(Envelope::to(call.id()).data(data).reply())
 }
 
-/// Warns whoever reads a role that nobody has seen work.
-pub(in crate::api) fn unproven(call: &Call, is_proven: bool) -> Option<String> {
-    (!is_proven).then(|| {
-        format!(
-            "the role was not rehearsed since it was written; `leasehold rehearse {}{}` shows whether its credentials \
-             work, and die",
-            call.mount, call.name
-        )
-    })
-}
-
 fn step(step: &Step) -> Value {
     json!({
         "step": step.act.name(),
