@@ -2,7 +2,7 @@
 //!
 //! Read [`issue`] and [`revoke`] first; they tell the story: an issue is several calls, of which the first creates the
 //! user with its mark, and the last waits until the key works; revoking takes all that a user can hold, its keys first.
-//! What was argued is in `docs/decisions/0014-aws.md`.
+//! What was argued is in `docs/decisions/0017-aws.md`.
 //!
 //! **Invariant:** nothing is altered at AWS whose name does not bear the bits of its lease, or whose mark names another
 //! ([`look`]).

@@ -3,7 +3,7 @@
 //! Read [`issue`] and [`revoke`] first; they tell the story: every statement commits alone, so the answers of a
 //! message are read one by one; revoking locks the accounts, ends the sessions and drops; and an issue that nobody
 //! answered for is settled by the named lock that it holds while it creates ([`held`]). What was argued is in
-//! `docs/decisions/0014-mysql-engine.md`.
+//! `docs/decisions/0015-mysql-engine.md`.
 //!
 //! **Invariant:** nothing is altered at the server whose name does not bear the bits of its lease, or whose mark or
 //! tag names another ([`look`]).

@@ -2,7 +2,7 @@
 //!
 //! Read [`issue`], [`revoke`] and [`put_back`] first. ACLs are not replicated: every node has users of its own, so each
 //! is asked, replicas included ([`nodes`]). A server without an `aclfile` forgets its users when it restarts, so they are
-//! put back from their handles. What was argued is in `docs/decisions/0014-redis-engine.md`.
+//! put back from their handles. What was argued is in `docs/decisions/0016-redis-engine.md`.
 //!
 //! **Invariant:** nothing is altered at a node whose name does not end with the lease it is done for, and with the tag
 //! of this installation and target ([`name`]).
