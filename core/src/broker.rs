@@ -314,11 +314,14 @@ impl Broker {
             chance: ports.chance,
             tasks: ports.tasks,
         };
-        let broker = Arc::new(broker);
-        // Before anything comes or goes.
-        broker.count_if_needed().await?;
-        broker.find_rotations(true).await?;
-        Ok((broker, woken))
+        Ok((Arc::new(broker).ready().await?, woken))
+    }
+
+    /// Does what comes before anything comes or goes.
+    async fn ready(self: Arc<Self>) -> Result<Arc<Self>, StoreError> {
+        self.count_if_needed().await?;
+        self.find_rotations(true).await?;
+        Ok(self)
     }
 
     /// Returns which installation this is.

@@ -46,6 +46,10 @@ pub trait Site: Send + Sync + 'static {
     fn engine(&self) -> &Arc<Self::Engine>;
     /// Returns a role that lets its credentials do what [`Site::works`] tries.
     fn role(&self) -> Arc<<Self::Engine as Engine>::Role>;
+    /// Returns a lease no other has.
+    fn lease(&self) -> LeaseId {
+        lease()
+    }
     /// Returns the name in a handle.
     fn name(&self, handle: &<Self::Engine as Engine>::Handle) -> String;
     /// Logs in as a client does.
@@ -125,9 +129,15 @@ pub fn now() -> Timestamp {
     Timestamp(0).plus(since.expect("the clock is past 1970"))
 }
 
-/// Returns a lease no other has. It was made a while ago: what is not there is then not merely not known everywhere yet.
+/// Returns a lease no other has.
 #[must_use]
 pub fn lease() -> LeaseId {
+    LeaseId::new(now(), &Urandom)
+}
+
+/// Returns a lease that was made a while ago: what is not there is then not merely not known everywhere yet.
+#[must_use]
+pub fn old_lease() -> LeaseId {
     LeaseId::new(now().minus(TERM), &Urandom)
 }
 
@@ -147,7 +157,17 @@ pub fn prepared<E: Engine>(
     names: (&str, &str),
     time: Duration,
 ) -> Issue<E> {
-    let lease = lease();
+    prepared_as(lease(), engine, role, names, time)
+}
+
+/// The same for a lease.
+pub fn prepared_as<E: Engine>(
+    lease: LeaseId,
+    engine: &E,
+    role: &Arc<E::Role>,
+    names: (&str, &str),
+    time: Duration,
+) -> Issue<E> {
     let naming = Naming { lease, display_name: names.0, role_name: names.1, now: now() };
     let (handle, mut draft) = engine
         .prepare(role, &naming, &PasswordPolicy::default(), &Urandom)
@@ -167,7 +187,9 @@ pub fn prepared<E: Engine>(
 /// Asks for a number of credentials of one role.
 pub fn asked<S: Site>(site: &S, number: usize) -> Vec<Issue<S::Engine>> {
     let role = site.role();
-    (0..number).map(|_| prepared(&**site.engine(), &role, ("tester", "app"), PATIENCE)).collect()
+    let prepare =
+        |_| prepared_as(site.lease(), &**site.engine(), &role, ("tester", "app"), PATIENCE);
+    (0..number).map(prepare).collect()
 }
 
 /// Returns the revocation of an issue that was answered.
@@ -431,7 +453,8 @@ pub async fn hostile_names_are_names<S: Site>(site: &S) {
     for (display_name, role_name) in
         [("a\"; --", "b'; --"), ("\\'\"", "$$"), ("é€😀", "{{name}}"), ("/* x", ";%s?"), ("", "")]
     {
-        let asked = [prepared(&**site.engine(), &role, (display_name, role_name), PATIENCE)];
+        let names = (display_name, role_name);
+        let asked = [prepared_as(site.lease(), &**site.engine(), &role, names, PATIENCE)];
         let answers = site.engine().issue(&asked).await;
         let login = site
             .login(answers[0].as_ref().unwrap_or_else(|error| panic!("{display_name}: {error}")));

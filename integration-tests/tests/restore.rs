@@ -318,19 +318,6 @@ async fn a_target_that_was_deleted_or_pointed_elsewhere_before_the_backup_is_com
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_else_has_marked_is_not_adopted() {
-    let (world, target) = world().await;
-    let backup = world.back_up().await;
-    let (ours, forged) = (world.broker().new_lease_id(), LeaseId::from_bytes([9; 16]));
-    target.plant(ours, None);
-    target.plant(forged, None);
-    let world = world.restored(&backup).await;
-    world.pass(HOUR).await;
-    assert_eq!(target.credentials().into_keys().collect::<Vec<_>>(), [forged]);
-    assert_eq!((world.leases(), world.store.count("hold/")), (0, 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_target_that_is_pointed_elsewhere_while_it_waits_is_compared_at_both_places() {
     let (world, old) = world().await;
     let backup = world.back_up().await;

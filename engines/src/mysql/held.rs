@@ -59,10 +59,14 @@ impl Guard {
     }
 }
 
-/// Returns the statement that goes on only if all the locks are had, at once.
+/// How long a session that was given up may take to let go of a lock, in seconds: a batch that was refused is tried one by
+/// one right after it.
+const LET_GO: u32 = 1;
+
+/// Returns the statement that goes on only if all the locks are had.
 pub(super) fn take(leases: &[LeaseId]) -> String {
     let locks: Vec<_> =
-        leases.iter().map(|lease| format!("GET_LOCK({}, 0)", lock(*lease))).collect();
+        leases.iter().map(|lease| format!("GET_LOCK({}, {LET_GO})", lock(*lease))).collect();
     format!("SELECT IF({} = {}, 1, {STOP})", locks.join(" + "), leases.len())
 }
 

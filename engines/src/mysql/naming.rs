@@ -172,11 +172,15 @@ mod tests {
             format!("x{lease}-{lease}-{tag}")
         );
         assert_eq!(named(Some("x"), Some(mysql)).unwrap(), format!("x-{}", lease.bits()));
-        for own in
-            [None, Some("x-{{.LeaseID}}-y"), Some("a-{{.LeaseID}}-00000000000000000000000000")]
-        {
+        for own in [None, Some("x-{{.LeaseID}}-y"), Some("x{{.LeaseID}}")] {
             assert_eq!(names.lease_in(&named(own, Some(mariadb)).unwrap()), Some(lease));
         }
+        // What looks like another lease's id would be taken for it, so ours is put after it.
+        let other = LeaseId::from_bytes([8; 16]);
+        let own = format!("{other}-x");
+        let named = named(Some(&own), Some(mariadb)).unwrap();
+        assert_eq!(named, format!("{other}-x-{lease}-{tag}"));
+        assert_eq!(names.lease_in(&named), Some(lease));
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use aws_sdk_iam::Client;
 use leasehold_core::engine::{Engine as _, EngineError, Issue, Origin};
+use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::Secret;
 use leasehold_engines::aws::{Aws, Config, Handle, Role};
 use leasehold_integration_tests::aws::Account;
-use leasehold_integration_tests::engine_suite::{self as suite, Login, PATIENCE, Site, prepared};
+use leasehold_integration_tests::engine_suite::{self as suite, Login, PATIENCE, Site};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) struct Place {
     pub(crate) account: Account,
@@ -30,6 +32,10 @@ impl Site for Place {
 
     fn role(&self) -> Arc<Role> {
         Arc::clone(&self.role)
+    }
+
+    fn lease(&self) -> LeaseId {
+        suite::old_lease()
     }
 
     fn name(&self, handle: &Handle) -> String {
@@ -72,7 +78,7 @@ impl Place {
         &self,
         role: &Arc<Role>,
     ) -> (Issue<Aws>, Result<Login, EngineError>) {
-        let issue = prepared(&*self.engine, role, ("tester", "app"), PATIENCE);
+        let issue = prepared(&self.engine, role, ("tester", "app"), PATIENCE);
         let answer = self.engine.issue(std::slice::from_ref(&issue)).await.remove(0);
         (issue, answer.map(|secret| self.login(&secret)))
     }
@@ -108,4 +114,14 @@ pub(crate) fn place() -> Arc<Place> {
     let config = config(&account.config());
     let engine = Arc::new(Aws::open(config, origin, suite::clock()).expect("the target opens"));
     Arc::new(Place { account, engine, origin, role: role(&role_of_a_reader()) })
+}
+
+/// Prepares an issue for a lease that is old enough for what is not there to be gone.
+pub(crate) fn prepared(
+    engine: &Aws,
+    role: &Arc<Role>,
+    names: (&str, &str),
+    time: Duration,
+) -> Issue<Aws> {
+    suite::prepared_as(suite::old_lease(), engine, role, names, time)
 }

@@ -1,6 +1,6 @@
 //! What a user can hold, and that all of it is removed, and nothing else.
 
-use crate::place::{place, role, role_of_a_reader};
+use crate::place::{place, prepared, role, role_of_a_reader};
 use aws_sdk_iam::error::ProvideErrorMetadata as _;
 use leasehold_core::engine::{Engine as _, Mark};
 use leasehold_integration_tests::engine_suite::{self as suite, Site as _, revocation};
@@ -140,7 +140,7 @@ async fn an_administrator_who_may_not_is_told_what_to_allow() {
     let weak = place.open(place.origin, &key);
     let lacks = weak.lacks(None).await.expect("it is asked").join("; ");
     assert!(lacks.ends_with("allow it `iam:ListUsers`"), "{lacks}");
-    let issue = suite::prepared(&weak, &place.role, ("tester", "app"), suite::PATIENCE);
+    let issue = prepared(&weak, &place.role, ("tester", "app"), suite::PATIENCE);
     let error = weak.issue(std::slice::from_ref(&issue)).await.remove(0).expect_err("it may not");
     assert!(matches!(error, leasehold_core::engine::EngineError::Refused(_)), "{error}");
     assert!(error.to_string().contains("iam:CreateUser"), "{error}");

@@ -259,3 +259,16 @@ async fn a_target_that_is_not_there_cannot_be_compared() {
     let down = world.broker().reconcile(&request(ROOT), WHERE.0, WHERE.1).await;
     assert!(matches!(down, Err(ReconcileError::Target(_))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_has_marked_is_not_adopted_after_a_restore() {
+    let (world, target, _) = lending(0).await;
+    let backup = world.back_up().await;
+    let (ours, forged) = (world.broker().new_lease_id(), LeaseId::from_bytes([9; 16]));
+    target.plant(ours, None);
+    target.plant(forged, None);
+    let world = world.restored(&backup).await;
+    world.pass(HOUR).await;
+    assert_eq!(target.credentials().into_keys().collect::<Vec<_>>(), [forged]);
+    assert_eq!((world.leases(), world.store.count("hold/")), (0, 0));
+}
