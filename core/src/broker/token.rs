@@ -262,7 +262,8 @@ impl Broker {
             if maker.record.kind == TokenKind::Batch {
                 return Err(TokenError::Bad("batch tokens cannot create more tokens".into()));
             }
-            if caller.spent {
+            // With uses that are counted a token could make one whose are not.
+            if maker.record.num_uses > 0 {
                 let message = "restricted use token cannot generate child tokens";
                 return Err(TokenError::Bad(message.into()));
             }

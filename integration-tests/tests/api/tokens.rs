@@ -44,6 +44,17 @@ async fn a_ttl_is_read_in_all_the_ways_that_vault_reads_it() {
 }
 
 #[tokio::test]
+async fn a_token_whose_uses_are_counted_makes_none_whose_are_not() {
+    let server = Server::dev();
+    for uses in [1, 2, 50] {
+        let token = create(&server, json!({ "num_uses": uses })).await;
+        let child = server.ask(&token, "POST", "auth/token/create", json!({})).await;
+        assert_eq!(child.status, 400, "{uses}: {}", child.text);
+        assert!(child.text.contains("restricted use token cannot generate child tokens"));
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_cannot_be_is_refused() {
     let server = Server::dev();
     let _ = create(&server, json!({ "id": "my-own" })).await;
