@@ -32,8 +32,9 @@ use std::time::Duration;
 /// How long a credential of these tests is meant to live; none lives that long.
 const TERM: Duration = Duration::from_hours(1);
 
-/// How long a verb may take in these tests.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a verb may take in these tests: 64 users at a stand-in for AWS are a thousand calls, on a machine that may
+/// do other things as well.
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A target with what the suite needs to see from outside what an engine did to it.
 pub trait Site: Send + Sync + 'static {
