@@ -66,6 +66,18 @@ impl Clients {
     }
 }
 
+/// Returns how a call is made that is sent once: sent again by itself, it could not be told any more what the first one
+/// did. It still waits its turn where AWS is asked too much, and for its answer as long as whoever asks.
+pub(super) fn once() -> aws_sdk_iam::config::Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_WITHIN)
+        .disable_operation_attempt_timeout()
+        .build();
+    aws_sdk_iam::Config::builder()
+        .retry_config(RetryConfig::adaptive().with_max_attempts(1))
+        .timeout_config(timeouts)
+}
+
 /// Returns a key that does not change.
 pub(super) fn key(id: &str, secret: &str) -> Credentials {
     Credentials::new(id, secret, None, None, ASKER)

@@ -4,25 +4,18 @@
 //! and so it may after any later failure. A key is made by a call that may be sent twice: what is removed is whatever
 //! the user has.
 
-use super::client::{call, key, patiently};
+use super::client::{call, key, once, patiently};
 use super::failure::Failure;
 use super::{Aws, Handle, MARK_TAG, client::Pauses};
 use crate::deadline::Deadline;
-use aws_sdk_iam::config::retry::RetryConfig;
 use aws_sdk_iam::types::{AccessKey, Tag};
 use futures_util::future::join_all;
 use leasehold_core::engine::{EngineError, Issue};
 use leasehold_core::secret::{Field, Secret, SecretText};
-use std::sync::LazyLock;
 
 /// How often a key must have worked, one time after the other, before it is handed out: AWS is many machines, and the
 /// next one may not know it yet.
 const WORKED_IN_A_ROW: u32 = 2;
-
-/// For what is sent once: sent again by itself, it could not be told any more what the first one did. It still waits
-/// its turn where AWS is asked too much.
-pub(super) static ONCE: LazyLock<RetryConfig> =
-    LazyLock::new(|| RetryConfig::adaptive().with_max_attempts(1));
 
 /// The name of the one policy that is written into the user itself.
 const POLICY_NAME: &str = "leasehold";
@@ -68,7 +61,7 @@ async fn create(
         .set_permissions_boundary(issue.role.boundary().map(str::to_owned))
         .set_tags(Some(tags))
         .customize()
-        .config_override(aws_sdk_iam::Config::builder().retry_config(ONCE.clone()));
+        .config_override(once());
     call(deadline, created.send()).await.map(|_| ())
 }
 

@@ -5,9 +5,9 @@
 //! the next one. The key that was there before goes only once the new one is durable and has worked.
 
 use super::Aws;
-use super::client::{call, key};
+use super::client::{call, key, once};
 use super::failure::Failure;
-use super::issue::{ONCE, works};
+use super::issue::works;
 use crate::deadline::Deadline;
 use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
 use leasehold_core::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested, Verify};
@@ -94,7 +94,7 @@ pub(super) async fn rotate(
         delete(target, account, id(key), deadline).await.map_err(|failure| failure.refused())?;
     }
     let made = target.clients.iam.create_access_key().set_user_name(user(account)).customize();
-    let made = made.config_override(aws_sdk_iam::Config::builder().retry_config(ONCE.clone()));
+    let made = made.config_override(once());
     let made = call(deadline, made.send()).await.map_err(|failure| failure.of_first())?;
     let made = made.access_key.ok_or(Failure::Odd("it told of no key"));
     let made = made.map_err(|failure| failure.of_part("a key was drawn"))?;
