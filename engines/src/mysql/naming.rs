@@ -178,9 +178,9 @@ mod tests {
         // What looks like another lease's id would be taken for it, so ours is put after it.
         let other = LeaseId::from_bytes([8; 16]);
         let own = format!("{other}-x");
-        let named = named(Some(&own), Some(mariadb)).unwrap();
-        assert_eq!(named, format!("{other}-x-{lease}-{tag}"));
-        assert_eq!(names.lease_in(&named), Some(lease));
+        let held = named(Some(&own), Some(mariadb)).unwrap();
+        assert_eq!(held, format!("{other}-x-{lease}-{tag}"));
+        assert_eq!(names.lease_in(&held), Some(lease));
     }
 
     #[test]
