@@ -127,7 +127,7 @@ impl Account {
 
     /// Suspends the account: whatever is asked waits.
     pub fn suspend(&self) {
-        self.signal(nix::sys::signal::Signal::SIGSTOP);
+        crate::process::suspend(self.pid());
     }
 
     /// Lets it go on.
@@ -135,9 +135,12 @@ impl Account {
         self.signal(nix::sys::signal::Signal::SIGCONT);
     }
 
+    fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).expect("a process id is small"))
+    }
+
     fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = i32::try_from(self.process.id()).expect("a process id is small");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("it runs");
+        nix::sys::signal::kill(self.pid(), signal).expect("it runs");
     }
 }
 

@@ -138,7 +138,7 @@ impl Server {
 
     /// Suspends the server and all its sessions, as a machine that is being moved does.
     pub fn suspend(&self) {
-        self.signal(nix::sys::signal::Signal::SIGSTOP);
+        crate::process::suspend(self.pid());
     }
 
     /// Lets it go on.
@@ -160,9 +160,12 @@ impl Server {
         assert!(up, "the server did not come up again: {}", log(self.folder.path()));
     }
 
+    fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap_or(i32::MAX))
+    }
+
     fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = i32::try_from(self.process.id()).unwrap_or(i32::MAX);
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+        let _ = nix::sys::signal::kill(self.pid(), signal);
     }
 }
 

@@ -197,20 +197,21 @@ impl Server {
 
     /// Suspends the server and all its sessions, as a machine that is being moved does.
     pub fn suspend(&self) {
-        self.signal_all(nix::sys::signal::Signal::SIGSTOP);
+        crate::process::suspend(self.pid());
+        self.sessions().into_iter().for_each(crate::process::suspend);
     }
 
     /// Lets it go on.
     pub fn resume(&self) {
-        self.signal_all(nix::sys::signal::Signal::SIGCONT);
+        self.signal(nix::sys::signal::Signal::SIGCONT);
+        for session in self.sessions() {
+            let _ = nix::sys::signal::kill(session, nix::sys::signal::Signal::SIGCONT);
+        }
     }
 
     /// Suspends one session, by the process id the server gives it.
     pub fn suspend_session(pid: i32) {
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
-            nix::sys::signal::Signal::SIGSTOP,
-        );
+        crate::process::suspend(nix::unistd::Pid::from_raw(pid));
     }
 
     /// Lets one session go on.
@@ -250,14 +251,12 @@ impl Server {
         let _ = nix::sys::signal::kill(self.pid(), signal);
     }
 
-    fn signal_all(&self, signal: nix::sys::signal::Signal) {
-        self.signal(signal);
+    fn sessions(&self) -> Vec<nix::unistd::Pid> {
         let pid = self.process.id();
         let children =
             fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), signal);
-        }
+        let pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        pids.map(nix::unistd::Pid::from_raw).collect()
     }
 
     /// Waits until the server says that it is ready; false if it ended instead.

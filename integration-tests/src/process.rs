@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a server that cannot be started fails the test at once")]
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -9,6 +11,8 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 /// Returns who a server runs as, if that is not who runs the tests: the first of these users that there is.
 pub(crate) fn unprivileged(users: &[&str]) -> Option<(u32, u32)> {
@@ -44,4 +48,33 @@ pub(crate) fn free_port() -> u16 {
     let bound: io::Result<u16> =
         TcpListener::bind("127.0.0.1:0").and_then(|on| Ok(on.local_addr()?.port()));
     bound.expect("a free port on 127.0.0.1")
+}
+
+/// Suspends a process, and returns when none of its threads runs any more: a signal is only sent by `kill`, and a
+/// thread on another processor goes on until it meets it (`proc_pid_stat(5)`: the state is `T`, or `Z` and `X` for one
+/// that has ended).
+pub(crate) fn suspend(pid: Pid) {
+    if kill(pid, Signal::SIGSTOP).is_err() {
+        return;
+    }
+    for _ in 0..SUSPENDS_WITHIN {
+        if stands_still(pid) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(stands_still(pid), "process {pid} was told to stop and goes on");
+}
+
+/// How often it is asked whether a process stands still, a thousandth of a second apart.
+const SUSPENDS_WITHIN: u32 = 10_000;
+
+fn stands_still(pid: Pid) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before the state may hold anything, also a parenthesis.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        matches!(state, None | Some('T' | 'Z' | 'X'))
+    })
 }

@@ -191,7 +191,7 @@ impl Server {
 
     /// Suspends the server, as a machine that is being moved does.
     pub fn suspend(&self) {
-        self.signal(nix::sys::signal::Signal::SIGSTOP);
+        crate::process::suspend(self.pid());
     }
 
     /// Lets it go on.
@@ -212,9 +212,12 @@ impl Server {
         assert!(self.comes_up(), "the server did not come up again: {}", self.log());
     }
 
+    fn pid(&self) -> nix::unistd::Pid {
+        nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap_or(i32::MAX))
+    }
+
     fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap_or(i32::MAX));
-        let _ = nix::sys::signal::kill(pid, signal);
+        let _ = nix::sys::signal::kill(self.pid(), signal);
     }
 
     /// Waits until the server takes connections; false if it ended instead.
