@@ -1,6 +1,6 @@
-//! The real binary under load: leases beside the same SQL in a bare loop, and requests about tokens beside bare ones.
+//! The real binary under load: leases beside the same work in a bare loop, and requests about tokens beside bare ones.
 //!
-//! Run by `cargo xtask bench`. Server, load and PostgreSQL share one machine, so only the ratios mean
+//! Run by `cargo xtask bench`. Server, load and targets share one machine, so only the ratios mean
 //! anything; each round measures both sides, and the medians of the rounds are told.
 
 #![expect(
@@ -18,9 +18,12 @@
 mod leases;
 #[path = "load/server.rs"]
 mod server;
+#[path = "load/targets.rs"]
+mod targets;
 #[path = "load/tokens.rs"]
 mod tokens;
 
+use leasehold_integration_tests::redis::Users;
 use server::{CALLERS, CONNECTIONS};
 use tokio::runtime::Runtime;
 
@@ -29,12 +32,47 @@ fn main() {
     let only = std::env::var("LEASEHOLD_BENCH_ONLY").ok();
     let runtime = Runtime::new().unwrap();
     println!("{CALLERS} callers, audit to a file; medians of {rounds} rounds\n");
-    if only.as_deref() != Some("leases") {
+    let is_asked = |part| only.as_deref().is_none_or(|only| only == part);
+    if is_asked("tokens") {
         measure_tokens(&runtime, rounds);
     }
-    if only.as_deref() != Some("tokens") {
+    if is_asked("leases") {
         measure_leases(&runtime, rounds);
     }
+    if is_asked("targets") {
+        measure_targets(&runtime, rounds);
+    }
+}
+
+fn measure_targets(runtime: &Runtime, rounds: usize) {
+    let leases = setting("LEASEHOLD_BENCH_LEASES").unwrap_or(10_000);
+    println!(
+        "{leases} leases at each target; `bare` is the same in a loop over one connection: at MariaDB one statement"
+    );
+    println!("after the other, 50 users dropped together; at Redis {CALLERS} in a pipeline");
+    println!(
+        "{:>20} {:>10} {:>10} {:>7} {:>14} {:>10} {:>7} {:>12}",
+        "target", "bare/s", "issue/s", "ratio", "bare drop/s", "revoke/s", "ratio", "left behind"
+    );
+    for name in ["MariaDB", "Redis", "Redis with aclfile"] {
+        let round = async || match name {
+            "MariaDB" => targets::mariadb(leases).await,
+            "Redis" => targets::redis(Users::Nowhere, leases).await,
+            _ => targets::redis(Users::AclFile, leases).await,
+        };
+        let measured: Vec<_> = (0..rounds).map(|_| runtime.block_on(round())).collect();
+        let bare_issue = median(&measured, |round| round.bare_issue);
+        let bare_revoke = median(&measured, |round| round.bare_revoke);
+        let issue = median(&measured, |round| round.issue);
+        let revoke = median(&measured, |round| round.revoke);
+        let left: usize = measured.iter().map(|round| round.left).sum();
+        println!(
+            "{name:>20} {bare_issue:>10.0} {issue:>10.0} {:>7.2} {bare_revoke:>14.0} {revoke:>10.0} {:>7.2} {left:>12}",
+            issue / bare_issue,
+            revoke / bare_revoke
+        );
+    }
+    println!();
 }
 
 fn measure_tokens(runtime: &Runtime, rounds: usize) {

@@ -8,6 +8,8 @@ use crate::packages;
 /// nothing else.
 pub(crate) fn run() -> Result<(), Failure> {
     packages::postgres()?;
+    packages::mariadb()?;
+    packages::redis()?;
     show_and_run(cargo(&["build", "--release", "--package", "leasehold", "--locked"]))?;
     let load = ["bench", "--package", "leasehold-integration-tests", "--bench", "load", "--locked"];
     show_and_run(cargo(&load))

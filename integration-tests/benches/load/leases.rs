@@ -1,10 +1,11 @@
 //! Ten thousand leases are issued and revoked, beside the same SQL in a bare loop.
 
-use crate::server::{Leasehold, rate};
+use crate::server::{CONNECTIONS, Leasehold, rate};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use leasehold_integration_tests::postgres::{Server, Version};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -34,12 +35,17 @@ pub(crate) async fn round(iterations: u32, leases: usize) -> Round {
     let bare = bare_loop(&postgres, iterations, leases.min(iterations_leases(iterations))).await;
 
     let server = Leasehold::start().await;
-    server.lend(&postgres, iterations).await;
+    let mut config = postgres.config();
+    config["max_open_connections"] = json!(CONNECTIONS);
+    let role = json!({
+        "grant_roles": ["readonly"], "scram_iterations": iterations, "default_ttl": "1h",
+    });
+    server.lend(&config, role).await;
     let issue =
         rate(&server.address, leases, ("GET", "database/creds/app", ""), &server.token).await;
     assert_eq!(leased_roles(&mut admin).await, leases, "not every lease has a role");
-    let revoke = revoke_all(&server, leases).await;
-    let left = leased_roles(&mut admin).await + leases_left(&server).await;
+    let revoke = server.revoke_all(leases).await;
+    let left = leased_roles(&mut admin).await + server.leases_left().await;
     Round { bare, issue, revoke, left }
 }
 
@@ -102,17 +108,4 @@ fn verifier(password: &str, iterations: u32) -> String {
     let (salt, stored, server) =
         (STANDARD.encode(salt), STANDARD.encode(stored), STANDARD.encode(server));
     format!("SCRAM-SHA-256${iterations}:{salt}${stored}:{server}")
-}
-
-/// Revokes them all by prefix and waits for the confirmation; returns the rate.
-async fn revoke_all(server: &Leasehold, leases: usize) -> f64 {
-    let began = Instant::now();
-    server.ask("PUT", "sys/leases/revoke-prefix/database/creds/app", r#"{"sync":true}"#).await;
-    leases as f64 / began.elapsed().as_secs_f64()
-}
-
-async fn leases_left(server: &Leasehold) -> usize {
-    let listed = server.ask("LIST", "sys/leases/lookup/database/creds/app", "").await;
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    listed["data"]["keys"].as_array().map_or(0, Vec::len)
 }

@@ -1,6 +1,6 @@
 //! The real binary, with the embedded store on disk and an audit file, and callers of it.
 
-use leasehold_integration_tests::postgres::{SUPERUSER, SUPERUSER_PASSWORD, Server};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -48,27 +48,31 @@ impl Leasehold {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let init = server.ask("PUT", "sys/init", "{}").await;
-        let init: serde_json::Value = serde_json::from_str(&init).unwrap();
+        let init: Value = serde_json::from_str(&init).unwrap();
         server.token = String::from(init["root_token"].as_str().unwrap());
         server
     }
 
-    /// Configures a target, and a role that lends its logins.
-    pub(crate) async fn lend(&self, postgres: &Server, iterations: u32) {
+    /// Configures a target, and a role `app` that lends its logins.
+    pub(crate) async fn lend(&self, config: &Value, mut role: Value) {
         self.ask("POST", "sys/mounts/database", r#"{"type":"database"}"#).await;
-        let config = serde_json::json!({
-            "plugin_name": "postgresql-database-plugin",
-            "connection_url": postgres.template_url("postgres"),
-            "username": SUPERUSER,
-            "password": SUPERUSER_PASSWORD,
-            "allowed_roles": "*",
-            "max_open_connections": CONNECTIONS,
-        });
-        self.ask("POST", "database/config/pg", &config.to_string()).await;
-        let role = serde_json::json!({
-            "db_name": "pg", "grant_roles": ["readonly"], "scram_iterations": iterations, "default_ttl": "1h",
-        });
+        self.ask("POST", "database/config/target", &config.to_string()).await;
+        role["db_name"] = "target".into();
         self.ask("POST", "database/roles/app", &role.to_string()).await;
+    }
+
+    /// Revokes all by prefix and waits for the confirmation; returns the rate.
+    pub(crate) async fn revoke_all(&self, leases: usize) -> f64 {
+        let began = Instant::now();
+        self.ask("PUT", "sys/leases/revoke-prefix/database/creds/app", r#"{"sync":true}"#).await;
+        leases as f64 / began.elapsed().as_secs_f64()
+    }
+
+    /// Returns how many leases there are.
+    pub(crate) async fn leases_left(&self) -> usize {
+        let listed = self.ask("LIST", "sys/leases/lookup/database/creds/app", "").await;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        listed["data"]["keys"].as_array().map_or(0, Vec::len)
     }
 
     /// Asks once, and returns the body of the answer.
