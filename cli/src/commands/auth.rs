@@ -1,12 +1,12 @@
-//! `auth`: mount, tune, unmount and list auth methods.
+//! `auth`: mount, tune, move, unmount and list auth methods.
 
 use super::Session;
-use super::mounts::{DisableFlags, EnableFlags, ListFlags, Side, TuneFlags};
+use super::mounts::{DisableFlags, EnableFlags, ListFlags, MoveFlags, Side, TuneFlags};
 use crate::duration::parse_seconds;
 use crate::failure::{Exit, Failure};
 use serde_json::{Map, Value, json};
 
-/// Mount, tune, unmount and list auth methods
+/// Mount, tune, move, unmount and list auth methods
 ///
 /// An auth method makes tokens for those who can prove who they are: people by name and password
 /// (userpass), applications by role and secret id (approle). `leasehold login` uses one.
@@ -15,6 +15,7 @@ pub(super) enum Auth {
     List(List),
     Enable(Enable),
     Tune(Tune),
+    Move(Move),
     Disable(Disable),
 }
 
@@ -30,6 +31,7 @@ impl Auth {
                 let more = tune.own();
                 Side::Methods.tune(tune.flags, more, session)
             }
+            Self::Move(moving) => Side::Methods.move_mount(moving.flags, session),
             Self::Disable(disable) => Side::Methods.disable(disable.flags, session),
         }
     }
@@ -143,6 +145,21 @@ impl Tune {
         }
         own
     }
+}
+
+const MOVE_EXAMPLES: &str = "\
+Examples:
+  leasehold auth move userpass people";
+
+/// Move an auth method to another path
+///
+/// Its users, roles and tokens go with it; nothing lapses or is revoked by it. Policies name
+/// paths, so those that name the old one grant nothing at the new one: write them first.
+#[derive(clap::Args)]
+#[command(after_help = MOVE_EXAMPLES)]
+pub(super) struct Move {
+    #[command(flatten)]
+    flags: MoveFlags,
 }
 
 const DISABLE_EXAMPLES: &str = "\

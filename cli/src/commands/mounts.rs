@@ -1,7 +1,9 @@
 //! What `secrets` and `auth` have in common: what is mounted where is listed, mounted and unmounted in one way.
 
+mod moving;
 mod tune;
 
+pub(super) use moving::MoveFlags;
 pub(super) use tune::TuneFlags;
 
 use super::{Format, FormatFlags, Session, text_of};

@@ -1,11 +1,11 @@
-//! `secrets`: mount, tune, unmount and list secrets engines.
+//! `secrets`: mount, tune, move, unmount and list secrets engines.
 
 use super::Session;
-use super::mounts::{DisableFlags, EnableFlags, ListFlags, Side, TuneFlags};
+use super::mounts::{DisableFlags, EnableFlags, ListFlags, MoveFlags, Side, TuneFlags};
 use crate::failure::{Exit, Failure};
 use serde_json::Map;
 
-/// Mount, tune, unmount and list secrets engines
+/// Mount, tune, move, unmount and list secrets engines
 ///
 /// A secrets engine knows one kind of target. Mounted at a path, it answers every request under it.
 #[derive(clap::Subcommand)]
@@ -13,6 +13,7 @@ pub(super) enum Secrets {
     List(List),
     Enable(Enable),
     Tune(Tune),
+    Move(Move),
     Disable(Disable),
 }
 
@@ -24,6 +25,7 @@ impl Secrets {
                 Side::Engines.enable(&kind, flags, Map::new(), session)
             }
             Self::Tune(tune) => Side::Engines.tune(tune.flags, Map::new(), session),
+            Self::Move(moving) => Side::Engines.move_mount(moving.flags, session),
             Self::Disable(disable) => Side::Engines.disable(disable.flags, session),
         }
     }
@@ -87,6 +89,21 @@ Examples:
 pub(super) struct Tune {
     #[command(flatten)]
     flags: TuneFlags,
+}
+
+const MOVE_EXAMPLES: &str = "\
+Examples:
+  leasehold secrets move database team/db";
+
+/// Move a secrets engine to another path
+///
+/// Its targets, roles and leases go with it; nothing lapses or is revoked by it. Policies name
+/// paths, so those that name the old one grant nothing at the new one: write them first.
+#[derive(clap::Args)]
+#[command(after_help = MOVE_EXAMPLES)]
+pub(super) struct Move {
+    #[command(flatten)]
+    flags: MoveFlags,
 }
 
 const DISABLE_EXAMPLES: &str = "\

@@ -293,6 +293,30 @@ fn an_engine_is_enabled_and_disabled() {
 }
 
 #[test]
+fn a_mount_is_moved_and_told_what_does_not_follow() {
+    let mut moved: serde_json::Value =
+        serde_json::from_str(&envelope(&json!({ "migration_id": "m" }))).unwrap();
+    moved["warnings"] = json!(["policies that name the old path grant nothing at the new one"]);
+    let moved = moved.to_string();
+    let server = Server::with(&[(200, &moved), (200, &moved), (200, &moved)]);
+    let outcome = Run::at(&server, &["secrets", "move", "/database/", "team/db"]).run();
+    assert!(outcome.err.contains("grant nothing"), "{outcome:?}");
+    assert_eq!(outcome.out, "Success! Moved the secrets engine database/ to: team/db/\n");
+    for source in ["userpass", "auth/userpass/"] {
+        let out = Run::at(&server, &["auth", "move", "-format=json", source, "people"]).run().ok();
+        assert!(out.contains(r#""migration_id": "m""#), "{out}");
+    }
+    let outcome = Run::at(&server, &["secrets", "move", "database", "/"]).run();
+    assert!(outcome.exit == 1 && outcome.err.contains("the path is empty"), "{outcome:?}");
+    let seen = server.seen();
+    assert_eq!(seen[0].line, "POST /v1/sys/remount");
+    assert_eq!(seen[0].body, json!({ "from": "database/", "to": "team/db/" }));
+    for asked in &seen[1..] {
+        assert_eq!(asked.body, json!({ "from": "auth/userpass/", "to": "auth/people/" }));
+    }
+}
+
+#[test]
 fn a_server_needs_a_configuration_or_dev() {
     let outcome = Run::of(&["server"]).run();
     assert_eq!(outcome.exit, 1);
