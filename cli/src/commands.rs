@@ -1,5 +1,6 @@
 //! The commands, what they have in common, and how one of them is found and run.
 
+mod abandon;
 mod audit;
 mod auth;
 mod lease;
@@ -57,6 +58,7 @@ Setting up:
   operator  Initialize, back up and restore a server, see to its clock
   audit     Check the record of an audit device
   reconcile Compare a target with the leases, and repair what differs
+  abandon   Say that a target is gone for ever, and end its leases
   rehearse  Show whether a role works: issue, log in, revoke, and see that it is dead
   whois     Tell whose a user name, a lease or a token is
 
@@ -120,6 +122,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     Reconcile(reconcile::Reconcile),
+    Abandon(abandon::Abandon),
     Rehearse(rehearse::Rehearse),
     Whois(whois::Whois),
     Server(serve::Server),
@@ -273,6 +276,7 @@ impl Command {
             Self::Operator(operator) => operator.run(session),
             Self::Audit(audit) => audit.run(session),
             Self::Reconcile(reconcile) => reconcile.run(session),
+            Self::Abandon(abandon) => abandon.run(session),
             Self::Rehearse(rehearse) => rehearse.run(session),
             Self::Whois(whois) => whois.run(session),
             Self::Server(server) => server.run(session),

@@ -2,6 +2,7 @@
 //!
 //! Each verb is one file below, and each file is read from top to bottom.
 
+mod abandon;
 mod access;
 mod adopt;
 mod approle;
@@ -50,6 +51,7 @@ mod userpass;
 mod whois;
 mod wrapping;
 
+pub use abandon::{Abandon, AbandonError, AllGone, Gone};
 pub use access::held;
 pub use approle::{AppRoleWrite, SecretIdMade, SecretIdView, SecretIdWrite, WhichSecretId};
 pub use authenticate::{AdmitError, Caller};

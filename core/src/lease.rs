@@ -144,6 +144,8 @@ pub enum Cause {
     Missing,
     /// Its secret is lost, and the request that asked for it was repeated.
     Superseded,
+    /// An operator has said that its target is gone for ever.
+    Abandoned,
 }
 
 /// A lease was asked to do what its state forbids.
@@ -245,6 +247,16 @@ impl Lease {
                     settles_at,
                     error: None,
                 });
+                Self { state, ..self }
+            }
+            // Nobody need wait for a target that is gone.
+            LeaseState::Revoking(before)
+                if cause == Cause::Abandoned && before.cause != Cause::Abandoned =>
+            {
+                let settles_at = (!answered).then_some(self.issue.settles_at);
+                let settles_at = before.settles_at.or(settles_at);
+                let state =
+                    LeaseState::Revoking(Revoking { cause, retry_at: now, settles_at, ..before });
                 Self { state, ..self }
             }
             // What is found out later may only make it more careful.
@@ -394,6 +406,7 @@ impl fmt::Display for Cause {
             Self::IssueFailed => "issue failed",
             Self::Missing => "missing at the target",
             Self::Superseded => "superseded by a repeated request",
+            Self::Abandoned => "target abandoned",
         })
     }
 }

@@ -185,6 +185,8 @@ pub const IDENTITY_POLICIES_MAX: usize = 1024;
 pub const IDENTITIES_MAX: usize = 10_000;
 /// What one list of entities, aliases or groups tells at most: the rest is asked for from where it ends.
 pub const LISTED_MAX: usize = 10_000;
+/// The longest reason that an operator gives for abandoning a target, in bytes: a few sentences.
+pub const REASON_BYTES_MAX: usize = 1000;
 
 /// What a token may keep for itself, and the longest answer that can be wrapped, in bytes: a record of the store is
 /// written whole, and Vault's storage takes no more for one either.

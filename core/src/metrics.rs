@@ -104,7 +104,7 @@ pub struct Metrics {
     pub settled: Counter,
     /// Requests and revocations that no audit device recorded.
     pub unrecorded: Counter,
-    begun: [Counter; 6],
+    begun: [Counter; 7],
     counted: Mutex<Arc<Counted>>,
 }
 
@@ -333,7 +333,8 @@ impl Metrics {
 
     /// Notes that a lease was taken from its holder.
     pub fn begun(&self, cause: Cause) {
-        let [lapsed, asked, token_ended, issue_failed, missing, superseded] = &self.begun;
+        let [lapsed, asked, token_ended, issue_failed, missing, superseded, abandoned] =
+            &self.begun;
         let counter = match cause {
             Cause::Lapsed => lapsed,
             Cause::Asked => asked,
@@ -341,13 +342,15 @@ impl Metrics {
             Cause::IssueFailed => issue_failed,
             Cause::Missing => missing,
             Cause::Superseded => superseded,
+            Cause::Abandoned => abandoned,
         };
         counter.one();
     }
 
     /// Returns how many leases were taken from their holders, and for what.
-    pub fn begun_by_cause(&self) -> [(&'static str, u64); 6] {
-        let [lapsed, asked, token_ended, issue_failed, missing, superseded] = &self.begun;
+    pub fn begun_by_cause(&self) -> [(&'static str, u64); 7] {
+        let [lapsed, asked, token_ended, issue_failed, missing, superseded, abandoned] =
+            &self.begun;
         [
             ("lapsed", lapsed.value()),
             ("asked", asked.value()),
@@ -355,6 +358,7 @@ impl Metrics {
             ("issue_failed", issue_failed.value()),
             ("missing", missing.value()),
             ("superseded", superseded.value()),
+            ("abandoned", abandoned.value()),
         ]
     }
 

@@ -5,6 +5,7 @@ use crate::ids::{InstallationId, MountId, TargetId};
 use crate::lease::{Generation, Place};
 use crate::limits::Limits;
 use crate::quota::Quotas;
+use crate::store::abandonments::{Abandonment, abandoned_target, all_abandoned};
 use crate::store::holds::{Hold, HoldCause, all_holds, held_target};
 use crate::store::mounts::{Mount, Role, Target, role_at, target_at};
 use crate::store::records::{Found, Records};
@@ -22,6 +23,7 @@ pub struct Catalog {
     by_path: BTreeMap<String, Arc<MountEntry>>,
     targets: BTreeMap<(TargetId, Generation), Arc<Found<Target>>>,
     holds: BTreeMap<(TargetId, Generation), Found<Hold>>,
+    abandonments: BTreeMap<(TargetId, Generation), Abandonment>,
     quotas: Arc<Quotas>,
     audited_headers: Arc<AuditedHeaders>,
 }
@@ -75,6 +77,10 @@ impl Catalog {
             if let Some(target) = held_target(&key).filter(|at| catalog.targets.contains_key(at)) {
                 catalog.holds.insert(target, hold);
             }
+        }
+        for (key, abandonment) in records.all::<Abandonment>(&all_abandoned()).await? {
+            let at = abandoned_target(&key);
+            catalog.abandonments.extend(at.map(|at| (at, abandonment.record)));
         }
         catalog.quotas = Arc::new(records.quotas().await?);
         let headers = records.audited_headers().await?.map(|found| found.record);
@@ -176,6 +182,17 @@ impl Catalog {
     #[must_use]
     pub fn hold(&self, id: TargetId, generation: Generation) -> Option<&Found<Hold>> {
         self.holds.get(&(id, generation))
+    }
+
+    /// Returns what an operator has said of a target that is gone for ever.
+    #[must_use]
+    pub fn abandonment(&self, id: TargetId, generation: Generation) -> Option<&Abandonment> {
+        self.abandonments.get(&(id, generation))
+    }
+
+    /// Returns all targets that were abandoned, with what was said of them.
+    pub fn abandonments(&self) -> impl Iterator<Item = (&(TargetId, Generation), &Abandonment)> {
+        self.abandonments.iter()
     }
 
     /// Whether something is held back at a target for this reason.

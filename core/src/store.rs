@@ -3,6 +3,7 @@
 //!
 //! Typed records, encryption and indexes are written once, over this port, in the modules below.
 
+pub mod abandonments;
 pub mod accounts;
 pub mod approles;
 pub mod audit;

@@ -27,7 +27,7 @@ use leasehold_core::secret::SecretText;
 use leasehold_core::store::{Batch, Key, Store};
 use leasehold_core::tasks::Pending;
 use leasehold_core::time::Clock;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -236,6 +236,13 @@ impl World {
     /// Configures a target and one role of the same name for it.
     pub async fn target(&self, name: &str, ttl: &str, max_ttl: &str) -> Arc<SimulatedTarget> {
         let (target, fields) = SimulatedTarget::named(name);
+        self.configure(name, fields).await;
+        self.role(name, name, ttl, max_ttl).await;
+        target
+    }
+
+    /// Configures a target, by what an operator writes for its engine.
+    pub async fn configure(&self, name: &str, fields: Map<String, Value>) {
         let write = TargetWrite {
             mount: "database/".into(),
             name: name.into(),
@@ -245,8 +252,6 @@ impl World {
             ..TargetWrite::default()
         };
         self.broker().write_target(&request(ROOT), write).await.unwrap();
-        self.role(name, name, ttl, max_ttl).await;
-        target
     }
 
     /// Writes a role.

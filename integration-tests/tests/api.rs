@@ -6,6 +6,8 @@
     reason = "a test that cannot go on must fail"
 )]
 
+#[path = "api/abandon.rs"]
+mod abandon;
 #[path = "api/approle.rs"]
 mod approle;
 #[path = "api/audit.rs"]

@@ -6,6 +6,8 @@
     reason = "whatever is not as expected fails the test at once"
 )]
 
+#[path = "laws/abandoned.rs"]
+mod abandoned;
 #[path = "laws/attempts.rs"]
 mod attempts;
 #[path = "laws/batch_tokens.rs"]

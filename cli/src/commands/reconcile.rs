@@ -25,8 +25,9 @@ Examples:
     leasehold write database/config/shop reconcile_period=1h";
 
 /// What each kind of difference is called in a table.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("orphan", "orphan"),
+    ("abandoned", "abandoned"),
     ("look_alike", "look-alike"),
     ("missing", "missing"),
     ("altered", "altered"),
@@ -37,7 +38,7 @@ const KINDS: [(&str, &str); 5] = [
 ///
 /// Lists at the target what bears Leasehold's mark and looks up its leases: an `orphan` is on no lease, a `missing` one
 /// is lent and not there, an `altered` one may do other things, or for longer, than those of its role, a `stuck` one is
-/// being revoked for minutes and may log in all the same. A `look-alike` bears the mark and was not made by this
+/// being revoked for minutes and may log in all the same; the lease of an `abandoned` one was ended with its target. A `look-alike` bears the mark and was not made by this
 /// installation; it is never touched.
 ///
 /// What is shown can be repaired for ten minutes by the name of its plan. A repair compares once more and leaves alone
@@ -52,7 +53,7 @@ pub(super) struct Reconcile {
     /// Carry out the plan that a comparison has shown
     #[arg(long, value_name = "ID", requires = "target")]
     plan: Option<String>,
-    /// What of the plan: orphan, missing, stuck, altered [default: orphan,missing,stuck]
+    /// What of the plan: orphan, abandoned, missing, stuck, altered [default: all but altered]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', requires = "plan")]
     kinds: Vec<String>,
     /// Carry it out also if it removes more than a tenth of the credentials at the target
@@ -133,7 +134,7 @@ fn targets(answer: &Answer, session: &mut Session<'_>) {
         return;
     }
     let mut heading = vec!["Target", "Compared", "Credentials"];
-    heading.extend(["Orphans", "Look-alikes", "Missing", "Altered", "Stuck"]);
+    heading.extend(["Orphans", "Abandoned", "Look-alikes", "Missing", "Altered", "Stuck"]);
     session.output.table(&heading, &rows);
 }
 
@@ -172,7 +173,7 @@ fn differences(answer: &Answer, session: &mut Session<'_>) {
     session
         .output
         .line(&format!("Of {credentials} credentials at {target}: {}.", counts.join(", ")));
-    if ["orphan", "missing", "stuck", "altered"].iter().any(|name| count(name) > 0) {
+    if ["orphan", "abandoned", "missing", "stuck", "altered"].iter().any(|name| count(name) > 0) {
         let plan = text(data, "plan");
         session.output.line(&format!(
             "To repair, within ten minutes: leasehold reconcile {target} -plan={plan}"

@@ -20,7 +20,7 @@ Examples:
 
 /// Tell whose a user name, a lease or a token is
 ///
-/// Shows the lease that a credential is on, or was on in the last 30 days, who asked for it by which token, by which
+/// Shows the lease that a credential is on, or was on in the last 30 days (ever, if its target was abandoned), who asked for it by which token, by which
 /// policies, and in which request of the audit record. Takes a user name as a target's log has it, a lease id, or the
 /// accessor of a token, of which it shows the leases that it has. Exit code 2 if nothing is known by the name.
 #[derive(clap::Args)]
@@ -78,6 +78,11 @@ fn show(answer: &Answer, session: &mut Session<'_>) {
             "request_id",
         ];
         let mut rows: Vec<_> = own.iter().map(|name| row(name, lease.get(name))).collect();
+        let abandoned = lease.get("abandoned").filter(|told| told.is_object());
+        rows.extend(abandoned.into_iter().flat_map(|told| {
+            [("at", "abandoned_at"), ("by", "abandoned_by"), ("reason", "abandoned_because")]
+                .map(|(key, name)| row(name, told.get(key)))
+        }));
         rows.extend(lease.get("holder").into_iter().flat_map(holder));
         session.output.table(&heading, &rows);
     }

@@ -1,4 +1,5 @@
-//! `reconcile` and `rehearse`: what a comparison and a rehearsal look like, and what a repair asks.
+//! `reconcile`, `rehearse` and `abandon`: what a comparison, a rehearsal and what is left of a target look like, and what
+//! is asked.
 
 use crate::support::{Run, Server, envelope};
 use serde_json::json;
@@ -89,4 +90,39 @@ fn a_rehearsal_shows_each_step_and_what_is_lacking() {
          * run `GRANT …`\n"
     );
     assert_eq!(server.lines(), ["PUT /v1/sys/rehearse/database/app"]);
+}
+
+#[test]
+fn what_would_be_abandoned_is_shown_and_nothing_is_asked_for_without_yes() {
+    let left = envelope(&json!({
+        "target": "database/shop",
+        "generations": [{ "generation": "g-1", "leases": 3, "abandoned": null }],
+    }));
+    let server = Server::with(&[(200, &left)]);
+    let out = Run::at(&server, &["abandon", "-reason=scrapped", "database/shop"]).run().ok();
+    assert_eq!(
+        out,
+        "Generation    Leases    Abandoned    By     Because\n\
+         ----------    ------    ---------    --     -------\n\
+         g-1           3         n/a          n/a    n/a\n\
+         \n\
+         Nothing was changed. These leases end, and their credentials are left where they are, by:\n\
+         leasehold abandon -yes -reason=... database/shop\n"
+    );
+    assert_eq!(server.lines(), ["GET /v1/sys/abandon/database/shop"]);
+}
+
+#[test]
+fn a_target_is_abandoned_with_a_reason_and_by_yes() {
+    let outcome = Run::of(&["abandon", "-yes", "database/shop"]).run();
+    assert_eq!(outcome.exit, 1, "{outcome:?}");
+    let done = envelope(&json!({ "generation": "g-1", "leases": 3, "abandoned": {} }));
+    let server = Server::with(&[(200, &done)]);
+    let arguments = ["abandon", "-yes", "-reason=scrapped", "database/shop"];
+    let out = Run::at(&server, &arguments).run().ok();
+    assert_eq!(
+        out,
+        "Success! database/shop is abandoned: the 3 leases that it has left end without asking it.\n"
+    );
+    assert_eq!(server.seen()[0].body, json!({ "reason": "scrapped", "generation": null }));
 }

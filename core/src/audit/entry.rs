@@ -179,6 +179,13 @@ impl Answer {
         Self { lease_id: Some(lease_id), ..Self::default() }
     }
 
+    /// A lease has ended without its target, which is abandoned.
+    #[must_use]
+    pub fn lease_at_abandoned(lease_id: String) -> Self {
+        let data = Some(serde_json::json!({ "abandoned": true }));
+        Self { data, ..Self::lease(lease_id) }
+    }
+
     /// Nothing was done, or it failed.
     #[must_use]
     pub fn error(error: impl std::fmt::Display) -> Self {

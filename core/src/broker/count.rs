@@ -35,7 +35,7 @@ pub struct Readings {
     /// Leases whose credentials were seen to be gone.
     pub settled: u64,
     /// Leases that were taken from their holders, and for what.
-    pub begun: [(&'static str, u64); 6],
+    pub begun: [(&'static str, u64); 7],
     /// Requests and revocations that no audit device recorded.
     pub unrecorded: u64,
     /// Lines that one audit device or another did not record.

@@ -32,8 +32,8 @@ impl Broker {
     }
 
     /// Keeps the time, removes retired targets and closed mounts whose last lease or token is gone, goes on revoking
-    /// the leases and ending the tokens of closed mounts, and the leases of targets that were deleted with theirs,
-    /// forgets history that is old enough and secret ids that are over, and counts what is left. Called every minute or
+    /// the leases and ending the tokens of closed mounts, and the leases of targets that were abandoned or deleted with
+    /// theirs, forgets history that is old enough and secret ids that are over, and counts what is left. Called every minute or
     /// so; nothing depends on when.
     pub async fn housekeep(self: &Arc<Self>) -> Result<(), StoreError> {
         self.measure_skews();
@@ -44,6 +44,7 @@ impl Broker {
         // What another process has written, or a commit that was given up for lost and landed later, is known by now.
         self.reload().await?;
         self.start_put_backs(self.clock.now());
+        self.go_on_abandoning();
         if self.drop_retired().await? {
             self.reload().await?;
         }

@@ -102,6 +102,13 @@ impl Lanes {
         Left { waits, again }
     }
 
+    /// Nothing that waits for a target need wait until it has rested.
+    pub(super) fn answered(&self, lane: Lane) {
+        if let Some(state) = self.0.lock().get_mut(&lane) {
+            state.pace.answered();
+        }
+    }
+
     /// Notes how the target answered.
     pub(super) fn note(&self, place: &Place, answer: &Result<(), EngineError>, now: Timestamp) {
         let mut lanes = self.0.lock();

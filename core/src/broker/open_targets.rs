@@ -34,6 +34,12 @@ impl Broker {
         if self.catalog().holds_back(HoldCause::Copied, key.0, key.1) {
             return Err(self.left_alone(&target.record));
         }
+        if self.catalog().abandonment(key.0, key.1).is_some() {
+            let name = self.target_name(&target.record);
+            return Err(FieldError(format!(
+                "the target `{name}` is abandoned; nothing is asked of it"
+            )));
+        }
         let mut open = self.open_targets.0.lock();
         if let Some((_, known)) = open.get(&key).filter(|(at, _)| *at == target.revision) {
             return Ok(Arc::clone(known));

@@ -70,7 +70,8 @@ impl Broker {
         for target in catalog.targets() {
             let lane = (target.record.id, target.record.generation);
             // Held back is held back: after a restore the comparison comes first, and a copy is not asked.
-            if catalog.hold(lane.0, lane.1).is_some() {
+            let is_abandoned = catalog.abandonment(lane.0, lane.1).is_some();
+            if is_abandoned || catalog.hold(lane.0, lane.1).is_some() {
                 continue;
             }
             let fresh = || {

@@ -78,6 +78,15 @@ pub enum RevokeError {
     },
 }
 
+/// Why a lease may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// The target has confirmed that the credential is gone.
+    Gone,
+    /// An operator has abandoned the target.
+    Abandoned,
+}
+
 /// How many leases a revocation that was forced could not see gone. They are tried until they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StillTried(pub usize);
@@ -212,7 +221,7 @@ impl Broker {
             return Ok(if gone { Revoked::Gone } else { Revoked::NotDue });
         };
         let (why, wait, error) = match self.ask_to_revoke(&claimed.record).await {
-            Ok(()) => match self.settle(&claimed).await {
+            Ok(over) => match self.settle(&claimed, over).await {
                 Ok(()) => return Ok(Revoked::Gone),
                 Err(error) => (error.to_string(), None, error),
             },
@@ -286,8 +295,11 @@ impl Broker {
         })
     }
 
-    async fn ask_to_revoke(&self, lease: &Lease) -> Result<(), EngineError> {
+    async fn ask_to_revoke(&self, lease: &Lease) -> Result<Over, EngineError> {
         let place = lease.place();
+        if self.catalog().abandonment(place.target, place.generation).is_some() {
+            return self.without_asking(lease);
+        }
         let missing = |message: String| EngineError::refused(Failure::NeedsOperator, message);
         if self.catalog().target(place.target, place.generation).is_none() {
             // Another process may have written it, before it made the lease by a clock that may be ahead of this one. What
@@ -316,22 +328,40 @@ impl Broker {
         });
         let answer = answer.await;
         self.lanes.note(place, &answer, self.clock.now());
-        answer
+        answer.map(|()| Over::Gone)
     }
 
-    /// The target has confirmed: recorded first, then removed, so that a crash in between repeats a record and
-    /// loses none.
-    async fn settle(&self, claimed: &Found<Lease>) -> Result<(), RevokeError> {
+    /// An operator answers for a target that is gone. Whoever is being issued something there by another process is told
+    /// of it before the lease is removed.
+    fn without_asking(&self, lease: &Lease) -> Result<Over, EngineError> {
+        let now = self.clock.now();
+        self.lanes.note(lease.place(), &Ok(()), now);
+        let may_land = self.unanswered(lease).is_some_and(|until| now < until.settles_at);
+        if may_land && !self.is_answered(lease) {
+            let why = "its target is abandoned, and its issue may still go on; its lease ends when that is over";
+            return Err(EngineError::refused(Failure::Contended, why));
+        }
+        Ok(Over::Abandoned)
+    }
+
+    /// The target has confirmed, or is abandoned: recorded first, then removed, so that a crash in between repeats a
+    /// record and loses none.
+    async fn settle(&self, claimed: &Found<Lease>, over: Over) -> Result<(), RevokeError> {
         let mut claimed = claimed.clone();
         let id = claimed.record.id();
         let now = self.clock.now();
-        let answer = Answer::lease(id.to_string());
+        let abandoned = over == Over::Abandoned;
+        let answer = if abandoned {
+            Answer::lease_at_abandoned(id.to_string())
+        } else {
+            Answer::lease(id.to_string())
+        };
         let asked = self.revocation_asked(&claimed.record);
         let record = self.trail.answered(&asked, None, &answer, now);
         self.recorded(record).await.map_err(AdmitError::Audit)?;
         for _ in 0..CONFLICT_TRIES {
             let leaving = self.leaves(&claimed.record);
-            let removed = self.records.settle_lease(&claimed, now).await;
+            let removed = self.records.settle_lease(&claimed, now, abandoned).await;
             leaving.ended(&removed, now);
             match removed {
                 Ok(_) => {

@@ -4,7 +4,8 @@ use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::engine::erased::{Fields, RoleRef};
-use crate::engine::{Cause, FieldError};
+use crate::engine::{Cause as Failure, FieldError};
+use crate::lease::Cause;
 use crate::limits::{CONFLICT_TRIES, TTL_MAX};
 use crate::store::accounts::static_role_at;
 use crate::store::mounts::{Role, role_at};
@@ -172,7 +173,9 @@ impl Broker {
         match open.lacks(Some(role)).await {
             Ok(lacks) if lacks.is_empty() => Ok(()),
             Ok(lacks) => Err(RoleError::Bad(lacks.join("; "))),
-            Err(error) if matches!(error.reason().cause, Cause::Unreachable | Cause::TooLate) => {
+            Err(error)
+                if matches!(error.reason().cause, Failure::Unreachable | Failure::TooLate) =>
+            {
                 tracing::warn!(%error, "a role was written without asking its target what it needs");
                 Ok(())
             }
@@ -236,7 +239,7 @@ impl Broker {
             }
             if revoke {
                 let place = [(id, Some(name.to_owned()))];
-                self.mark_all(&place, |_| true).await?;
+                self.mark_all(&place, Cause::Asked, |_| true).await?;
             }
             Ok(())
         })

@@ -7,7 +7,7 @@ use crate::engine::erased::Fields;
 use crate::engine::rotation::{Account, Verify};
 use crate::engine::{Cause as Failure, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
-use crate::lease::Generation;
+use crate::lease::{Cause, Generation};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK, RECONCILE_MIN, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
@@ -150,8 +150,10 @@ impl Broker {
             target.server = self.verify(&target).await?;
         }
         let Some(was) = was else {
-            let at = target_at(mount, &target.name);
-            self.records.replace_under(&entry.mount, at, None, &target).await?;
+            if let Some((id, generation)) = self.successor(&entry.mount, &target.name) {
+                target = Target { id, generation, ..target };
+            }
+            self.records.put_new_target(&entry.mount, &target).await?;
             self.reload().await?;
             self.plan_root_rotation(&target).await?;
             // Whether it may forget what it will be asked for is seen to from now on.
@@ -415,7 +417,9 @@ impl Broker {
         }
         let of_any = retired.iter().map(|target| &***target).chain(was);
         let ids: Vec<_> = of_any.map(|target| target.record.id).collect();
-        Ok(self.mark_all(&[(id, None)], |placed| ids.contains(&placed.target)).await?)
+        Ok(self
+            .mark_all(&[(id, None)], Cause::Asked, |placed| ids.contains(&placed.target))
+            .await?)
     }
 
     /// Goes on taking the leases of a target from their holders that was deleted with them, beside the caller.
@@ -423,7 +427,7 @@ impl Broker {
         let (broker, mount, target) = (Arc::clone(self), target.mount, target.id);
         self.tasks.spawn(Box::pin(async move {
             let places = [(mount, None)];
-            let marked = broker.mark_all(&places, |placed| placed.target == target);
+            let marked = broker.mark_all(&places, Cause::Asked, |placed| placed.target == target);
             if let Err(error) = marked.await {
                 tracing::error!(%error, "the leases of a deleted target are not all marked; this is tried again");
             }

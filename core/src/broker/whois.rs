@@ -10,7 +10,9 @@ use crate::audit::Answer;
 use crate::ids::{EntityId, ID_CHARS, LeaseId, TokenAccessor};
 use crate::lease::{Lease, LeaseState};
 use crate::store::StoreError;
+use crate::store::abandonments::Abandonment;
 use crate::store::leases::of_token_leases;
+use crate::store::records::Found;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub struct Whose {
     pub holder: Holder,
     /// The request that asked, as the audit record has it.
     pub request: String,
+    /// Who abandoned its target, if somebody did, when and why.
+    pub abandonment: Option<Abandonment>,
 }
 
 /// Where a lease is in its life.
@@ -63,6 +67,8 @@ pub enum Stage {
     Revoking,
     /// It was seen to be gone then.
     Settled(Timestamp),
+    /// Its target was abandoned, and it ended then. Nobody has seen it gone.
+    Abandoned(Timestamp),
 }
 
 /// Who holds a token.
@@ -173,7 +179,10 @@ impl Broker {
                 LeaseState::Revoking(_) => (found.record, Stage::Revoking),
             },
             None => match self.records.history(id).await? {
-                Some(found) => (found.record.lease, Stage::Settled(found.record.settled_at)),
+                Some(Found { record: gone, .. }) if gone.abandoned => {
+                    (gone.lease, Stage::Abandoned(gone.settled_at))
+                }
+                Some(Found { record: gone, .. }) => (gone.lease, Stage::Settled(gone.settled_at)),
                 None => return Ok(None),
             },
         };
@@ -194,12 +203,16 @@ impl Broker {
         let (place, owner, catalog) = (lease.place(), lease.owner(), self.catalog());
         let token = self.records.token(&owner.token).await?;
         let target = catalog.target(place.target, place.generation);
+        let abandonment = catalog.abandonment(place.target, place.generation);
         Ok(Whose {
             lease: self.view(lease),
             state,
             mount: catalog.mount(place.mount).map(|entry| entry.mount.record.path.clone()),
             role: place.role.clone(),
-            target: target.map(|target| target.record.name.clone()),
+            target: target
+                .map(|target| &target.record.name)
+                .or(abandonment.map(|abandonment| &abandonment.name))
+                .cloned(),
             username: lease.handle().name(),
             holder: Holder {
                 accessor: owner.accessor,
@@ -208,6 +221,7 @@ impl Broker {
                 policies: token.map(|token| token.record.policies),
             },
             request: owner.request.clone(),
+            abandonment: abandonment.cloned(),
         })
     }
 }

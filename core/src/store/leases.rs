@@ -32,8 +32,11 @@ pub struct RepeatKey(pub [u8; 32]);
 pub struct History {
     /// The lease as it was last.
     pub lease: Lease,
-    /// When its credential was seen to be gone.
+    /// When its credential was seen to be gone, or its target was abandoned.
     pub settled_at: Timestamp,
+    /// Nobody has seen its credential gone: an operator has abandoned its target. Then this is never forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abandoned: bool,
 }
 
 /// What the index by role says beside a lease.
@@ -158,15 +161,18 @@ impl Records {
         self.commit(batch).await
     }
 
-    /// Removes a lease whose credential was seen to be gone, if it is still as it was found.
+    /// Removes a lease whose credential was seen to be gone, or whose target was `abandoned`, if it is still as it was
+    /// found.
     pub async fn settle_lease(
         &self,
         was: &Found<Lease>,
         settled_at: Timestamp,
+        abandoned: bool,
     ) -> Result<Revision, StoreError> {
         let lease = &was.record;
         let history = history_at(lease.id());
-        let sealed = self.seal(&history, &History { lease: lease.clone(), settled_at })?;
+        let gone = History { lease: lease.clone(), settled_at, abandoned };
+        let sealed = self.seal(&history, &gone)?;
         let at = lease_at(lease.id());
         let mut batch = Batch::default()
             .expect(at.clone(), Some(was.revision))
@@ -174,8 +180,10 @@ impl Records {
             .delete(due_at(lease.due_at(), lease.id()))
             .delete(of_token(&lease.owner().token, lease.id()))
             .delete(of_role_lease(lease.place(), lease.id()))
-            .put(history, sealed)
-            .put(history_from(settled_at, Some(lease.id())), Value::default());
+            .put(history, sealed);
+        if !abandoned {
+            batch = batch.put(history_from(settled_at, Some(lease.id())), Value::default());
+        }
         if let Some(key) = lease.repeat_key() {
             // A later lease may have the place by now. It never comes back to this one.
             let place = self.repeated(key).await?.filter(|place| place.record == lease.id());

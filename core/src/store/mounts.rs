@@ -314,6 +314,21 @@ impl Records {
         self.commit(batch.expect(at.clone(), was).put(at, sealed)).await
     }
 
+    /// Keeps a target that is written for the first time, or again after one that had its name was abandoned.
+    pub async fn put_new_target(
+        &self,
+        mount: &Found<Mount>,
+        target: &Target,
+    ) -> Result<Revision, StoreError> {
+        let at = target_at(target.mount, &target.name);
+        let batch = Batch::default()
+            .expect(mount_at(mount.record.id), Some(mount.revision))
+            .expect(retired_at(target.id, target.generation), None)
+            .expect(at.clone(), None)
+            .put(at.clone(), self.seal(&at, target)?);
+        self.commit(batch).await
+    }
+
     /// Keeps a target in place of another identity of it, which is retired. What is held back at the one is held back
     /// at the other: after a restore, what was issued since may be at either.
     pub async fn succeed_target(

@@ -1,5 +1,6 @@
 //! `sys/`: the server itself, its mounts, and its leases.
 
+pub(super) mod abandon;
 pub(super) mod audit;
 pub(super) mod audited_headers;
 pub(super) mod auth;

@@ -55,6 +55,8 @@ pub struct Difference {
 pub enum Kind {
     /// It bears our mark, was made by this installation, and is on no lease.
     Orphan,
+    /// Its lease was ended when its target was abandoned, and it is there all the same.
+    Abandoned,
     /// It bears our mark, but nothing shows that this installation made it. It is never touched.
     LookAlike,
     /// It is lent, and not there.
@@ -67,14 +69,15 @@ pub enum Kind {
 
 impl Kind {
     /// All there are.
-    pub const ALL: [Self; 5] =
-        [Self::Orphan, Self::LookAlike, Self::Missing, Self::Altered, Self::Stuck];
+    pub const ALL: [Self; 6] =
+        [Self::Orphan, Self::Abandoned, Self::LookAlike, Self::Missing, Self::Altered, Self::Stuck];
 
     /// Returns what operators call it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Orphan => "orphan",
+            Self::Abandoned => "abandoned",
             Self::LookAlike => "look_alike",
             Self::Missing => "missing",
             Self::Altered => "altered",
@@ -194,7 +197,17 @@ impl<'a> Comparison<'a> {
             return Ok(());
         }
         let is_young = listed.lease.made_at().plus(SETTLED_WITHIN) > self.report.at;
-        if let Some(gone) = history {
+        if let Some(gone) = history.as_ref().filter(|gone| gone.record.abandoned) {
+            let place = gone.record.lease.place();
+            let catalog = self.broker.catalog();
+            let said = catalog.abandonment(place.target, place.generation);
+            let said = said.map_or_else(String::new, |said| {
+                format!(" {} abandoned its target then: {}", said.by, said.reason)
+            });
+            let ended_at = gone.record.settled_at.rfc3339();
+            let why = format!("its lease ended at {ended_at}, and nobody saw it gone.{said}");
+            self.differs(Kind::Abandoned, listed, vec![why]);
+        } else if let Some(gone) = history {
             let settled_at = gone.record.settled_at.rfc3339();
             let why = format!("its lease ended at {settled_at}, when it was seen to be gone");
             self.differs(Kind::Orphan, listed, vec![why]);

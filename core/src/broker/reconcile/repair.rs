@@ -44,11 +44,11 @@ pub struct Repaired {
 
 impl Kind {
     /// What is repaired unless it is said otherwise: nothing that is lent and there.
-    pub const USUAL: [Self; 3] = [Self::Orphan, Self::Missing, Self::Stuck];
+    pub const USUAL: [Self; 4] = [Self::Orphan, Self::Abandoned, Self::Missing, Self::Stuck];
 
     /// Whether a repair takes something from the target that may still be of use.
     fn removes(self) -> bool {
-        matches!(self, Self::Orphan | Self::Altered)
+        matches!(self, Self::Orphan | Self::Abandoned | Self::Altered)
     }
 }
 
@@ -112,7 +112,7 @@ impl Broker {
         while let Some((kind, outcome)) = outcomes.next().await {
             outcome?;
             let count = match kind {
-                Kind::Orphan | Kind::Altered => &mut repaired.removed,
+                Kind::Orphan | Kind::Abandoned | Kind::Altered => &mut repaired.removed,
                 Kind::Missing => &mut repaired.ended,
                 Kind::Stuck => &mut repaired.tried,
                 Kind::LookAlike => continue,
@@ -130,14 +130,14 @@ impl Broker {
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         match (one.kind, listed) {
-            (Kind::Orphan, Some(listed)) => self.adopt(target, listed, now).await,
+            (Kind::Orphan | Kind::Abandoned, Some(listed)) => self.adopt(target, listed, now).await,
             (Kind::Altered, _) => self.mark(one.lease, Cause::Asked).await,
             (Kind::Missing, _) => self.mark(one.lease, Cause::Missing).await,
             (Kind::Stuck, _) => {
                 self.attempt_soon(one.lease);
                 Ok(())
             }
-            (Kind::Orphan, None) | (Kind::LookAlike, _) => Ok(()),
+            (Kind::Orphan | Kind::Abandoned, None) | (Kind::LookAlike, _) => Ok(()),
         }
     }
 

@@ -47,14 +47,14 @@ impl Broker {
     ) -> Result<(), ReconcileError> {
         let report = self.compare(target).await?;
         let compared = self.keep_plan(&target.record, report);
-        let [orphans, look_alikes, missing, altered, stuck] =
+        let [orphans, abandoned, look_alikes, missing, altered, stuck] =
             Kind::ALL.map(|kind| compared.report.count(kind));
         if compared.report.differences.is_empty() {
             return Ok(());
         }
         tracing::warn!(
-            name = %compared.target, orphans, look_alikes, missing, altered, stuck,
-            "a target and the leases differ; `leasehold reconcile` shows where"
+            name = %compared.target, orphans, abandoned, look_alikes, missing, altered,
+            stuck, "a target and the leases differ; `leasehold reconcile` shows where"
         );
         if !target.record.reconcile_repair {
             return Ok(());

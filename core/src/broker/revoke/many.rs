@@ -49,7 +49,7 @@ impl Broker {
             self.end_tokens_of(*mount).await?;
         }
         if until == Until::Marked {
-            return Ok(self.mark_all(places, |_| true).await?);
+            return Ok(self.mark_all(places, Cause::Asked, |_| true).await?);
         }
         let settle = |id| self.revoke_found(id, Until::Settled);
         let Each { all, failed, first } = self.each_lease(places, |_| true, settle).await?;
@@ -64,9 +64,10 @@ impl Broker {
     pub(in crate::broker) async fn mark_all(
         self: &Arc<Self>,
         places: &[(MountId, Option<String>)],
+        cause: Cause,
         is_meant: impl Fn(&Placed) -> bool,
     ) -> Result<(), StoreError> {
-        let mark = |id| self.mark(id, Cause::Asked);
+        let mark = |id| self.mark(id, cause);
         let Each { first, .. } = self.each_lease(places, is_meant, mark).await?;
         first.map_or(Ok(()), Err)
     }

@@ -141,7 +141,11 @@ impl Judge {
                 match revoking.cause {
                     Cause::Lapsed => setting.counters.lapsed.one(),
                     Cause::TokenEnded => setting.counters.ended_with_token.one(),
-                    Cause::Asked | Cause::IssueFailed | Cause::Missing | Cause::Superseded => {}
+                    Cause::Asked
+                    | Cause::IssueFailed
+                    | Cause::Missing
+                    | Cause::Superseded
+                    | Cause::Abandoned => {}
                 }
                 let is_promised = known.promised.get(&id);
                 // Terms are whole seconds, and an answer that comes late seems to promise as much more.
@@ -204,6 +208,8 @@ impl Judge {
                 let owner = known.tokens.get(&lease.owner().token);
                 owner.is_none_or(|token| token.ended.is_some())
             }
+            // Nobody abandons anything in these worlds.
+            Cause::Abandoned => false,
             Cause::IssueFailed => !known.shown.contains_key(&id),
             Cause::Superseded => known.shown.get(&id).is_none_or(|shown| {
                 let unknown = || self.setting.restores;

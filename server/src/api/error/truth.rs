@@ -2,7 +2,20 @@
 
 use super::{Refusal, bad, of_target};
 use actix_web::http::StatusCode;
-use leasehold_core::broker::{ReconcileError, RehearseError};
+use leasehold_core::broker::{AbandonError, ReconcileError, RehearseError};
+
+impl From<AbandonError> for Refusal {
+    fn from(error: AbandonError) -> Self {
+        match error {
+            AbandonError::Admit(error) => error.into(),
+            AbandonError::Store(error) => error.into(),
+            AbandonError::Nothing(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            AbandonError::Configured(_) | AbandonError::Which { .. } | AbandonError::NoReason => {
+                bad(error)
+            }
+        }
+    }
+}
 
 impl From<ReconcileError> for Refusal {
     fn from(error: ReconcileError) -> Self {

@@ -56,7 +56,7 @@ pub(super) const OPEN: [OpenRoute; 14] = [
 pub(super) const METRICS: OpenRoute =
     open_at("sys/metrics").read(|open| Box::pin(ready(Ok(sys::metrics::read_without_token(open)))));
 
-pub(super) const SYS: [Route; 69] = [
+pub(super) const SYS: [Route; 70] = [
     at(
         "sys/mounts",
         Tail::End,
@@ -473,4 +473,8 @@ pub(super) const SYS: [Route; 69] = [
         .read(|call| Box::pin(sys::password_policies::read(call)))
         .update(|call| Box::pin(sys::password_policies::write(call)))
         .delete(|call| Box::pin(sys::password_policies::delete(call))),
+    at("sys/abandon/", Tail::Rest, "Shows what is left of a target that is configured no longer; a write says that it is gone for ever.")
+        .sudo(ALL)
+        .read(|call| Box::pin(sys::abandon::read(call)))
+        .update(|call| Box::pin(sys::abandon::update(call))),
 ];

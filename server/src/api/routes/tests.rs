@@ -166,6 +166,8 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
             "Read sys/config/auditing/request-headers/x",
             "Update sys/config/auditing/request-headers/x",
             "Delete sys/config/auditing/request-headers/x",
+            "Read sys/abandon/x",
+            "Update sys/abandon/x",
             "Update auth/token/create-orphan",
             "List auth/token/accessors/",
             "Update auth/token/revoke-orphan",

@@ -84,7 +84,7 @@ fn kind(name: &str) -> Result<DifferenceKind, Refusal> {
     let known = DifferenceKind::called(name).filter(|kind| *kind != DifferenceKind::LookAlike);
     known.ok_or_else(|| {
         Refusal::bad(format!(
-            "`kinds` cannot have {name:?} in it; what can be repaired is `orphan`, `missing`, `altered` and `stuck`"
+            "`kinds` cannot have {name:?} in it; what can be repaired is `orphan`, `abandoned`, `missing`, `altered` and `stuck`"
         ))
     })
 }

@@ -1,5 +1,6 @@
 //! `POST sys/whois`: whose a user name, a lease or a token is.
 
+use super::abandon::abandoned;
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
@@ -25,6 +26,7 @@ fn shown(whose: &Whose) -> Value {
         Stage::Held => ("held", None),
         Stage::Revoking => ("revoking", None),
         Stage::Settled(at) => ("settled", Some(at)),
+        Stage::Abandoned(at) => ("abandoned", Some(at)),
     };
     json!({
         "lease_id": lease.lease_id,
@@ -38,6 +40,7 @@ fn shown(whose: &Whose) -> Value {
         "expire_time": lease.lapses_at.rfc3339(),
         "settle_time": settled_at.map(Timestamp::rfc3339),
         "revoke_error": lease.revoke_error,
+        "abandoned": whose.abandonment.as_ref().map(abandoned),
         "holder": holder(&whose.holder),
         "request_id": whose.request,
     })
