@@ -116,19 +116,6 @@ impl Catalog {
         })
     }
 
-    /// Whether writing at a path makes something that is not there yet: a target or a role of a `database`. Elsewhere
-    /// there is no difference, as in Vault.
-    #[must_use]
-    pub fn would_make(&self, path: &str) -> bool {
-        let of_databases = |entry: &MountEntry| entry.mount.record.kind == "database";
-        let route = self.route(path).filter(|(entry, _)| of_databases(entry));
-        route.is_some_and(|(entry, rest)| match rest.split_once('/') {
-            Some(("config", name)) => !entry.targets.contains_key(name),
-            Some(("roles", name)) => !entry.roles.contains_key(name),
-            _ => false,
-        })
-    }
-
     /// Returns the open mounts by path: those of engines, then those of methods are under `auth/`.
     pub fn mounts(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
         self.by_path.values()
