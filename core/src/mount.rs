@@ -1,5 +1,6 @@
 //! Which engine, target and role a path means: all mounts as they are now, in memory.
 
+use crate::access::policy::Capability;
 use crate::audit::AuditedHeaders;
 use crate::ids::{InstallationId, MountId, TargetId};
 use crate::lease::{Generation, Place};
@@ -236,6 +237,15 @@ impl Catalog {
 }
 
 impl MountEntry {
+    /// Returns what lends a credential here: to read its path, and at some mounts, as in Vault, to write it.
+    #[must_use]
+    pub fn lent_by(&self) -> &'static [Capability] {
+        match self.mount.record.kind.as_str() {
+            "aws" => &[Capability::Read, Capability::Update],
+            _ => &[Capability::Read],
+        }
+    }
+
     /// How long a lease of this role lives, and how long at most.
     #[must_use]
     pub fn ttls(&self, role: &Role, limits: &Limits) -> (Duration, Duration) {
