@@ -1,5 +1,6 @@
 //! Which engine, target and role a path means: all mounts as they are now, in memory.
 
+use crate::access::policy::Capability;
 use crate::audit::AuditedHeaders;
 use crate::ids::{InstallationId, MountId, TargetId};
 use crate::lease::{Generation, Place};
@@ -113,19 +114,6 @@ impl Catalog {
         path.match_indices('/').map(|(at, _)| at.saturating_add(1)).find_map(|end| {
             let (mount, rest) = path.split_at_checked(end)?;
             self.by_path.get(mount).map(|entry| (entry, rest))
-        })
-    }
-
-    /// Whether writing at a path makes something that is not there yet: a target or a role of a `database`. Elsewhere
-    /// there is no difference, as in Vault.
-    #[must_use]
-    pub fn would_make(&self, path: &str) -> bool {
-        let of_databases = |entry: &MountEntry| entry.mount.record.kind == "database";
-        let route = self.route(path).filter(|(entry, _)| of_databases(entry));
-        route.is_some_and(|(entry, rest)| match rest.split_once('/') {
-            Some(("config", name)) => !entry.targets.contains_key(name),
-            Some(("roles", name)) => !entry.roles.contains_key(name),
-            _ => false,
         })
     }
 
@@ -249,6 +237,15 @@ impl Catalog {
 }
 
 impl MountEntry {
+    /// Returns what lends a credential here: to read its path, and at some mounts, as in Vault, to write it.
+    #[must_use]
+    pub fn lent_by(&self) -> &'static [Capability] {
+        match self.mount.record.kind.as_str() {
+            "aws" => &[Capability::Read, Capability::Update],
+            _ => &[Capability::Read],
+        }
+    }
+
     /// How long a lease of this role lives, and how long at most.
     #[must_use]
     pub fn ttls(&self, role: &Role, limits: &Limits) -> (Duration, Duration) {

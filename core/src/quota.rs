@@ -92,6 +92,12 @@ impl Quotas {
         self.kinds.get(&kind).into_iter().flat_map(BTreeMap::values).flatten()
     }
 
+    /// Whether there is any of a kind.
+    #[must_use]
+    pub fn has(&self, kind: QuotaKind) -> bool {
+        self.kinds.contains_key(&kind)
+    }
+
     /// Returns one of a kind by its name.
     #[must_use]
     pub fn named(&self, kind: QuotaKind, name: &str) -> Option<&Arc<Found<Quota>>> {

@@ -42,6 +42,8 @@ mod methods;
 mod metrics;
 #[path = "api/mysql.rs"]
 mod mysql;
+#[path = "api/names.rs"]
+mod names;
 #[path = "api/policies.rs"]
 mod policies;
 #[path = "api/quotas.rs"]

@@ -43,6 +43,7 @@ use leasehold_core::audit::Operation;
 use leasehold_core::broker::Broker;
 use leasehold_core::quota::windows::Allowance;
 use routes::Open;
+pub use routes::{ListedPath, listed_paths};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -180,8 +181,8 @@ async fn answer(
     let from = caller::sender(request, rules)?;
     let query = query::parse(request.query_string())?;
     let operation = caller::operation(request, &query)?;
-    limits::check(request, front, &path, (&id, from), operation, met).await?;
     let server = &front.server;
+    limits::check(request, &server.node(), &path, (&id, from), operation, met).await?;
     let shows_metrics = || rules.is_some_and(|rules| rules.open_metrics);
     let open = routes::open(&path, caller::has_token(request))
         .or_else(|| routes::open_metrics(&path).filter(|_| shows_metrics()));
@@ -203,7 +204,7 @@ async fn answer(
         Node::Unsealed(broker) => broker,
     };
     let found = if operation == Operation::Read && query.contains_key("help") {
-        routes::find_help(&broker, path)
+        routes::find_help(&broker, &path)
     } else {
         routes::find(&broker, path, operation)
     };

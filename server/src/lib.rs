@@ -35,6 +35,7 @@ pub mod tasks;
 pub mod time;
 mod wiring;
 
+pub use api::{ListedPath, listed_paths};
 pub use check::{Checked, Finding, check};
 pub use wiring::StartError;
 

@@ -2,12 +2,13 @@
 
 use super::{Format, FormatFlags, Session};
 use crate::answer::plain;
-use crate::client::Request;
+use crate::client::{Client, Request};
 use crate::connection::ConnectionFlags;
 use crate::failure::{Doing, Exit, Failure};
 use crate::progress::{Progress, megabytes};
 use leasehold_core::audit::verify::{Report, Verifier};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ const LOOK_EVERY: u64 = 1024;
 #[derive(clap::Subcommand)]
 pub(super) enum Audit {
     Verify(Verify),
+    PublicKey(PublicKey),
     RotateKeys(RotateKeys),
 }
 
@@ -31,9 +33,76 @@ impl Audit {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Verify(verify) => verify.run(session),
+            Self::PublicKey(key) => key.run(session),
             Self::RotateKeys(rotate) => rotate.run(session),
         }
     }
+}
+
+const KEY_EXAMPLES: &str = "\
+Examples:
+  leasehold audit public-key
+
+  Keep it where whoever can write to the record cannot:
+    leasehold audit public-key main > audit.pub
+    leasehold audit verify -public-key=@audit.pub audit.log";
+
+/// Show the public keys that the records of audit devices are checked with
+///
+/// Of one device the key alone, for a file; of all devices each with its name. Needs `sudo` on sys/audit.
+#[derive(clap::Args)]
+#[command(after_help = KEY_EXAMPLES)]
+pub(super) struct PublicKey {
+    /// Name of the device; all of them without it
+    name: Option<String>,
+    #[command(flatten)]
+    format: FormatFlags,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+impl PublicKey {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let format = self.format.resolve(session.environment)?;
+        let client = session.client(self.connection)?;
+        let mut keys = public_keys(&client)?;
+        if let Some(name) = &self.name {
+            keys.retain(|device, _| device == name);
+            if keys.is_empty() {
+                return Err(Failure::Local(format!(
+                    "there is no audit device `{name}`; `leasehold read sys/audit` lists those there are"
+                )));
+            }
+        }
+        match format {
+            Format::Table => {
+                for (device, key) in &keys {
+                    let alone = self.name.is_some();
+                    session.output.line(&if alone {
+                        key.clone()
+                    } else {
+                        format!("{device}  {key}")
+                    });
+                }
+            }
+            Format::Json | Format::Raw => session.output.json(&keys),
+            Format::Yaml => session.output.yaml(&keys),
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Returns the public key of each audit device of a server.
+pub(super) fn public_keys(client: &Client) -> Result<BTreeMap<String, String>, Failure> {
+    let answer = client
+        .send(Request::get("sys/audit"))
+        .doing(|| "reading the public keys of the audit devices".to_owned())?;
+    let devices = answer.data().and_then(Value::as_object).into_iter().flatten();
+    let key = |(device, shown): (&String, &Value)| {
+        let key = shown.get("public_key")?.as_str()?;
+        Some((device.trim_end_matches('/').to_owned(), key.to_owned()))
+    };
+    Ok(devices.filter_map(key).collect())
 }
 
 const ROTATE_EXAMPLES: &str = "\
@@ -92,6 +161,9 @@ Examples:
     leasehold read -format=json sys/audit | jq -r '.data[\"main/\"].chain.number'
     leasehold audit verify -public-key=@audit.pub -reaches=48213 audit.log
 
+  Go on where the last check ended, as it has told:
+    leasehold audit verify -public-key=@audit.pub -after=48213:1f0c… audit.log
+
   For a script (exit code 0: sound, 2: not):
     leasehold audit verify -format=json -public-key=@audit.pub audit.log | jq .findings";
 
@@ -99,8 +171,9 @@ Examples:
 ///
 /// Needs nothing but the files and the public key of the device, which the server logs when it starts and shows at
 /// sys/audit: keep the key where who can write to the record cannot. Give files that were moved away together, in
-/// their order. Faults are what somebody must have had a hand in; lines that the device itself has missed, and lines
-/// that a crash cut off, are told apart from them. Exit code 0 if there is no fault, 2 if there is, 1 if a file cannot
+/// their order: a record whose beginning is not given is a fault, unless -after says what was checked before. Faults are
+/// what somebody must have had a hand in; lines that the device itself has missed, and lines that a crash cut off, are
+/// told apart from them. Exit code 0 if there is no fault, 2 if there is, 1 if a file cannot
 /// be read.
 #[derive(clap::Args)]
 #[command(after_help = VERIFY_EXAMPLES)]
@@ -114,6 +187,9 @@ pub(super) struct Verify {
     /// Line that the record must reach: its number, or `NUMBER:HASH`
     #[arg(long, value_name = "LINE")]
     reaches: Option<String>,
+    /// Last line that was checked before, if the record does not begin with its first: its number, or `NUMBER:HASH`
+    #[arg(long, value_name = "LINE")]
+    after: Option<String>,
     #[command(flatten)]
     format: FormatFlags,
 }
@@ -128,6 +204,9 @@ impl Verify {
             Verifier::new(keys.iter().map(String::as_str)).map_err(|error| local(&error))?;
         if let Some(end) = &self.reaches {
             verifier.reaches(end).map_err(|error| local(&error))?;
+        }
+        if let Some(last) = &self.after {
+            verifier.follows(last).map_err(|error| local(&error))?;
         }
         let mut progress = Progress::begin()?;
         let (mut bytes, mut torn) = (0_u64, false);
@@ -194,15 +273,15 @@ fn show(report: &Report, bytes: u64, session: &mut Session<'_>) {
         output.line(&format!("{weight}  {file}:{line}: {kind}: {}", finding.message));
     }
     let size = megabytes(bytes);
-    let (Some(first), Some(last)) = (first, last) else {
+    if let (Some(first), Some(last)) = (first, last) {
+        let (number, hash) = (last.number, last.hash.text());
+        output.line(&format!(
+            "{lines} lines ({size}), numbered {first} to {number}; signed up to {signed_to}."
+        ));
+        output.line(&format!("The last one: {number}:{hash}"));
+    } else {
         output.line(&format!("{lines} lines ({size}), and none of them is of a chain."));
-        return;
-    };
-    let (number, hash) = (last.number, last.hash.text());
-    output.line(&format!(
-        "{lines} lines ({size}), numbered {first} to {number}; signed up to {signed_to}."
-    ));
-    output.line(&format!("The last one: {number}:{hash}"));
+    }
     output.line(&match faults {
         0 => "The record is sound.".to_owned(),
         1 => "The record is NOT sound: there is 1 fault.".to_owned(),

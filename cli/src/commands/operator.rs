@@ -200,6 +200,7 @@ fn show_keys(answer: &Answer, session: &mut Session<'_>) {
     let unseal = if keys.is_empty() { "" } else { "    leasehold operator unseal\n" };
     session.output.line(&format!(
         "\nNext:\n{unseal}    export LEASEHOLD_TOKEN=<the root token>\n    leasehold status\n    \
+         leasehold audit public-key    (keep what it shows: it checks what is recorded)\n    \
          leasehold secrets enable database",
     ));
 }

@@ -411,3 +411,25 @@ fn a_clock_is_accepted_and_what_became_of_it_shown() {
     assert!(out.contains("accepted_ahead    3600\n"), "{out}");
     assert_eq!(server.lines(), ["PUT /v1/sys/clock/accept"]);
 }
+
+#[test]
+fn the_public_keys_of_audit_devices_are_shown_for_a_file_and_for_eyes() {
+    let devices = envelope(&json!({
+        "main/": { "type": "file", "public_key": "aa11" },
+        "far/": { "type": "http", "public_key": "bb22" },
+    }));
+    let show = |more: &[&str]| {
+        let server = Server::with(&[(200, &devices)]);
+        let outcome = Run::at(&server, &[&["audit", "public-key"], more].concat()).run();
+        assert_eq!(server.lines(), ["GET /v1/sys/audit"]);
+        outcome
+    };
+    assert_eq!(show(&[]).ok(), "far  bb22\nmain  aa11\n");
+    assert_eq!(show(&["main"]).ok(), "aa11\n");
+    let told: serde_json::Value =
+        serde_json::from_str(&show(&["-format=json"]).ok()).expect("JSON");
+    assert_eq!(told, json!({ "main": "aa11", "far": "bb22" }));
+    let none = show(&["other"]);
+    assert_eq!(none.exit, 1);
+    assert!(none.err.contains("there is no audit device `other`"), "{}", none.err);
+}

@@ -132,3 +132,56 @@ fn a_decision_is_explained_from_files_and_from_the_server() {
     assert_eq!((&told["allowed"], &told["rules"][0]["policy"]), (&json!(true), &json!("app")));
     assert_eq!(server.lines(), ["GET /v1/auth/token/lookup-self", "GET /v1/sys/policies/acl/app"]);
 }
+
+#[test]
+fn an_explanation_is_given_what_templates_are_filled_with_and_says_which_stay_unfilled() {
+    let own = "path \"database/creds/{{identity.entity.name}}\" { capabilities = [\"read\"] }\n\
+               path \"team/{{identity.entity.metadata.team}}/*\" { capabilities = [\"read\"] }";
+    let folder = folder(&[("own.hcl", own)]);
+    let file = path(&folder, "own.hcl");
+    let explain = |more: &[&str]| {
+        let arguments = [&["policy", "explain", "-file", file.as_str()], more].concat();
+        Run::at(&Server::with(&[]), &arguments).run()
+    };
+    let out = explain(&["database/creds/ann", "read"]).ok();
+    assert!(out.starts_with("Refused: "), "{out}");
+    for name in ["identity.entity.name", "identity.entity.metadata.team"] {
+        assert!(out.contains(&format!("is not filled in: {name} in policy own\n")), "{out}");
+    }
+    assert!(out.ends_with("-fact=NAME=VALUE says what is known of whoever asks.\n"), "{out}");
+    let ann = "-fact=identity.entity.name=ann";
+    let out = explain(&[ann, "-format=json", "database/creds/ann", "read"]).ok();
+    let told: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(told["allowed"], json!(true));
+    assert_eq!(told["unfilled"].as_array().map(Vec::len), Some(1), "{told}");
+    let team = "-fact=identity.entity.metadata.team=shop";
+    let out = explain(&[ann, team, "team/shop/x", "read"]).ok();
+    assert!(out.starts_with("Allowed: ") && !out.contains("not filled in"), "{out}");
+    let unknown = explain(&["-fact=identity.name=ann", "a", "read"]);
+    assert_eq!(unknown.exit, 1);
+    assert!(unknown.err.contains("is nothing that can be filled in"), "{}", unknown.err);
+    assert_eq!(explain(&["-fact=ann", "a", "read"]).exit, 1);
+}
+
+#[test]
+fn an_explanation_heeds_for_how_long_an_answer_is_to_be_wrapped() {
+    let wrapped = "path \"database/creds/app\" {\n  capabilities = [\"read\"]\n  \
+                   min_wrapping_ttl = \"1m\"\n  max_wrapping_ttl = \"10m\"\n}";
+    let folder = folder(&[("app.hcl", wrapped)]);
+    let file = path(&folder, "app.hcl");
+    for (ttl, word) in [
+        (None, "Refused"),
+        (Some("30s"), "Refused"),
+        (Some("5m"), "Allowed"),
+        (Some("1h"), "Refused"),
+    ] {
+        let ttl = ttl.map(|ttl| format!("-wrap-ttl={ttl}"));
+        let mut arguments = vec!["policy", "explain", "-file", &file];
+        arguments.extend(ttl.as_deref());
+        arguments.extend(["database/creds/app", "read"]);
+        let out = Run::at(&Server::with(&[]), &arguments).run().ok();
+        assert!(out.starts_with(word), "{ttl:?}: {out}");
+    }
+    let arguments = ["policy", "explain", "-file", &file, "-wrap-ttl=soon", "a", "read"];
+    assert_eq!(Run::at(&Server::with(&[]), &arguments).run().exit, 1);
+}

@@ -199,11 +199,11 @@ impl TokenParams {
         policies
     }
 
-    /// Returns from where a token may be used that is made by a login from this address; `None` if nobody may log in
-    /// from there.
+    /// Returns from where a token may be used that is made by a login from this address, where what was shown narrows
+    /// that `further`; `None` if nobody may log in from there.
     #[must_use]
-    pub fn bound_networks(&self, from: Option<IpAddr>) -> Option<Vec<Network>> {
-        let bound = networks(&self.bound_cidrs).ok()?;
+    pub fn bound_networks(&self, further: &[String], from: Option<IpAddr>) -> Option<Vec<Network>> {
+        let bound = in_both(networks(&self.bound_cidrs).ok()?, networks(further).ok()?)?;
         if !is_within(&bound, from) {
             return None;
         }
@@ -219,6 +219,23 @@ impl TokenParams {
 #[must_use]
 pub fn is_within(networks: &[Network], from: Option<IpAddr>) -> bool {
     networks.is_empty() || from.is_some_and(|ip| networks.iter().any(|each| each.contains(ip)))
+}
+
+/// Returns the networks of addresses that both lists have, of which an empty one has all; `None` if there are none.
+fn in_both(one: Vec<Network>, other: Vec<Network>) -> Option<Vec<Network>> {
+    if one.is_empty() || other.is_empty() {
+        return Some(if one.is_empty() { other } else { one });
+    }
+    // Of two networks one is within the other, or they have nothing in common.
+    let within = |inner: &[Network], outer: &[Network]| -> Vec<_> {
+        let is_within = |each: &&Network| outer.iter().any(|wide| wide.includes(**each));
+        inner.iter().filter(is_within).copied().collect()
+    };
+    let mut both = within(&one, &other);
+    let more: Vec<_> =
+        within(&other, &one).into_iter().filter(|each| !both.contains(each)).collect();
+    both.extend(more);
+    (!both.is_empty()).then_some(both)
 }
 
 /// Reads a list of networks.
@@ -315,12 +332,38 @@ mod tests {
         };
         let params = TokenParams::default().changed(bound).unwrap();
         let ip = |text: &str| Some(text.parse().unwrap());
-        assert_eq!(params.bound_networks(ip("127.9.9.9")).unwrap().len(), 2);
-        assert_eq!(params.bound_networks(ip("10.0.0.1")), None);
-        assert_eq!(params.bound_networks(None), None);
+        assert_eq!(params.bound_networks(&[], ip("127.9.9.9")).unwrap().len(), 2);
+        assert_eq!(params.bound_networks(&[], ip("10.0.0.1")), None);
+        assert_eq!(params.bound_networks(&[], None), None);
         let strict = TokenParams { strictly_bind_ip: true, ..params };
-        let only = strict.bound_networks(ip("127.9.9.9")).unwrap();
+        let only = strict.bound_networks(&[], ip("127.9.9.9")).unwrap();
         assert!(is_within(&only, ip("127.9.9.9")) && !is_within(&only, ip("127.9.9.8")));
-        assert_eq!(TokenParams::default().bound_networks(None), Some(Vec::new()));
+        assert_eq!(TokenParams::default().bound_networks(&[], None), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_narrows_a_token_never_widens_it() {
+        let list =
+            |texts: &[&str]| -> Vec<String> { texts.iter().map(|&text| text.into()).collect() };
+        let ip = Some("192.0.2.1".parse().unwrap());
+        for (own, further, both) in [
+            (&["192.0.0.0/16"][..], &["192.0.2.0/24"][..], Some(&["192.0.2.0/24"][..])),
+            (&["192.0.2.0/24"], &["192.0.0.0/16"], Some(&["192.0.2.0/24"])),
+            (&["192.0.2.0/24"], &["192.0.2.0/24"], Some(&["192.0.2.0/24"])),
+            (&["192.0.2.0/24"], &[], Some(&["192.0.2.0/24"])),
+            (&[], &["192.0.2.0/24"], Some(&["192.0.2.0/24"])),
+            (&[], &[], Some(&[])),
+            (
+                &["192.0.2.0/24", "10.0.0.0/8"],
+                &["192.0.2.0/28", "10.0.0.0/8", "::1"],
+                Some(&["192.0.2.0/28", "10.0.0.0/8"]),
+            ),
+            (&["192.0.2.0/24"], &["198.51.100.0/24"], None),
+            (&["10.0.0.0/8", "192.0.2.2/32"], &["192.0.2.0/24"], None),
+        ] {
+            let params = TokenParams { bound_cidrs: list(own), ..TokenParams::default() };
+            let both = both.map(|both| networks(&list(both)).unwrap());
+            assert_eq!(params.bound_networks(&list(further), ip), both, "{own:?} {further:?}");
+        }
     }
 }

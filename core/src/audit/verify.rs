@@ -18,6 +18,8 @@ pub struct Verifier {
     keys: Vec<[u8; 32]>,
     /// Where the record must reach, and which line must be there, as far as that is known.
     expected: Option<(u64, Option<Hash>)>,
+    /// The line before the record, likewise; none where it is to have its beginning.
+    before: Option<(u64, Option<Hash>)>,
     place: Place,
     last: Option<Head>,
     signed_to: u64,
@@ -92,6 +94,8 @@ pub enum Kind {
     Torn,
     /// The record begins, or ends, within its chain.
     Partial,
+    /// The beginning is not there.
+    Headless,
 }
 
 /// The text is no public key.
@@ -101,12 +105,10 @@ pub enum Kind {
 )]
 pub struct BadPublicKey;
 
-/// The text does not say where a record ends.
+/// The text does not name a line of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the end of a record is the number of a line, or that and its hash: `1234` or `1234:<64 digits>`"
-)]
-pub struct BadEnd;
+#[error("a line is told by its number, or by that and its hash: `1234` or `1234:<64 digits>`")]
+pub struct BadLine;
 
 impl Verifier {
     /// Checks by these public keys: one, or those of a device whose keys have changed.
@@ -115,6 +117,7 @@ impl Verifier {
         Ok(Self {
             keys: keys.filter(|keys| !keys.is_empty()).ok_or(BadPublicKey)?,
             expected: None,
+            before: None,
             place: Place::default(),
             last: None,
             signed_to: 0,
@@ -125,11 +128,14 @@ impl Verifier {
     }
 
     /// Says where the record must reach at least, as the server has it.
-    pub fn reaches(&mut self, end: &str) -> Result<(), BadEnd> {
-        let (number, hash) = end.split_once(':').map_or((end, None), |(n, h)| (n, Some(h)));
-        let number = number.trim().parse().map_err(|_| BadEnd)?;
-        let hash = hash.map(|hash| Hash::parse(hash.trim()).ok_or(BadEnd)).transpose()?;
-        self.expected = Some((number, hash));
+    pub fn reaches(&mut self, end: &str) -> Result<(), BadLine> {
+        self.expected = Some(named_line(end)?);
+        Ok(())
+    }
+
+    /// Says which line was checked before, so that the record may begin with the next one, or with an earlier.
+    pub fn follows(&mut self, last: &str) -> Result<(), BadLine> {
+        self.before = Some(named_line(last)?);
         Ok(())
     }
 
@@ -164,15 +170,11 @@ impl Verifier {
         self.report.lines = self.report.lines.saturating_add(1);
         let head = Head { number: link.number, hash: Hash::of(text) };
         let noted = self.trusted(text, read.note, read.signature.is_some());
-        if let Some((number, Some(hash))) = self.expected
-            && number == head.number
-            && hash != head.hash
-        {
-            let number = head.number;
-            self.fault(
-                Kind::Changed,
-                &format!("line {number} is not the one that the server wrote"),
-            );
+        for (number, hash) in [self.expected, self.before].into_iter().flatten() {
+            if number == head.number && hash.is_some_and(|hash| hash != head.hash) {
+                let message = format!("line {number} is not the one that it was");
+                self.fault(Kind::Changed, &message);
+            }
         }
         if let Some(noted) = &noted {
             self.note(noted, head);
@@ -277,12 +279,7 @@ impl Verifier {
     fn follow(&mut self, head: Head, previous: Hash, noted: Option<&Noted>) {
         let Some(last) = self.last else {
             self.report.first = Some(head.number);
-            if head.number > 1 {
-                let number = head.number;
-                self.notice(Kind::Partial, &format!("the record begins with line {number}; what is before it is in files that were not given"));
-            } else if previous != Hash::default() {
-                self.fault(Kind::Changed, "the first line names one before it");
-            }
+            self.begin(head.number, previous);
             self.last = Some(head);
             return;
         };
@@ -308,6 +305,24 @@ impl Verifier {
             }
         }
         self.last = Some(head);
+    }
+
+    /// Looks at the first line: what is not given cannot be seen to be whole.
+    fn begin(&mut self, number: u64, previous: Hash) {
+        let (before, hash) = self.before.unwrap_or_default();
+        let next = before.saturating_add(1);
+        let is_other = hash.is_some_and(|hash| hash != previous);
+        if number > next {
+            let last = number.saturating_sub(1);
+            self.fault(Kind::Headless, &format!("the record begins with line {number}: give the files with the lines {next} to {last} before it, or say which line was checked last"));
+        } else if number == 1 && previous != Hash::default() {
+            self.fault(Kind::Changed, "the first line names one before it");
+        } else if number == next && number > 1 && is_other {
+            self.fault(
+                Kind::Changed,
+                &format!("line {before}, before this one, is not the one that was checked"),
+            );
+        }
     }
 
     /// A line that stands behind later ones.
@@ -356,6 +371,12 @@ impl Verifier {
             };
             self.find(Kind::Removed, true, place, &message);
         }
+        if self.last.is_none() {
+            self.fault(
+                Kind::Headless,
+                "there is no line of a chain: give the files of the record from its first line on",
+            );
+        }
         let last = self.last.map_or(0, |last| last.number);
         if let Some((number, _)) = self.expected.filter(|(number, _)| *number > last) {
             self.fault(
@@ -388,6 +409,14 @@ impl Verifier {
             self.report.findings.push(Finding { kind, fault, place, message: message.to_owned() });
         }
     }
+}
+
+/// Reads which line is meant: by its number, or by its hash as well.
+fn named_line(text: &str) -> Result<(u64, Option<Hash>), BadLine> {
+    let (number, hash) = text.split_once(':').map_or((text, None), |(n, h)| (n, Some(h)));
+    let number = number.trim().parse().map_err(|_| BadLine)?;
+    let hash = hash.map(|hash| Hash::parse(hash.trim()).ok_or(BadLine)).transpose()?;
+    Ok((number, hash))
 }
 
 impl Report {

@@ -1,6 +1,7 @@
 //! What a token may do now: its policies, compiled once for all tokens that carry the same.
 
 mod compiled;
+mod making;
 
 pub(super) use compiled::Compiled;
 
@@ -171,7 +172,10 @@ impl Broker {
         request: &Request,
     ) -> Result<Rights, AdmitError> {
         let mut rights = self.rights_of(token).await?.ok_or(AdmitError::BadToken)?;
-        let question = self.question(request);
+        let question = Question {
+            capability: self.capability(token, request).await?,
+            ..self.question(request)
+        };
         let decision = rights.acl.decide(&question);
         if !decision.verdict.is_allowed() {
             let why = may_see_why(&rights.acl, &held(token, rights.identity.as_deref()))
@@ -204,22 +208,25 @@ impl Broker {
         let Asked { operation, path, data, .. } = &request.asked;
         Question {
             path,
-            capability: self.capability(*operation, path),
+            capability: match operation {
+                Operation::Read => Capability::Read,
+                Operation::List => Capability::List,
+                Operation::Delete => Capability::Delete,
+                Operation::Update | Operation::Revoke => Capability::Update,
+            },
             parameters: data.as_ref().and_then(serde_json::Value::as_object),
             wrap_ttl: request.wrap_ttl,
             right: request.right,
         }
     }
 
-    /// Returns what an operation needs: to write what is not there yet is to create it.
-    fn capability(&self, operation: Operation, path: &str) -> Capability {
-        match operation {
-            Operation::Read => Capability::Read,
-            Operation::List => Capability::List,
-            Operation::Delete => Capability::Delete,
-            Operation::Update if self.catalog().would_make(path) => Capability::Create,
-            Operation::Update | Operation::Revoke => Capability::Update,
+    /// Returns what a request needs of a token's policies: to write what is not there yet is to create it.
+    async fn capability(&self, token: &Token, request: &Request) -> Result<Capability, StoreError> {
+        let writes = request.asked.operation == Operation::Update;
+        if writes && self.would_make(token, request).await? {
+            return Ok(Capability::Create);
         }
+        Ok(self.question(request).capability)
     }
 }
 

@@ -68,7 +68,7 @@ struct Proven {
     name: Option<String>,
     /// What is noted on the token.
     meta: BTreeMap<String, String>,
-    /// From where alone the token may be used, if that is less than its role says.
+    /// From where alone the token may be used, besides what its role says.
     bound_cidrs: Vec<String>,
     /// A record that it was proven by, which must still be there when something is committed that rests on it.
     by_record: Option<(Key, Revision)>,
@@ -163,7 +163,7 @@ impl Broker {
         let mount = &entry.mount;
         let standing = self.standing(mount.record.id, &proven.by).await?;
         let standing = standing.filter(|standing| standing.secret == proven.secret);
-        let Standing { mut params, mut read, alias, .. } =
+        let Standing { params, mut read, alias, .. } =
             standing.ok_or_else(|| proven.otherwise.clone())?;
         if let Some((at, revision)) = &proven.by_record {
             if self.records.revision(at).await? != Some(*revision) {
@@ -171,11 +171,9 @@ impl Broker {
             }
             read.push((at.clone(), Some(*revision)));
         }
-        if !proven.bound_cidrs.is_empty() {
-            params.bound_cidrs.clone_from(&proven.bound_cidrs);
-        }
         let from = request.asked.from.map(ClientAddress::ip);
-        let bound_cidrs = params.bound_networks(from).ok_or(LoginError::Denied)?;
+        let bound_cidrs = params.bound_networks(&proven.bound_cidrs, from);
+        let bound_cidrs = bound_cidrs.ok_or(LoginError::Denied)?;
 
         let (id, accessor) = (mount.record.id, mount.record.accessor());
         let behind = self.behind(id, accessor, &alias).await?.ok_or(LoginError::Denied)?;

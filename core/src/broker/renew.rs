@@ -8,7 +8,7 @@
 use super::access::Rights;
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
-use crate::access::policy::Capability;
+use crate::access::policy::Acl;
 use crate::access::token::{Token, TokenKind};
 use crate::audit::Answer;
 use crate::engine::erased::{OpenTarget, RoleRef, ToRenew};
@@ -162,7 +162,13 @@ impl Broker {
     /// Returns the rights of the token that a lease was issued to, if it could still be issued the same. Who renews
     /// it for that token gives it no more than it may have.
     async fn owner_may(&self, caller: &Token, lease: &Lease) -> Result<Rights, RenewError> {
-        let path = self.catalog().creds_path(lease.place().mount, &lease.place().role);
+        let catalog = self.catalog();
+        let path = catalog.creds_path(lease.place().mount, &lease.place().role);
+        let lent_by = catalog.mount(lease.place().mount).map(|entry| entry.lent_by());
+        let may = |acl: &Acl| {
+            let granted = acl.capabilities(&path);
+            acl.is_root() || lent_by.unwrap_or_default().iter().any(|one| granted.has(*one))
+        };
         let key = lease.owner().token;
         // A batch token is stored nowhere, and known only while it is shown; a lease that ends with no token is any
         // caller's who could be lent the same.
@@ -174,7 +180,7 @@ impl Broker {
         if let Some(owner) = owner.filter(|owner| owner.record.is_held(now)) {
             // Nobody borrows for an entity that is disabled.
             if let Some(rights) = self.rights_of(&owner.record).await?
-                && (rights.acl.is_root() || rights.acl.capabilities(&path).has(Capability::Read))
+                && may(&rights.acl)
             {
                 return Ok(rights);
             }

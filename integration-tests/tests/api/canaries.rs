@@ -9,8 +9,10 @@
 
 use crate::lending::Lending;
 use leasehold_integration_tests::server::{Answer, Place, Server};
+use leasehold_server::listed_paths;
 use serde_json::{Value, json};
 use sqlx::Executor;
+use std::collections::BTreeSet;
 use std::fs;
 
 /// In every text; no other text has it.
@@ -93,6 +95,73 @@ async fn cve_2025_62513_and_62705_no_field_of_any_kind_shows_a_secret() {
 
     assert!(fs::read_to_string(place.path("audit")).unwrap().lines().count() > 400);
     all_is_kept(&place, lending.server, &[]).await;
+}
+
+/// What must not be asked of a server that is to answer the next request as well.
+const ENDS_IT: [&str; 2] = ["sys/seal", "auth/token/revoke-self"];
+
+/// Returns every text in the sources that could be the name of a field.
+fn names_in(folder: &std::path::Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            names_in(&entry.path(), names);
+            continue;
+        }
+        let source = fs::read_to_string(entry.path()).unwrap();
+        let plain = |text: &&str| {
+            let fits =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            (2..40).contains(&text.len()) && text.bytes().all(fits)
+        };
+        names.extend(source.split('"').filter(plain).map(str::to_owned));
+    }
+}
+
+#[tokio::test]
+async fn no_field_of_any_path_of_the_tables_shows_a_secret() {
+    let place = Place::new();
+    let server = place.found().await;
+    with_methods(&server).await;
+    for kind in ["database", "aws"] {
+        let _ =
+            server.post(&format!("sys/mounts/{kind}"), json!({ "type": kind })).await.expect(204);
+    }
+    let mut names = BTreeSet::new();
+    for sources in ["../server/src/api", "../engines/src"] {
+        names_in(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(sources), &mut names);
+    }
+    for known in
+        ["password", "connection_url", "secret_key", "token_bound_cidrs", "user_lockout_config"]
+    {
+        assert!(names.contains(known), "{known} is in none of the sources");
+    }
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let asked = listed_paths();
+    let asked = asked.iter().filter(|listed| !ENDS_IT.contains(&listed.path.as_str()));
+    let asked: Vec<_> = asked.filter(|listed| listed.methods.contains(&"POST")).collect();
+    assert!(asked.len() > 90, "{}", asked.len());
+    for listed in asked {
+        let mount = match listed.behind {
+            "" => String::new(),
+            method @ ("userpass" | "approle") => format!("auth/{method}/"),
+            engine => format!("{engine}/"),
+        };
+        let path = format!("{mount}{}", listed.path.replace("{name}", "app"));
+        for names in names.chunks(200) {
+            for kind in [0, 1, 3] {
+                for token in [server.token.as_str(), ""] {
+                    let answer = server.ask(token, "POST", &path, body(names, kind)).await;
+                    assert!(answer.status != 500, "{path}: {}", answer.text);
+                    // An operator may be told which of their words was wrong; a stranger is told nothing of theirs.
+                    if token.is_empty() {
+                        assert_nowhere(&path, answer.text.as_bytes());
+                    }
+                }
+            }
+        }
+    }
+    let _ = server.get("auth/token/lookup-self").await.expect(200);
+    all_is_kept(&place, server, &[]).await;
 }
 
 /// Looks for the canary, and for further secrets, in all that a server keeps and shows.

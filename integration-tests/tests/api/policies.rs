@@ -1,7 +1,9 @@
 //! Policies over HTTP: what they open, what they leave shut, and that no way of writing a path is a way around them.
 
+use crate::lending::Lending;
 use leasehold_integration_tests::server::{Answer, Server};
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 
 const DENIED: &str = "1 error occurred:\n\t* permission denied\n\n";
 
@@ -345,4 +347,63 @@ async fn why_something_is_refused_is_told_to_who_may_read_the_policies() {
         refused.errors(),
         format!("2 errors occurred:\n\t* permission denied\n\t* {why}\n\n")
     );
+}
+
+/// What is asked for at a path by who may only create there, and by who may only change what is there.
+#[tokio::test]
+async fn to_write_what_is_not_there_takes_create_and_to_change_it_takes_update() {
+    let lending = Lending::start().await;
+    let server = &lending.server;
+    let mut superuser = lending.target.superuser("postgres").await;
+    superuser.execute("CREATE ROLE billing LOGIN PASSWORD 'the old one'").await.unwrap();
+    for kind in ["userpass", "approle"] {
+        let _ = server.post(&format!("sys/auth/{kind}"), json!({ "type": kind })).await.expect(204);
+    }
+    let holder = async |capability: &str| {
+        let policy = format!("path \"*\" {{ capabilities = [\"{capability}\"] }}");
+        let name = format!("may-{capability}");
+        let path = format!("sys/policies/acl/{name}");
+        let _ = server.post(&path, json!({ "policy": policy })).await.expect(204);
+        let made = server.post("auth/token/create", json!({ "policies": [name] })).await;
+        made.expect(200).at("/auth/client_token").to_owned()
+    };
+    let (creator, changer) = (holder("create").await, holder("update").await);
+    let ask = async |token: &str, path: &str, body: &Value| {
+        server.ask(token, "POST", path, body.clone()).await.status
+    };
+    let fixed = json!({ "db_name": "pg", "username": "billing", "rotation_period": "1h" });
+    for (path, body) in [
+        ("database/config/other", crate::lending::config(&lending.target)),
+        ("database/roles/new", crate::lending::role("1h", "24h")),
+        ("database/static-roles/fixed", fixed),
+        ("auth/userpass/users/Ann", json!({ "password": "right" })),
+        ("auth/approle/role/New", json!({ "token_ttl": "5m" })),
+        ("auth/token/roles/new", json!({ "orphan": true })),
+    ] {
+        assert_eq!(ask(&changer, path, &body).await, 403, "{path} is not there");
+        assert_eq!(ask(&creator, path, &body).await, 204, "{path}");
+        assert_eq!(ask(&creator, path, &body).await, 403, "{path} is there");
+        assert_eq!(ask(&changer, path, &body).await, 204, "{path}");
+    }
+    // Each token has a cubbyhole of its own.
+    let kept = json!({ "a": "b" });
+    assert_eq!(ask(&changer, "cubbyhole/x", &kept).await, 403);
+    for (name, status) in [("x", 204), ("x", 403), ("x/y", 204)] {
+        assert_eq!(ask(&creator, &format!("cubbyhole/{name}"), &kept).await, status, "{name}");
+    }
+    // A part of what is not there, and what Vault makes no difference for, is changed.
+    let password = "length = 20\nrule \"charset\" { charset = \"abcdefghij\" }";
+    for (path, body) in [
+        ("auth/userpass/users/ann/password", json!({ "password": "other" })),
+        ("auth/approle/role/new/token-ttl", json!({ "token_ttl": "6m" })),
+        ("identity/entity/name/ann", json!({})),
+        ("identity/group/name/ops", json!({})),
+        ("sys/policies/acl/new", json!({ "policy": "path \"x\" { capabilities = [\"read\"] }" })),
+        ("sys/policies/password/new", json!({ "policy": password })),
+        ("sys/quotas/rate-limit/new", json!({ "rate": 1000 })),
+        ("sys/mounts/new", json!({ "type": "database" })),
+    ] {
+        assert_eq!(ask(&creator, path, &body).await, 403, "{path}");
+        assert!(matches!(ask(&changer, path, &body).await, 200 | 204), "{path}");
+    }
 }

@@ -28,6 +28,34 @@ async fn configured(account: &Account) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_only_write_to_be_lent_a_key_may_renew_its_lease() {
+    let account = Account::open();
+    let server = configured(&account).await;
+    let holder = async |capability: &str| {
+        let policy = format!(
+            "path \"aws/creds/app\" {{ capabilities = [\"{capability}\"] }}\n\
+             path \"sys/leases/renew\" {{ capabilities = [\"update\"] }}"
+        );
+        let path = format!("sys/policies/acl/may-{capability}");
+        let _ = server.post(&path, json!({ "policy": policy })).await.expect(204);
+        let asked = json!({ "policies": [format!("may-{capability}")], "ttl": "1h" });
+        let made = server.post("auth/token/create", asked).await.expect(200);
+        made.at("/auth/client_token").to_owned()
+    };
+    for (capability, method) in [("update", "POST"), ("read", "GET")] {
+        let token = holder(capability).await;
+        let lent = server.ask(&token, method, "aws/creds/app", Value::Null).await.expect(200);
+        let renewed = json!({ "lease_id": lent.at("/lease_id") });
+        let _ = server.ask(&token, "POST", "sys/leases/renew", renewed.clone()).await.expect(200);
+        // Who could be lent it no more cannot keep it longer either.
+        let path = format!("sys/policies/acl/may-{capability}");
+        let policy = "path \"sys/leases/renew\" { capabilities = [\"update\"] }";
+        let _ = server.post(&path, json!({ "policy": policy })).await.expect(204);
+        let _ = server.ask(&token, "POST", "sys/leases/renew", renewed).await.expect(403);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_lent_works_with_boto3_and_is_dead_once_its_lease_is_revoked() {
     let account = Account::open();
     account.judge(json!({"stale": 2})).await;

@@ -214,6 +214,31 @@ async fn roles_and_secret_ids_are_bound_to_networks_and_a_wrong_one_spends_no_us
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_secret_id_says_of_networks_narrows_what_its_role_says_and_never_widens_it() {
+    let world = world().await;
+    let bound = |cidr: &str| AppRoleWrite {
+        params: ParamsWrite { bound_cidrs: Some(vec![cidr.into()]), ..ParamsWrite::default() },
+        ..AppRoleWrite::default()
+    };
+    role(&world, "r", bound("192.0.0.0/16")).await;
+    let wanted = SecretIdWrite {
+        token_bound_cidrs: vec!["192.0.2.0/24".into()],
+        ..SecretIdWrite::default()
+    };
+    let made = make(&world, "r", wanted).await.unwrap();
+    // The role has become narrower than what the secret id was made with.
+    for (role_cidr, both) in [("192.0.2.0/28", "192.0.2.0/28"), ("192.0.0.0/16", "192.0.2.0/24")] {
+        role(&world, "r", bound(role_cidr)).await;
+        let token = log_in(&world, HOME, "r", Some(made.text.reveal())).await.unwrap();
+        assert_eq!(token.token.bound_cidrs, [both.parse().unwrap()]);
+    }
+    role(&world, "r", bound("198.51.100.0/24")).await;
+    for ip in [HOME, "198.51.100.1"] {
+        assert!(log_in(&world, ip, "r", Some(made.text.reveal())).await.is_err(), "{ip}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_role_without_secret_ids_must_be_bound_otherwise() {
     let world = world().await;
     let open = AppRoleWrite {

@@ -1,13 +1,14 @@
 //! Counts requests under the rate limits, before anything is read or done of them, and tells callers what is left.
 
 use super::error::Refusal;
-use super::{Front, Met, caller};
+use super::{Met, caller, routes};
 use crate::wiring::Node;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponseBuilder};
 use leasehold_core::address::ClientAddress;
 use leasehold_core::audit::{Asked, Operation};
 use leasehold_core::broker::Request;
+use leasehold_core::store::quotas::QuotaKind;
 use std::time::Duration;
 
 /// Whoever is told to come again without a time for it waits so long: until others are done, or a lease has ended.
@@ -18,14 +19,18 @@ const RETRY_TOO_MANY: Duration = Duration::from_secs(5);
 /// Refuses a request of a sender who asks too often. Neither its body is read nor a use of its token spent.
 pub(super) async fn check(
     request: &HttpRequest,
-    front: &Front,
+    node: &Node,
     path: &str,
     (id, from): (&str, ClientAddress),
     operation: Operation,
     met: &mut Met,
 ) -> Result<(), Refusal> {
-    let Node::Unsealed(broker) = front.server.node() else { return Ok(()) };
-    let refused = match broker.within_rate(path, from) {
+    let Node::Unsealed(broker) = node else { return Ok(()) };
+    if !broker.catalog().quotas().has(QuotaKind::RateLimit) {
+        return Ok(());
+    }
+    let path = routes::meant(broker, path);
+    let refused = match broker.within_rate(&path, from) {
         Ok(allowance) => {
             met.allowance = allowance;
             return Ok(());
@@ -34,7 +39,7 @@ pub(super) async fn check(
     };
     met.refused_for = Some(refused.retry_after);
     met.allowance = refused.allowance;
-    let (id, path, from) = (id.to_owned(), path.to_owned(), Some(from));
+    let (id, from) = (id.to_owned(), Some(from));
     let asked = Asked { id, operation, path, from, ..Asked::default() };
     let request = Request { asked, token: caller::token(request), ..Request::default() };
     broker.record_too_often(&request, &refused).await?;

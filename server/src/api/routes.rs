@@ -2,6 +2,7 @@
 
 mod engines;
 mod identity;
+mod listed;
 mod methods;
 mod tables;
 mod tokens;
@@ -19,6 +20,7 @@ use leasehold_core::access::policy::{PolicyName, Right};
 use leasehold_core::audit::Operation;
 use leasehold_core::broker::Request;
 use leasehold_core::tasks::Pending;
+pub use listed::{ListedPath, listed_paths};
 use methods::{APPROLE, USERPASS};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use tokens::{CUBBYHOLE, TOKEN};
 
 /// The longest name of a role or a target, in bytes: it is part of a key of the store.
 const NAME_MAX: usize = 512;
+/// Stands between the accessor of a method and a name that is locked there.
+pub(super) const UNLOCK: &str = "/unlock/";
 
 /// Serves an authenticated request.
 pub(super) type Endpoint = for<'a> fn(&'a Call) -> Pending<'a, Result<Reply, Refusal>>;
@@ -54,7 +58,7 @@ impl Open {
     }
 }
 
-/// Returns how a name is written in one way; `None` for what is no name.
+/// Returns a name as the broker knows it, however it is written; `None` for what is no name.
 type Meant = fn(&str) -> Option<String>;
 
 /// A path that needs a token.
@@ -140,6 +144,18 @@ impl Route {
     /// What follows is a name that is the same in any case.
     const fn names_plainly(self) -> Self {
         Self { meant: Some(|name| Some(plain_name(name))), ..self }
+    }
+    /// What follows is that of a header of requests.
+    const fn names_header(self) -> Self {
+        Self { meant: Some(|name| Some(name.to_ascii_lowercase())), ..self }
+    }
+    /// What follows is the accessor of a method, and a name that is locked there.
+    const fn names_locked(self) -> Self {
+        let meant: Meant = |text| {
+            let (accessor, name) = text.split_once(UNLOCK)?;
+            Some(format!("{accessor}{UNLOCK}{}", plain_name(name)))
+        };
+        Self { meant: Some(meant), ..self }
     }
     /// To ask needs no token: the request brings what proves who asks.
     const fn login(self) -> Self {
@@ -231,6 +247,13 @@ impl OpenRoute {
         }
     }
 
+    fn methods(&self) -> Vec<&'static str> {
+        let (reads, writes) = (self.read.is_some(), self.update.is_some());
+        let methods = [("GET", reads), ("HEAD", reads), ("POST", writes), ("PUT", writes)];
+        let all = methods.into_iter().chain([("DELETE", self.delete.is_some())]);
+        all.filter(|(_, is)| *is).map(|(name, _)| name).collect()
+    }
+
     const fn read(self, endpoint: OpenEndpoint) -> Self {
         Self { read: Some(endpoint), ..self }
     }
@@ -248,24 +271,35 @@ pub(super) fn find(broker: &Broker, path: String, operation: Operation) -> Found
         return Found::nowhere(path, operation, Nowhere::Mount);
     };
     let Picked { endpoint, right, lends, name, meant } = pick(routes, &rest, operation);
-    let mut path = path;
+    let mut path = as_meant(path, &rest, meant);
     // A `/` at the end means nothing to what is found, so it may mean nothing to the policies either.
     if endpoint.is_ok() && operation != Operation::List && path.ends_with('/') {
         path.pop();
     }
-    // However a name is written, policies are asked about the one that it means.
-    if let Some(meant) = meant
-        && let Some(before) = path.strip_suffix(&name)
-        && let Some(meant) = meant(&name)
-    {
-        path = format!("{before}{meant}");
-    }
     Found { path, operation, name, mount, right, lends, endpoint }
 }
 
+/// Returns a path with what it names written as the broker knows it.
+///
+/// **Invariant:** policies, quotas and the audit see this path and no other, so that none of them can be passed by
+/// another way of writing what the broker takes for the same.
+pub(super) fn meant(broker: &Broker, path: &str) -> String {
+    let Some((_, rest, routes)) = behind(broker, path) else { return path.to_owned() };
+    let meant = matching(routes, &rest).and_then(|(route, name)| route.with_meant(name));
+    as_meant(path.to_owned(), &rest, meant)
+}
+
+/// Puts into a path what the rest of it means, if that can be written in several ways.
+fn as_meant(path: String, rest: &str, meant: Option<String>) -> String {
+    let Some((meant, before)) = meant.zip(path.strip_suffix(rest)) else { return path };
+    let slash = if path.ends_with('/') { "/" } else { "" };
+    format!("{before}{meant}{slash}")
+}
+
 /// Finds out who tells what a path is for.
-pub(super) fn find_help(broker: &Broker, path: String) -> Found {
-    let found = behind(broker, &path).map(|(_, rest, routes)| matching(routes, &rest).is_some());
+pub(super) fn find_help(broker: &Broker, path: &str) -> Found {
+    let found = behind(broker, path).map(|(_, rest, routes)| matching(routes, &rest).is_some());
+    let path = meant(broker, path);
     let nowhere = match found {
         None => Nowhere::Mount,
         Some(false) => Nowhere::Path,
@@ -287,19 +321,7 @@ pub(super) fn described(broker: &Broker, path: &str) -> Option<(&'static str, Ve
 
 /// Returns the methods that an open path answers to.
 pub(super) fn open_methods(path: &str) -> Option<Vec<&'static str>> {
-    let route = open(path, false)?;
-    let methods = [("GET", route.read.is_some()), ("HEAD", route.read.is_some())];
-    let writes = [("POST", route.update.is_some()), ("PUT", route.update.is_some())];
-    let deletes = [("DELETE", route.delete.is_some())];
-    Some(
-        methods
-            .into_iter()
-            .chain(writes)
-            .chain(deletes)
-            .filter(|(_, is)| *is)
-            .map(|(name, _)| name)
-            .collect(),
-    )
+    open(path, false).map(OpenRoute::methods)
 }
 
 /// Returns the mount that a path goes to, what follows, and the routes that are there.
@@ -346,7 +368,8 @@ struct Picked {
     right: Right,
     lends: bool,
     name: String,
-    meant: Option<Meant>,
+    /// What follows the mount, with the name as the broker knows it.
+    meant: Option<String>,
 }
 
 fn matching<'a>(routes: &'static [Route], path: &'a str) -> Option<(&'static Route, &'a str)> {
@@ -380,13 +403,22 @@ fn pick(routes: &'static [Route], path: &str, operation: Operation) -> Picked {
         right: route.right_to(operation),
         lends: route.lends,
         name: name.to_owned(),
-        meant: route.meant,
+        meant: route.with_meant(name),
     }
 }
 
 impl Route {
     fn right_to(&self, operation: Operation) -> Right {
         if self.sudo.contains(&operation) { Right::Sudo } else { self.right }
+    }
+
+    /// Returns a path of this route by the name that a written one means.
+    fn with_meant(&self, name: &str) -> Option<String> {
+        let end = match self.tail {
+            Tail::Before(end) | Tail::NameBefore(end) => end,
+            Tail::End | Tail::Name | Tail::Rest | Tail::Leaf => "",
+        };
+        Some(format!("{}{}{end}", self.path, self.meant?(name)?))
     }
 
     fn methods(&self) -> Vec<&'static str> {

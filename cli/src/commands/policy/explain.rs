@@ -12,6 +12,7 @@ use leasehold_core::access::policy::{
 use leasehold_core::access::token::ROOT_POLICY;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +25,17 @@ Examples:
   From files, without a server:
     leasehold policy explain -file=app.hcl auth/token/create update policies=ops
 
+  For somebody of whom a template speaks:
+    leasehold policy explain -policy=own \
+        -fact=identity.entity.name=ann \
+        -fact=identity.entity.metadata.team=shop \
+        -fact=identity.groups.names.ops.id=01kawh4mkpe0g9gjnyws1k4x0d \
+        -fact=identity.entity.aliases.auth_userpass_1c2d3e4f.name=ann \
+        database/creds/ann read
+
+  For an answer that is to be wrapped:
+    leasehold policy explain -wrap-ttl=5m database/creds/app read
+
   For what only `sudo` opens:
     leasehold policy explain -sudo sys/leases/revoke-prefix/database update";
 
@@ -31,7 +43,10 @@ Examples:
 ///
 /// Asks as the server does: the one rule that speaks of the path most exactly decides alone. Also
 /// shown are the rules that speak of it and yield. Without -policy and -file it is about the
-/// policies of the token that the command acts with, which must be allowed to read them.
+/// policies of the token that the command acts with, which must be allowed to read them. What the
+/// templates in policies are filled with is said by -fact, under the name that stands in them; a rule
+/// that cannot be filled in is listed, since it grants nothing. With -wrap-ttl it is about a request whose
+/// answer is to be wrapped for so long.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::commands) struct Explain {
@@ -48,6 +63,9 @@ pub(in crate::commands) struct Explain {
     /// A policy of whoever asks, read from a file; may be given several times
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     file: Vec<String>,
+    /// What is known of whoever asks, for the templates in policies: NAME=VALUE; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = fact)]
+    fact: Vec<(String, String)>,
     /// Ask for `sudo` as well, as protected paths do
     #[arg(long)]
     sudo: bool,
@@ -63,28 +81,43 @@ fn capability(word: &str) -> Result<Capability, String> {
     known.ok_or_else(|| "it is create, read, update, delete, list or patch".to_owned())
 }
 
+fn fact(text: &str) -> Result<(String, String), String> {
+    let fact = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = fact.ok_or_else(|| "it is NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 impl Explain {
-    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+    pub(super) fn run(mut self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         let format = self.format.resolve(session.environment)?;
         let parameters = data::parse(&self.parameters, &mut std::io::stdin().lock())
             .map_err(|error| Failure::Local(error.to_string()))?;
+        // It is about the request that is explained, and not about those that read policies.
+        let wrap_ttl = self.connection.wrap_ttl.replace(0).filter(|seconds| *seconds > 0);
         let policies = if self.file.is_empty() {
             fetched(session, self.connection, self.policy)?
         } else {
             Some(files::policies(&self.file)?)
         };
+        let facts = self.fact.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let facts = Facts::named(facts).map_err(Failure::Local)?;
         let acl =
-            policies.map_or_else(Acl::root, |policies| Acl::compile(&policies, &Facts::default()));
+            policies.as_ref().map_or_else(Acl::root, |policies| Acl::compile(policies, &facts));
+        let unfilled = policies.iter().flatten().flat_map(|policy| {
+            let of = |fault| format!("{} in policy {}", fault, policy.name);
+            policy.unfilled(&facts).into_iter().map(of)
+        });
+        let unfilled: Vec<_> = unfilled.collect();
         let question = Question {
             path: self.path.trim_start_matches('/'),
             capability: self.capability,
             parameters: Some(&parameters),
-            wrap_ttl: None,
+            wrap_ttl: wrap_ttl.map(Duration::from_secs),
             right: if self.sudo { Right::Sudo } else { Right::Policy },
         };
         let decision = acl.decide(&question);
         let yielding: Vec<_> = acl.speaking(&question).into_iter().skip(1).collect();
-        show(session, format, &decision, &yielding);
+        show(session, format, &decision, &yielding, &unfilled);
         Ok(Exit::Done)
     }
 }
@@ -121,7 +154,13 @@ fn fetched(
     Ok(Some(policies))
 }
 
-fn show(session: &mut Session<'_>, format: Format, decision: &Decision<'_>, yielding: &[&Grant]) {
+fn show(
+    session: &mut Session<'_>,
+    format: Format,
+    decision: &Decision<'_>,
+    yielding: &[&Grant],
+    unfilled: &[String],
+) {
     let allowed = decision.verdict.is_allowed();
     let rules = |grants: &[&Grant]| -> Vec<Value> {
         let sources = grants.iter().flat_map(|grant| grant.sources());
@@ -142,6 +181,7 @@ fn show(session: &mut Session<'_>, format: Format, decision: &Decision<'_>, yiel
         "why": decision.to_string(),
         "rules": rules(&deciding),
         "yielding": rules(yielding),
+        "unfilled": unfilled,
     });
     match format {
         Format::Table => {
@@ -150,6 +190,12 @@ fn show(session: &mut Session<'_>, format: Format, decision: &Decision<'_>, yiel
             for source in yielding.iter().flat_map(|grant| grant.sources()) {
                 let granted = source.capabilities.words().join(", ");
                 session.output.line(&format!("  yields: {source} ({granted})"));
+            }
+            for rule in unfilled {
+                session.output.line(&format!("  says nothing: {rule}"));
+            }
+            if !unfilled.is_empty() {
+                session.output.line("  -fact=NAME=VALUE says what is known of whoever asks.");
             }
         }
         Format::Yaml => session.output.yaml(&told),

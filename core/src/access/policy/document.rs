@@ -3,6 +3,7 @@
 use super::name::PolicyName;
 use super::parameters::{Constraints, Parameters, merge};
 use super::syntax::{Item, Node, read};
+use super::template::Facts;
 use super::{BadPolicy, Capabilities, Capability, Fault, template};
 use crate::duration::parse_seconds;
 use crate::limits::{POLICY_BYTES_MAX, POLICY_RULES_MAX};
@@ -83,6 +84,21 @@ impl Policy {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Returns the rules that have nothing to say of a caller of whom only this is known, and what they lack.
+    #[must_use]
+    pub fn unfilled(&self, facts: &Facts) -> Vec<Fault> {
+        let templates = self.rules.iter().filter(|rule| template::is_template(&rule.path));
+        let unfilled = templates.filter(|rule| facts.fill(&rule.path).is_none());
+        let told = |rule: &Rule| {
+            let lacking = facts.lacking(&rule.path).join(", ");
+            let lacking =
+                if lacking.is_empty() { "what is known leads elsewhere" } else { &lacking };
+            let (line, path) = (rule.line, &rule.path);
+            Fault { line, message: format!("path {path:?} is not filled in: {lacking}") }
+        };
+        unfilled.map(told).collect()
     }
 
     /// Returns what may surprise in its rules, though it is allowed.

@@ -22,6 +22,24 @@ impl FromIterator<(String, String)> for Facts {
 }
 
 impl Facts {
+    /// Reads facts by the names that templates use; refused with the reason if nothing is called so.
+    pub fn named<'a>(facts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
+        let checked = facts.into_iter().map(|(name, value)| {
+            let fault = fault_of(&format!("{{{{{name}}}}}"));
+            fault.map_or_else(|| Ok((name.to_owned(), value.to_owned())), Err)
+        });
+        checked.collect()
+    }
+
+    /// Returns the names in a path that nothing can be filled in for.
+    pub(super) fn lacking<'a>(&self, path: &'a str) -> Vec<&'a str> {
+        let names = parts(path).filter_map(|part| match part {
+            Ok(Part::Name(name)) if self.fit(name).is_none() => Some(name),
+            Ok(Part::Name(_) | Part::Text(_)) | Err(_) => None,
+        });
+        names.collect()
+    }
+
     /// Returns a fact as it is.
     #[must_use]
     pub fn known(&self, name: &str) -> Option<&str> {

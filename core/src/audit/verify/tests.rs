@@ -79,7 +79,7 @@ fn a_line_that_is_removed_changed_added_or_moved_is_found() {
         lines.remove(at);
         let report = verified(&lines);
         if at == 0 {
-            assert_eq!(kinds(&report, false), [(Kind::Partial, 1)]);
+            assert_eq!(kinds(&report, true), [(Kind::Headless, 1)]);
         } else {
             let place = u64::try_from(at + 1).unwrap();
             assert_eq!(kinds(&report, true), [(Kind::Removed, place)], "{at}");
@@ -148,7 +148,7 @@ fn a_cut_end_is_found_by_where_the_server_has_it() {
     let other = Hash::of(&lines[7]).text();
     assert_eq!(ends(&format!("9:{other}"), 10), [(Kind::Changed, 9)]);
     for end in ["", "x", "9:", "9:00", "-1"] {
-        assert_eq!(verifier().reaches(end), Err(BadEnd), "{end}");
+        assert_eq!(verifier().reaches(end), Err(BadLine), "{end}");
     }
     assert_eq!(Verifier::new(["00"]).unwrap_err(), BadPublicKey);
     assert_eq!(Verifier::new([]).unwrap_err(), BadPublicKey);
@@ -226,4 +226,42 @@ fn a_last_line_that_is_not_whole_is_a_notice() {
     let report = verifier.finish(true);
     assert!(report.is_sound());
     assert_eq!(kinds(&report, false), [(Kind::Torn, 11)]);
+}
+
+/// Gives a record from one of its lines on, and says what was checked before it.
+fn continued(from: usize, after: &str) -> Report {
+    let mut verifier = verifier();
+    verifier.file("audit");
+    verifier.follows(after).unwrap();
+    for line in record().iter().skip(from) {
+        verifier.line(line.as_bytes());
+    }
+    verifier.finish(false)
+}
+
+#[test]
+fn a_record_without_its_beginning_is_sound_only_behind_the_line_that_was_checked_last() {
+    let lines = record();
+    for from in 1..10 {
+        assert_eq!(kinds(&verified(&lines[from..]), true), [(Kind::Headless, 1)], "{from}");
+        let hash = Hash::of(&lines[from - 1]).text();
+        assert!(continued(from, &from.to_string()).is_sound(), "{from}");
+        assert!(continued(from, &format!("{from}:{hash}")).is_sound(), "{from}");
+        // What was checked before may be given again.
+        assert!(continued(from - 1, &format!("{from}:{hash}")).is_sound(), "{from}");
+        assert!(continued(0, &format!("{from}:{hash}")).is_sound(), "{from}");
+        let short = continued(from, &(from - 1).to_string());
+        assert_eq!(kinds(&short, true), [(Kind::Headless, 1)], "{from}");
+        let other = format!("{from}:{}", "0".repeat(64));
+        let begins = continued(from, &other);
+        assert_eq!(kinds(&begins, true), [(Kind::Changed, 1)], "{from}");
+        assert!(!continued(0, &other).is_sound(), "{from}");
+    }
+}
+
+#[test]
+fn where_no_line_is_of_a_chain_nothing_is_sound() {
+    assert_eq!(kinds(&verified(&[]), true), [(Kind::Headless, 0)]);
+    let unchained = vec![r#"{"type":"request"}"#.to_owned()];
+    assert_eq!(kinds(&verified(&unchained), true), [(Kind::Headless, 1)]);
 }

@@ -141,6 +141,7 @@ pub(super) const SYS: [Route; 70] = [
         Tail::Rest,
         "Lets a name in again that failed logins have locked: `<accessor>/unlock/<name>`.",
     )
+    .names_locked()
     .update(|call| Box::pin(sys::locked_users::unlock(call))),
     at(
         "sys/clock",
@@ -461,6 +462,7 @@ pub(super) const SYS: [Route; 70] = [
         .sudo(ALL)
         .read(|call| Box::pin(sys::audited_headers::list(call))),
     at("sys/config/auditing/request-headers/", Tail::Rest, "Has a header of requests recorded, in the clear or as a keyed hash.")
+        .names_header()
         .sudo(ALL)
         .read(|call| Box::pin(sys::audited_headers::read(call)))
         .update(|call| Box::pin(sys::audited_headers::write(call)))

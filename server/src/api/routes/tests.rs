@@ -188,3 +188,75 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
     );
     assert_eq!(of(Right::Nothing), ["Update login/x", "Update login"]);
 }
+
+/// What Vault answers without a token, as far as it has paths of the kind. (From 2.0 on what the holders of shares do is
+/// not among them; here that is proven by a share or a token.)
+const VAULTS_OPEN: [&str; 17] = [
+    "sys/generate-root/attempt",
+    "sys/generate-root/update",
+    "sys/health",
+    "sys/init",
+    "sys/internal/specs/openapi",
+    "sys/internal/ui/mounts*",
+    "sys/leader",
+    "sys/metrics",
+    "sys/mfa/validate",
+    "sys/rekey-recovery-key/init",
+    "sys/rekey-recovery-key/update",
+    "sys/rekey-recovery-key/verify",
+    "sys/rekey/*",
+    "sys/seal-status",
+    "sys/unseal",
+    "sys/wrapping/lookup",
+    "sys/wrapping/pubkey",
+];
+
+#[test]
+fn nothing_is_open_here_that_is_not_open_at_vault() {
+    let opened: Vec<_> = listed_paths().into_iter().filter(|listed| listed.open).collect();
+    let always = opened.iter().filter(|listed| listed.behind.is_empty());
+    let paths: Vec<_> = always.map(|listed| listed.path.as_str()).collect();
+    assert_eq!(paths.len(), OPEN.len() + 1);
+    for path in paths {
+        assert!(VAULTS_OPEN.iter().any(|pattern| matches(pattern, path)), "{path}");
+        assert!(!VAULTS.iter().any(|pattern| matches(pattern, path)), "{path} needs sudo at Vault");
+    }
+    // Behind mounts only logins are.
+    let mut logins = opened.iter().filter(|listed| !listed.behind.is_empty());
+    assert!(logins.all(|listed| listed.path.starts_with("login")), "{opened:?}");
+}
+
+#[test]
+fn every_table_is_listed() {
+    let tables = SYS.len() + TOKEN.len() + CUBBYHOLE.len() + IDENTITY.len() + DATABASE.len();
+    let tables = tables + AWS.len() + USERPASS.len() + APPROLE.len() + OPEN.len() + 1;
+    assert_eq!(listed_paths().len(), tables);
+}
+
+#[test]
+fn a_name_in_a_path_is_put_in_its_place_as_the_broker_knows_it() {
+    for (routes, path, meant) in [
+        (&USERPASS[..], "users/ADMIN/password", Some("users/admin/password")),
+        (&USERPASS[..], "users/ADMIN", Some("users/admin")),
+        (&USERPASS[..], "login/ Ann", Some("login/ann")),
+        (&USERPASS[..], "users", None),
+        (&APPROLE[..], "role/App/secret-id/lookup", Some("role/app/secret-id/lookup")),
+        (&APPROLE[..], "role/App/token-ttl", Some("role/app/token-ttl")),
+        (
+            &SYS[..],
+            "sys/locked-users/auth_X/unlock/ANN",
+            Some("sys/locked-users/auth_X/unlock/ann"),
+        ),
+        (&SYS[..], "sys/locked-users/ANN", None),
+        (&SYS[..], "sys/policies/acl/Team", Some("sys/policies/acl/team")),
+        (&SYS[..], "sys/policies/password/Team", None),
+        (&DATABASE[..], "creds/App", None),
+        (&IDENTITY[..], "identity/entity/name/Zo\u{cb} B", Some("identity/entity/name/zo\u{eb} b")),
+    ] {
+        let found = matching(routes, path).and_then(|(route, name)| route.with_meant(name));
+        assert_eq!(found.as_deref(), meant, "{path}");
+        let again = meant.and_then(|meant| matching(routes, meant));
+        let again = again.and_then(|(route, name)| route.with_meant(name));
+        assert_eq!(again.as_deref(), meant, "what is meant means itself");
+    }
+}

@@ -4,6 +4,7 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
+use crate::api::routes;
 use crate::api::token::{by_accessor, by_text};
 use leasehold_core::broker::{Granted, WhichToken};
 use serde_json::{Map, Value, json};
@@ -37,13 +38,15 @@ fn paths(fields: &Fields<'_>) -> Result<Vec<String>, Refusal> {
 }
 
 async fn tell(call: &Call, which: WhichToken, paths: Vec<String>) -> Result<Reply, Refusal> {
-    let asked = paths.clone();
-    let granted = call.broker.capabilities(&call.request, &which, paths).await?;
+    // Policies are asked about the path that a request for this one would be taken for.
+    let meant = paths.iter().map(|path| routes::meant(&call.broker, path.trim_start_matches('/')));
+    let granted = call.broker.capabilities(&call.request, &which, meant.collect()).await?;
 
     let mut shown: Map<String, Value> = match granted {
-        Granted::Root => asked.into_iter().map(|path| (path, json!(["root"]))).collect(),
+        Granted::Root => paths.into_iter().map(|path| (path, json!(["root"]))).collect(),
         Granted::At(at) => {
-            at.into_iter().map(|(path, granted)| (path, json!(granted.words()))).collect()
+            let words = at.into_iter().map(|(_, granted)| json!(granted.words()));
+            paths.into_iter().zip(words).collect()
         }
     };
     if shown.len() == 1 {

@@ -3,6 +3,7 @@
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
+use crate::api::routes::UNLOCK;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
 
 /// `sys/locked-users/:accessor/unlock/:name`.
 pub(in crate::api) async fn unlock(call: &Call) -> Result<Reply, Refusal> {
-    let parts = call.name.split_once("/unlock/").filter(|(_, name)| !name.is_empty());
+    let parts = call.name.split_once(UNLOCK).filter(|(_, name)| !name.is_empty());
     let (accessor, name) = parts.ok_or_else(|| {
         Refusal::bad("the path is sys/locked-users/MOUNT_ACCESSOR/unlock/ALIAS_IDENTIFIER")
     })?;

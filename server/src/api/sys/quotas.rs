@@ -4,6 +4,7 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
+use crate::api::routes;
 use leasehold_core::broker::{QuotaConfigWrite, QuotaWrite};
 use leasehold_core::store::quotas::{Limit, QuotaKind};
 use serde_json::{Map, Value, json};
@@ -84,9 +85,10 @@ pub(in crate::api) async fn write_lease_count(call: &Call) -> Result<Reply, Refu
 
 /// Reads what quotas of all kinds have.
 fn wanted(call: &Call, fields: &Fields<'_>, limit: Limit) -> Result<QuotaWrite, Refusal> {
+    let path = fields.text("path")?.unwrap_or_default();
     let wanted = QuotaWrite {
         name: call.name.clone(),
-        path: fields.text("path")?.unwrap_or_default(),
+        path: routes::meant(&call.broker, path.trim_matches('/')),
         role: fields.text("role")?.unwrap_or_default(),
         inheritable: fields.flag("inheritable")?,
         limit,
