@@ -108,6 +108,8 @@ pub struct Trail {
     public_keys: Arc<[String]>,
     /// How far the chain of each reached when that was last kept.
     kept: Arc<Mutex<Vec<Option<Head>>>>,
+    /// Devices that have recorded before, and are not declared any more.
+    undeclared: Arc<Mutex<Vec<String>>>,
     failures: Arc<Counter>,
 }
 
@@ -156,7 +158,22 @@ impl Trail {
                 tracing::error!(%error, "an audit device cannot go on with its record");
             }
         }
+        let declared: Vec<_> = devices.iter().map(|device| device.name()).collect();
+        let undeclared = records.undeclared_audit_devices(&declared).await?;
+        if devices.is_empty() {
+            tracing::warn!(
+                "no audit device is declared: nothing that is asked or done will be recorded"
+            );
+        }
+        for name in &undeclared {
+            tracing::error!(
+                name,
+                "an audit device that has recorded before is not declared any more, and records nothing; if that is \
+                 meant, say so on record: `leasehold delete sys/audit/NAME`"
+            );
+        }
         Ok(Self {
+            undeclared: Arc::new(Mutex::new(undeclared)),
             devices: devices.into(),
             keys: keys.into(),
             public_keys: public_keys.into(),
@@ -168,6 +185,16 @@ impl Trail {
     /// Returns how often one device or another did not record.
     pub fn failures(&self) -> u64 {
         self.failures.value()
+    }
+
+    /// Returns the devices that have recorded before, and are not declared any more.
+    pub(crate) fn undeclared(&self) -> Vec<String> {
+        self.undeclared.lock().clone()
+    }
+
+    /// One of them is meant to record no more.
+    pub(crate) fn dropped(&self, name: &str) {
+        self.undeclared.lock().retain(|known| known != name);
     }
 
     /// Returns how each device does.

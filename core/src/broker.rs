@@ -323,6 +323,7 @@ impl Broker {
     async fn ready(self: Arc<Self>) -> Result<Arc<Self>, StoreError> {
         self.count_if_needed().await?;
         self.find_rotations(true).await?;
+        self.record_undeclared().await;
         Ok(self)
     }
 

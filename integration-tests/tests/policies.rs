@@ -6,7 +6,8 @@ use leasehold_core::access::policy::Right;
 use leasehold_core::audit::{Asked, Operation};
 use leasehold_core::broker::{
     AdmitError, IdempotencyKey, IssueError, Issued, PolicyError, RenewError, Request, RevokeError,
-    RoleError, RoleWrite, Side, TokenError, TokenRequest, Until, WhichToken,
+    RoleError, RoleWrite, Side, TargetError, TokenError, TokenRequest, TokenRoleWrite, Until,
+    WhichToken,
 };
 use leasehold_core::secret::SecretText;
 use leasehold_integration_tests::world::target::Mood;
@@ -350,4 +351,109 @@ async fn who_may_do_what_is_on_record() {
         .lookup_token(&request(ROOT), &WhichToken::Text(SecretText::new(token)))
         .await;
     assert_eq!(seen.unwrap().token.policies, ["app"]);
+}
+
+/// Whether deleting a role or a target was denied.
+async fn delete(world: &World, token: &str, what: &str, revoke: bool) -> bool {
+    let broker = world.broker();
+    let mut asked = asks(token, Operation::Delete, &format!("database/{what}/app"));
+    asked.asked.data = revoke.then(|| json!({ "revoke": "true" }));
+    if what == "roles" {
+        let deleted = broker.delete_role(&asked, "database/", "app", revoke).await;
+        return matches!(deleted, Err(RoleError::Admit(AdmitError::Denied { .. })));
+    }
+    let deleted = broker.delete_target(&asked, "database/", "app", revoke).await;
+    matches!(deleted, Err(TargetError::Admit(AdmitError::Denied { .. })))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_revokes_takes_sudo_as_it_does_by_prefix() {
+    for what in ["roles", "config"] {
+        let world = world().await;
+        let target = world.target("app", "1h", "24h").await;
+        world.issue("app").await.unwrap();
+        let rule = |capabilities: &str| {
+            format!(r#"path "database/{what}/*" {{ capabilities = [{capabilities}] }}"#)
+        };
+        write(&world, "deletes", &rule(r#""delete""#)).await;
+        write(&world, "revokes", &rule(r#""delete", "sudo""#)).await;
+        let deletes = holder(&world, &["deletes"]).await;
+        assert!(delete(&world, &deletes, what, true).await, "{what}");
+        world.pass(Duration::from_secs(1)).await;
+        assert_eq!((world.leases(), target.credentials().len()), (1, 1));
+        assert!(!delete(&world, &deletes, what, false).await, "{what}");
+        assert_eq!(world.leases(), 1);
+        let revokes = holder(&world, &["revokes"]).await;
+        assert!(!delete(&world, &revokes, what, true).await, "{what}");
+        world.pass(Duration::from_secs(1)).await;
+        assert_eq!((world.leases(), target.credentials().len()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_parameters_of_a_deletion_are_judged() {
+    let world = world().await;
+    let rules = r#"path "database/*" { capabilities = ["delete", "sudo"]
+        denied_parameters = { revoke = [] } required_parameters = ["db_name"] }"#;
+    write(&world, "keeps", rules).await;
+    let token = holder(&world, &["keeps"]).await;
+    assert!(delete(&world, &token, "roles", true).await);
+    assert!(!delete(&world, &token, "roles", false).await, "it need not bring what a write must");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_is_committed_only_with_the_policy_that_decided_it() {
+    let rules = r#"path "*" { capabilities = ["create", "update", "delete"] }"#;
+    for what in ["token role", "no token role", "role", "target", "renewal"] {
+        let world = world().await;
+        write(&world, "writes", rules).await;
+        let (token, kept) = (holder(&world, &["writes"]).await, holder(&world, &["app"]).await);
+        let role = TokenRoleWrite::default();
+        world.broker().write_token_role(&request(ROOT), "r", role).await.unwrap();
+        let asked = asks(&token, Operation::Update, "anything");
+        let deletes = asks(&token, Operation::Delete, "anything");
+        let broker = world.broker();
+        let asking = async {
+            match what {
+                "token role" => {
+                    let wanted = TokenRoleWrite::default();
+                    broker.write_token_role(&asked, "new", wanted).await.err()
+                }
+                "no token role" => broker.delete_token_role(&deletes, "r").await.err(),
+                "role" => {
+                    let gone = broker.delete_role(&deletes, "database/", "app", false).await;
+                    return matches!(gone, Err(RoleError::Admit(AdmitError::Denied { .. })));
+                }
+                "target" => {
+                    let gone = broker.delete_target(&deletes, "database/", "app", false).await;
+                    return matches!(gone, Err(TargetError::Admit(AdmitError::Denied { .. })));
+                }
+                _ => {
+                    let which = WhichToken::Text(SecretText::new(kept.clone()));
+                    broker.renew_token(&asked, &which, None).await.err()
+                }
+            }
+            .is_some_and(|error| matches!(error, TokenError::Admit(AdmitError::Denied { .. })))
+        };
+        let before = world.store.commits();
+        let change =
+            async { world.broker().delete_policy(&request(ROOT), "writes").await.unwrap() };
+        assert!(world.ask_amid(asking, change).await, "{what}");
+        assert_eq!(world.store.commits() - before, 1, "{what}: only the policy was changed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_whose_making_cannot_be_recorded_ends_at_once() {
+    let world = world().await;
+    world.audit.refuse_answers(true);
+    let id = || Some(SecretText::new("a text that its maker knows".into()));
+    let wanted = TokenRequest { id: id(), ..TokenRequest::default() };
+    let refused = world.broker().create_token(&request(ROOT), wanted).await.unwrap_err();
+    assert!(matches!(refused, TokenError::Admit(AdmitError::Audit(_))), "{refused}");
+    world.audit.refuse_answers(false);
+    let own = asks("a text that its maker knows", Operation::Read, "auth/token/lookup-self");
+    let own = Request { right: Right::Own, ..own };
+    let seen = world.broker().lookup_token(&own, &WhichToken::Own).await;
+    assert!(matches!(seen, Err(TokenError::Admit(AdmitError::BadToken))));
 }

@@ -188,6 +188,24 @@ impl Broker {
         Ok(rights)
     }
 
+    /// Refuses what a route lets pass without `sudo`, where what is asked for there needs it.
+    pub(super) fn require_sudo(
+        &self,
+        request: &Request,
+        caller: &Caller,
+    ) -> Result<(), AdmitError> {
+        let rights = &caller.rights;
+        let question = Question { right: Right::Sudo, ..self.question(request) };
+        let decision = rights.acl.decide(&question);
+        if decision.verdict.is_allowed() {
+            return Ok(());
+        }
+        let policies = held(&caller.token.record, rights.identity.as_deref());
+        Err(AdmitError::Denied {
+            why: may_see_why(&rights.acl, &policies).then(|| decision.to_string()),
+        })
+    }
+
     /// Returns what a caller is by now, if they still may do what they ask: their token, and what it may do.
     pub(super) async fn caller_now(
         &self,

@@ -4,15 +4,16 @@ mod secret_id;
 
 pub use secret_id::{SecretIdMade, SecretIdView, SecretIdWrite, WhichSecretId};
 
-use super::authenticate::Recorded;
+use super::access::Rights;
+use super::authenticate::{Caller, Recorded};
 use super::{Broker, MethodError, Request};
 use crate::access::login::plain_name;
 use crate::access::params::{ParamsWrite, TokenParams, networks};
 use crate::audit::Answer;
 use crate::ids::AppRoleId;
-use crate::limits::{CONFLICT_TRIES, TTL_MAX};
+use crate::limits::TTL_MAX;
 use crate::mount::MountEntry;
-use crate::store::StoreError;
+use crate::store::Batch;
 use crate::store::approles::AppRole;
 use crate::store::records::Found;
 use std::sync::Arc;
@@ -60,19 +61,11 @@ impl Broker {
         request: &Request,
         wanted: AppRoleWrite,
     ) -> Result<(), MethodError> {
-        self.served(request, async |_| {
-            for _ in 0..CONFLICT_TRIES {
-                match self.put_approle(&wanted).await {
-                    Err(MethodError::Store(StoreError::Conflict)) => self.reload().await?,
-                    outcome => return outcome,
-                }
-            }
-            Err(StoreError::Conflict.into())
-        })
-        .await
+        let put = async |caller: Caller| self.put_approle(&caller.rights, &wanted).await;
+        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
     }
 
-    async fn put_approle(&self, wanted: &AppRoleWrite) -> Result<(), MethodError> {
+    async fn put_approle(&self, rights: &Rights, wanted: &AppRoleWrite) -> Result<(), MethodError> {
         let entry = self.method_at(KIND, &wanted.mount)?;
         let mount = entry.mount.record.id;
         let name = plain_name(&wanted.name);
@@ -88,7 +81,8 @@ impl Broker {
                 return Err(MethodError::Bad("role_id is already in use by another role".into()));
             }
         }
-        Ok(self.records.put_approle(&entry.mount, was.as_ref(), &role).await?)
+        let batch = rights.expected(Batch::default());
+        Ok(self.records.put_approle(&entry.mount, was.as_ref(), &role, batch).await?)
     }
 
     fn new_approle(&self, name: String) -> AppRole {
@@ -144,19 +138,14 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<(), MethodError> {
-        self.served(request, async |_| {
+        let delete = async |caller: Caller| {
             let entry = self.method_at(KIND, mount)?;
             let (mount, name) = (entry.mount.record.id, plain_name(name));
-            for _ in 0..CONFLICT_TRIES {
-                let Some(role) = self.records.approle(mount, &name).await? else { return Ok(()) };
-                match self.records.drop_approle(mount, &role).await {
-                    Err(StoreError::Conflict) => {}
-                    outcome => return Ok(outcome?),
-                }
-            }
-            Err(StoreError::Conflict.into())
-        })
-        .await
+            let Some(role) = self.records.approle(mount, &name).await? else { return Ok(()) };
+            let batch = caller.rights.expected(Batch::default());
+            Ok(self.records.drop_approle(mount, &role, batch).await?)
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
     }
 
     /// Returns a role, with its mount.

@@ -167,6 +167,32 @@ impl Broker {
         outcome
     }
 
+    /// Decides for a caller, and decides anew while what is kept of it was decided by something that has changed
+    /// meanwhile: by then the caller may be allowed less, or nothing.
+    pub(super) async fn until_kept<T, E, F>(
+        &self,
+        request: &Request,
+        caller: Caller,
+        decide: impl Fn(Caller) -> F,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: From<AdmitError> + From<StoreError> + PartialEq,
+    {
+        let mut now = caller.clone();
+        for _ in 0..CONFLICT_TRIES {
+            match decide(now.clone()).await {
+                Err(error) if error == StoreError::Conflict.into() => {
+                    self.reload().await?;
+                    let (token, rights) = self.caller_now(&caller, request).await?;
+                    now = Caller { token, rights, ..now };
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
     /// Records what is answered; a token that had this one use left ends.
     pub(super) async fn conclude(
         self: &Arc<Self>,

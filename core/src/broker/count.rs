@@ -42,6 +42,8 @@ pub struct Readings {
     pub audit_failures: u64,
     /// How each audit device does.
     pub audit_devices: Vec<(String, Load)>,
+    /// Audit devices that have recorded before and are not declared any more.
+    pub audit_undeclared: usize,
     /// Entries in the queues of what is due within the horizon: leases, tokens.
     pub queued: (usize, usize),
     /// Issues that were never answered, or not for sure.
@@ -126,6 +128,7 @@ impl Broker {
             unrecorded: unrecorded.value(),
             audit_failures: self.trail.failures(),
             audit_devices: self.trail.loads(),
+            audit_undeclared: self.trail.undeclared().len(),
             queued: (self.leases_due.lock().len(), self.tokens_due.lock().len()),
             unanswered: self.unanswered.lock().len(),
             on_hold: HoldCause::ALL.map(held_back),

@@ -1,15 +1,15 @@
 //! Writes quotas, and counts requests under rate limits.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
 use crate::address::ClientAddress;
 use crate::audit::{Answer, Who};
 use crate::limits::{QUOTAS_MAX, TTL_MAX};
 use crate::quota::Scope;
 use crate::quota::windows::{Allowance, OverRate, Windows};
-use crate::store::StoreError;
 use crate::store::quotas::{Limit, Quota, QuotaConfig, QuotaKind, quota_at, quota_config_at};
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,9 +136,9 @@ impl Broker {
         request: &Request,
         wanted: QuotaWrite,
     ) -> Result<(), QuotaError> {
-        self.served(request, async |_| {
+        let put = async |caller: Caller| {
             let _writing = self.counted.writing.lock().await;
-            let quota = self.checked_quota(wanted)?;
+            let quota = self.checked_quota(wanted.clone())?;
             let catalog = self.catalog();
             let there = catalog.quotas();
             let same = |other: &&Arc<Found<Quota>>| {
@@ -160,13 +160,14 @@ impl Broker {
                 // Once it is written it holds, so the leases are counted before.
                 self.count_for_quotas().await?;
             }
-            let outcome =
-                self.records.replace(quota_at(quota.kind(), &quota.name), was, &quota).await;
+            let at = quota_at(quota.kind(), &quota.name);
+            let batch = caller.rights.expected(Batch::default());
+            let outcome = self.records.replace_if(at, was, &quota, batch).await;
             // Also after a conflict, so that whoever tries again sees what came between.
             self.reload().await?;
             Ok(outcome.map(|_| ())?)
-        })
-        .await
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
     }
 
     fn checked_quota(&self, wanted: QuotaWrite) -> Result<Quota, QuotaError> {
@@ -274,15 +275,16 @@ impl Broker {
         kind: QuotaKind,
         name: &str,
     ) -> Result<(), QuotaError> {
-        self.served(request, async |_| {
+        let delete = async |caller: Caller| {
             let _writing = self.counted.writing.lock().await;
             let was = self.catalog().quotas().named(kind, name).map(|was| was.revision);
             let Some(was) = was else { return Ok(()) };
-            let outcome = self.records.drop_record(quota_at(kind, name), was).await;
+            let batch = caller.rights.expected(Batch::default());
+            let outcome = self.records.drop_record_if(quota_at(kind, name), was, batch).await;
             self.reload().await?;
             Ok(outcome.map(|_| ())?)
-        })
-        .await
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
     }
 
     /// Shows what holds for all quotas.
@@ -299,12 +301,12 @@ impl Broker {
         request: &Request,
         wanted: QuotaConfigWrite,
     ) -> Result<(), QuotaError> {
-        self.served(request, async |_| {
+        let put = async |caller: Caller| {
             let _writing = self.counted.writing.lock().await;
             let found = self.records.read::<QuotaConfig>(&quota_config_at()).await?;
             let (mut config, was) = found.map(|found| (found.record, found.revision)).unzip();
             let config: &mut QuotaConfig = config.get_or_insert_default();
-            if let Some(paths) = wanted.exempt_paths {
+            if let Some(paths) = wanted.exempt_paths.clone() {
                 if paths.len() > TEXT_MAX || paths.iter().any(|path| path.len() > TEXT_MAX) {
                     let message =
                         format!("there may be {TEXT_MAX} exempt paths of {TEXT_MAX} bytes each");
@@ -315,10 +317,11 @@ impl Broker {
             config.audits_refusals = wanted.audits_refusals.unwrap_or(config.audits_refusals);
             config.tells_what_is_left =
                 wanted.tells_what_is_left.unwrap_or(config.tells_what_is_left);
-            let outcome = self.records.replace(quota_config_at(), was, config).await;
+            let batch = caller.rights.expected(Batch::default());
+            let outcome = self.records.replace_if(quota_config_at(), was, config, batch).await;
             self.reload().await?;
             Ok(outcome.map(|_| ())?)
-        })
-        .await
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::audit::{Answer, ChainKey, DeviceView};
+use crate::audit::{Answer, Asked, ChainKey, DeviceView, Operation};
 use crate::limits::AUDIT_WITHIN;
 use crate::secret::SecretText;
 use crate::store::StoreError;
@@ -146,7 +146,8 @@ impl Broker {
         self.served(request, async |_| Err(DeviceError::Declared("enable"))).await
     }
 
-    /// Answers whoever would drop a device. As in Vault, what is not there is dropped already.
+    /// Answers whoever would drop a device. As in Vault, what is not there is dropped already; of one that has recorded
+    /// before it is kept that this is meant.
     pub async fn disable_audit(
         self: &Arc<Self>,
         request: &Request,
@@ -154,9 +155,42 @@ impl Broker {
     ) -> Result<(), DeviceError> {
         self.served(request, async |_| {
             let mut devices = self.trail.devices();
-            let is_there = devices.any(|(device, _)| device.name() == name);
-            if is_there { Err(DeviceError::Declared("disable")) } else { Ok(()) }
+            if devices.any(|(device, _)| device.name() == name) {
+                return Err(DeviceError::Declared("disable"));
+            }
+            if self.trail.undeclared().iter().any(|known| known == name) {
+                self.records.drop_audit_device(name).await?;
+                self.trail.dropped(name);
+            }
+            Ok(())
         })
         .await
+    }
+
+    /// Puts on record, with the devices that are left, which ones are not declared any more. A start is not stopped by
+    /// it: revocations go on whatever is recorded.
+    pub(super) async fn record_undeclared(&self) {
+        for name in self.trail.undeclared() {
+            let path = format!("sys/audit/{name}");
+            let asked = Asked { operation: Operation::Delete, path, ..Asked::default() };
+            let answer = Answer::error("the audit device is not declared any more");
+            let record = self.trail.answered(&asked, None, &answer, self.clock.now());
+            if let Err(error) = self.recorded(record).await {
+                tracing::error!(name, %error, "that an audit device is missing could not be recorded");
+            }
+        }
+    }
+
+    /// Returns what operators should know of the record as a whole.
+    pub fn audit_cautions(&self) -> Vec<String> {
+        let none = "no audit device is declared: nothing that is asked or done is recorded";
+        let none = self.trail.devices().next().is_none().then(|| none.to_owned());
+        let undeclared = self.trail.undeclared().into_iter().map(|name| {
+            format!(
+                "the audit device `{name}` has recorded before and is not declared any more; if that is meant, \
+                 `leasehold delete sys/audit/{name}` says so on record"
+            )
+        });
+        none.into_iter().chain(undeclared).collect()
     }
 }

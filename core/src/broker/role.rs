@@ -1,15 +1,17 @@
 //! Writes, shows and deletes roles.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::access::Rights;
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::engine::erased::{Fields, RoleRef};
 use crate::engine::{Cause as Failure, FieldError};
+use crate::ids::MountId;
 use crate::lease::Cause;
 use crate::limits::{CONFLICT_TRIES, TTL_MAX};
 use crate::store::accounts::static_role_at;
 use crate::store::mounts::{Role, role_at};
-use crate::store::{Revision, StoreError};
+use crate::store::{Batch, Revision, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -221,7 +223,8 @@ impl Broker {
         .await
     }
 
-    /// Deletes a role: no more issues and renewals; its leases keep their term unless they are to be revoked.
+    /// Deletes a role: no more issues and renewals; its leases keep their term unless they are to be revoked, which
+    /// takes `sudo` as it does to revoke them by their prefix.
     pub async fn delete_role(
         self: &Arc<Self>,
         request: &Request,
@@ -229,20 +232,36 @@ impl Broker {
         name: &str,
         revoke: bool,
     ) -> Result<(), RoleError> {
-        self.served(request, async |_| {
-            let catalog = self.catalog();
-            let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
-            let id = entry.mount.record.id;
-            if let Some(was) = entry.roles.get(name) {
-                self.records.drop_record(role_at(id, name), was.revision).await?;
-                self.reload().await?;
+        let delete = async |caller: Caller| {
+            if revoke {
+                self.require_sudo(request, &caller)?;
             }
+            let id = self.drop_role(mount, name, &caller.rights).await?;
             if revoke {
                 let place = [(id, Some(name.to_owned()))];
                 self.mark_all(&place, Cause::Asked, |_| true).await?;
             }
             Ok(())
-        })
-        .await
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+    }
+
+    /// Drops a role, if it is there, and tells of which mount it is.
+    async fn drop_role(
+        &self,
+        mount: &str,
+        name: &str,
+        rights: &Rights,
+    ) -> Result<MountId, RoleError> {
+        let catalog = self.catalog();
+        let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
+        let id = entry.mount.record.id;
+        if let Some(was) = entry.roles.get(name) {
+            let at = role_at(id, name);
+            let batch = rights.expected(Batch::default());
+            self.records.drop_record_if(at, was.revision, batch).await?;
+            self.reload().await?;
+        }
+        Ok(id)
     }
 }

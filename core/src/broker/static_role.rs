@@ -10,11 +10,11 @@ use crate::limits::CONFLICT_TRIES;
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
 use crate::secret::{Field, Secret};
-use crate::store::StoreError;
 use crate::store::accounts::{Rotation, StaticRole, static_role_at};
 use crate::store::holds::HoldCause;
 use crate::store::mounts::role_at;
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,7 +175,9 @@ impl Broker {
             role.rotation.due_at = slot.map(|slot| slot.from);
             role.rotation.due_by = slot.and_then(|slot| slot.to);
         }
-        self.records.replace_under(&entry.mount, at, Some(revision), &role).await?;
+        self.records
+            .replace_under(&entry.mount, (at, Some(revision)), &role, Batch::default())
+            .await?;
         self.rotations.set(&Which::Static(id, role.name.clone()), role.rotation.due_at);
         self.wake_sweep();
         Ok(())

@@ -1,6 +1,7 @@
 //! Writes, shows and deletes targets, and tells one identity of a target from the next.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::access::Rights;
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::engine::erased::Fields;
@@ -11,10 +12,10 @@ use crate::lease::{Cause, Generation};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK, RECONCILE_MIN, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
-use crate::store::StoreError;
 use crate::store::holds::HoldCause;
 use crate::store::mounts::{Hidden, Target, target_at};
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,7 +164,10 @@ impl Broker {
         target.generation = self.generation(was, &target, wanted.moved).await?;
         if target.generation == was.record.generation {
             let at = target_at(mount, &target.name);
-            self.records.replace_under(&entry.mount, at, Some(was.revision), &target).await?;
+            let batch = Batch::default();
+            self.records
+                .replace_under(&entry.mount, (at, Some(was.revision)), &target, batch)
+                .await?;
         } else {
             let hold = catalog.hold(was.record.id, was.record.generation);
             let hold = hold.map(|hold| &hold.record);
@@ -371,7 +375,8 @@ impl Broker {
     }
 
     /// Deletes a target: no more issues and renewals; its leases keep their term unless they are to be revoked. Then so
-    /// are those of all targets that had its name before: whoever repeats it finds what is left.
+    /// are those of all targets that had its name before: whoever repeats it finds what is left. To revoke them takes
+    /// `sudo`, as it does by their prefix.
     pub async fn delete_target(
         self: &Arc<Self>,
         request: &Request,
@@ -379,28 +384,28 @@ impl Broker {
         name: &str,
         revoke: bool,
     ) -> Result<(), TargetError> {
-        self.served(request, async |_| {
+        let delete = async |caller: Caller| {
             if !revoke {
-                let catalog = self.catalog();
-                let Some(was) = entry(&catalog, mount)?.targets.get(name) else { return Ok(()) };
-                self.records.retire_target(was).await?;
-                return Ok(self.reload().await?);
+                return self.retire(mount, name, &caller.rights).await;
             }
-            for _ in 0..CONFLICT_TRIES {
-                match self.delete_with_leases(mount, name).await {
-                    Err(TargetError::Store(StoreError::Conflict)) => self.reload().await?,
-                    outcome => return outcome,
-                }
-            }
-            Err(StoreError::Conflict.into())
-        })
-        .await
+            self.require_sudo(request, &caller)?;
+            self.delete_with_leases(mount, name, &caller.rights).await
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+    }
+
+    async fn retire(&self, mount: &str, name: &str, rights: &Rights) -> Result<(), TargetError> {
+        let catalog = self.catalog();
+        let Some(was) = entry(&catalog, mount)?.targets.get(name) else { return Ok(()) };
+        self.records.retire_target(was, rights.expected(Batch::default())).await?;
+        Ok(self.reload().await?)
     }
 
     async fn delete_with_leases(
         self: &Arc<Self>,
         mount: &str,
         name: &str,
+        rights: &Rights,
     ) -> Result<(), TargetError> {
         let catalog = self.catalog();
         let entry = entry(&catalog, mount)?;
@@ -412,7 +417,8 @@ impl Broker {
         let untold: Vec<_> = retired.iter().filter(|target| !target.record.revokes).collect();
         if was.is_some() || !untold.is_empty() {
             let untold = untold.into_iter().map(|target| &***target);
-            self.records.retire_with_leases(was, untold).await?;
+            let batch = rights.expected(Batch::default());
+            self.records.retire_with_leases(was, untold, batch).await?;
             self.reload().await?;
         }
         let of_any = retired.iter().map(|target| &***target).chain(was);

@@ -31,7 +31,7 @@ use crate::store::tokens::{TokenKey, token_at, token_role_at};
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
-use role::made_at;
+use role::{bound, made_at};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,8 +237,9 @@ impl Broker {
         request: &Request,
         wanted: TokenRequest,
     ) -> Result<TokenMade, TokenError> {
-        self.served(request, async |caller: Caller| self.make_token(request, &caller, wanted).await)
-            .await
+        let made = |made: &TokenMade| Wrapped::Token(made.token.key);
+        let verb = async |caller: Caller| self.make_token(request, &caller, wanted).await;
+        self.served_or_ended(request, made, verb).await
     }
 
     async fn make_token(
@@ -347,8 +348,7 @@ impl Broker {
             renewable: !wanted.not_renewable && term.is_some(),
             parent: (!wanted.no_parent).then_some(maker.key),
             entity,
-            // Else a token could be taken elsewhere by making another one of it.
-            bound_cidrs: maker.bound_cidrs.clone(),
+            bound_cidrs: bound(maker, role)?,
             ..Token::blank(key, now, &*self.chance)
         })
     }

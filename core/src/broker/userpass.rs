@@ -1,16 +1,17 @@
 //! Writes, shows and deletes the users of the method `userpass`.
 
-use super::authenticate::Recorded;
+use super::access::Rights;
+use super::authenticate::{Caller, Recorded};
 use super::{Broker, MethodError, Request};
 use crate::access::login::plain_name;
 use crate::access::params::ParamsWrite;
 use crate::access::password_hash::{Cost, PASSWORD_MAX, PasswordHash};
 use crate::address::Network;
 use crate::audit::Answer;
-use crate::limits::{CONFLICT_TRIES, USER_NAME_MAX};
+use crate::limits::USER_NAME_MAX;
 use crate::mount::MountEntry;
 use crate::secret::SecretText;
-use crate::store::StoreError;
+use crate::store::Batch;
 use crate::store::records::Found;
 use crate::store::users::{User, user_at};
 use std::sync::Arc;
@@ -58,12 +59,13 @@ impl Broker {
         request: &Request,
         wanted: UserWrite,
     ) -> Result<(), MethodError> {
-        self.served(request, async |_| self.put_user(request, wanted).await).await
+        self.served(request, async |caller| self.put_user(request, caller, wanted).await).await
     }
 
     async fn put_user(
         self: &Arc<Self>,
         request: &Request,
+        caller: Caller,
         mut wanted: UserWrite,
     ) -> Result<(), MethodError> {
         let name = plain_name(&wanted.name);
@@ -78,23 +80,20 @@ impl Broker {
             }
             (Some(password), None) => {
                 // What is refused is refused before anything is hashed.
-                self.changed_user(&wanted, &name, NewPassword::Unhashed).await?;
+                self.changed_user(&caller.rights, &wanted, &name, NewPassword::Unhashed).await?;
                 NewPassword::Hashed(self.hashed(request, password).await?)
             }
             (None, Some(hash)) => {
-                self.changed_user(&wanted, &name, NewPassword::Unhashed).await?;
+                self.changed_user(&caller.rights, &wanted, &name, NewPassword::Unhashed).await?;
                 // Before it is kept: there is no moment at which a check of it costs more than others.
                 self.records.raise_password_cost(hash.cost()).await?;
                 NewPassword::Hashed(hash)
             }
         };
-        for _ in 0..CONFLICT_TRIES {
-            match self.changed_user(&wanted, &name, password.clone()).await {
-                Err(MethodError::Store(StoreError::Conflict)) => self.reload().await?,
-                outcome => return outcome,
-            }
-        }
-        Err(StoreError::Conflict.into())
+        self.until_kept(request, caller, async |caller| {
+            self.changed_user(&caller.rights, &wanted, &name, password.clone()).await
+        })
+        .await
     }
 
     async fn hashed(
@@ -138,7 +137,12 @@ impl Broker {
             let Ok(hash) = broker.in_turn(from, hashing).await else { return };
             let at = user_at(entry.mount.record.id, &was.record.name);
             let user = User { password: hash, ..was.record };
-            let kept = broker.records.replace_under(&entry.mount, at, Some(was.revision), &user);
+            let kept = broker.records.replace_under(
+                &entry.mount,
+                (at, Some(was.revision)),
+                &user,
+                Batch::default(),
+            );
             if let Err(error) = kept.await {
                 tracing::info!(%error, "a password keeps the hash that it has until it is shown again");
             }
@@ -148,6 +152,7 @@ impl Broker {
     /// Decides what becomes of a user, and keeps it once their password is hashed.
     async fn changed_user(
         &self,
+        rights: &Rights,
         wanted: &UserWrite,
         name: &str,
         password: NewPassword,
@@ -175,7 +180,8 @@ impl Broker {
             (NewPassword::None | NewPassword::Unhashed, _) => return Ok(()),
         };
         let user = User { name: name.to_owned(), password, password_set, params };
-        self.records.replace_under(&entry.mount, user_at(mount, name), revision, &user).await?;
+        let (at, batch) = ((user_at(mount, name), revision), rights.expected(Batch::default()));
+        self.records.replace_under(&entry.mount, at, &user, batch).await?;
         Ok(())
     }
 
@@ -215,18 +221,14 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<(), MethodError> {
-        self.served(request, async |_| {
+        let delete = async |caller: Caller| {
             let entry = self.method_at(KIND, mount)?;
             let (mount, name) = (entry.mount.record.id, plain_name(name));
-            for _ in 0..CONFLICT_TRIES {
-                let Some(user) = self.records.user(mount, &name).await? else { return Ok(()) };
-                match self.records.drop_record(user_at(mount, &name), user.revision).await {
-                    Err(StoreError::Conflict) => {}
-                    outcome => return Ok(outcome.map(|_| ())?),
-                }
-            }
-            Err(StoreError::Conflict.into())
-        })
-        .await
+            let Some(user) = self.records.user(mount, &name).await? else { return Ok(()) };
+            let batch = caller.rights.expected(Batch::default());
+            self.records.drop_record_if(user_at(mount, &name), user.revision, batch).await?;
+            Ok(())
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
     }
 }

@@ -373,6 +373,32 @@ impl Broker {
         Ok(self.recorded(record).await?)
     }
 
+    /// Serves a request that makes something. If its answer cannot be recorded, nobody is told of it, and it ends (law 8).
+    pub(super) async fn served_or_ended<T, E, F>(
+        self: &Arc<Self>,
+        request: &Request,
+        made: impl Fn(&T) -> Wrapped,
+        verb: impl FnOnce(Caller) -> F,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        T: Recorded,
+        E: From<AdmitError> + fmt::Display,
+    {
+        let caller = self.admit(request).await?;
+        let outcome = verb(caller.clone()).await;
+        let answer = match &outcome {
+            Ok(done) => done.recorded(),
+            Err(error) => Answer::error(error),
+        };
+        let recorded = self.conclude(request, &caller, &answer).await;
+        if let (Err(_), Ok(unseen)) = (&recorded, &outcome) {
+            self.end_unseen(made(unseen)).await;
+        }
+        recorded?;
+        outcome
+    }
+
     /// Ends what nobody has seen, nor will.
     async fn end_unseen(self: &Arc<Self>, made: Wrapped) {
         let ended = match made {

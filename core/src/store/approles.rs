@@ -101,10 +101,11 @@ impl Records {
         mount: &Found<Mount>,
         was: Option<&Found<AppRole>>,
         role: &AppRole,
+        batch: Batch,
     ) -> Result<(), StoreError> {
         let id = mount.record.id;
         let at = approle_at(id, &role.name);
-        let mut batch = Batch::default()
+        let mut batch = batch
             .expect(mount_at(id), Some(mount.revision))
             .expect(at.clone(), was.map(|was| was.revision))
             .put(at.clone(), self.seal(&at, role)?);
@@ -124,10 +125,11 @@ impl Records {
         &self,
         mount: MountId,
         was: &Found<AppRole>,
+        batch: Batch,
     ) -> Result<(), StoreError> {
         let role = &was.record;
         let at = approle_at(mount, &role.name);
-        let batch = Batch::default()
+        let batch = batch
             .expect(at.clone(), Some(was.revision))
             .delete(at)
             .delete(role_id_at(mount, &role.role_id))

@@ -5,10 +5,11 @@
 //! | `audit-device/<name>` | the device's keys |
 //! | `audit-headers` | which headers of requests are recorded |
 //! | `audit-head/<name>` | how far its chain reached when that was last kept |
+//! | `audit-dropped/<name>` | an operator has said that it is meant to record no more |
 
 use super::leases::joined;
 use super::records::{Found, Records};
-use super::{Batch, Key, Revision, StoreError};
+use super::{Batch, Key, Revision, StoreError, Value};
 use crate::audit::chain::Head;
 use crate::audit::{AuditedHeaders, DeviceKeys};
 use crate::limits::CONFLICT_TRIES;
@@ -32,6 +33,10 @@ fn device_at(name: &str) -> Key {
 
 fn head_at(name: &str) -> Key {
     joined(&[b"audit-head/", name.as_bytes()])
+}
+
+fn dropped_at(name: &str) -> Key {
+    joined(&[b"audit-dropped/", name.as_bytes()])
 }
 
 fn headers_at() -> Key {
@@ -70,6 +75,28 @@ impl Records {
             }
         }
         Err(StoreError::Refused(format!("the keys of the audit device `{name}` cannot be read")))
+    }
+
+    /// Returns the devices that have recorded before and are not among those that are declared, unless an operator has
+    /// said that this is meant. One that is declared again is not dropped any more.
+    pub async fn undeclared_audit_devices(
+        &self,
+        declared: &[&str],
+    ) -> Result<Vec<String>, StoreError> {
+        let dropped = self.names_under(&dropped_at("")).await?;
+        let again = dropped.iter().filter(|name| declared.contains(&name.as_str()));
+        let again: Vec<_> = again.map(|name| dropped_at(name)).collect();
+        if !again.is_empty() {
+            self.commit(Batch { deletes: again, spends_reserve: true, ..Batch::default() }).await?;
+        }
+        let mut known = self.names_under(&device_at("")).await?;
+        known.retain(|name| !declared.contains(&name.as_str()) && !dropped.contains(name));
+        Ok(known)
+    }
+
+    /// Keeps that a device is meant to record no more.
+    pub async fn drop_audit_device(&self, name: &str) -> Result<Revision, StoreError> {
+        self.commit(Batch::default().put(dropped_at(name), Value::default())).await
     }
 
     /// Draws other keys for a device, which take over when its record is begun next; returns them.

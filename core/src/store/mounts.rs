@@ -296,21 +296,33 @@ impl Records {
         was: Option<Revision>,
         record: &T,
     ) -> Result<Revision, StoreError> {
-        let sealed = self.seal(&at, record)?;
-        self.commit(Batch::default().expect(at.clone(), was).put(at, sealed)).await
+        self.replace_if(at, was, record, Batch::default()).await
     }
 
-    /// Keeps what an operator wrote under a mount, expecting the mount as it was read and what was there before. Written
+    /// Does the same, if whatever else the batch expects is so.
+    pub async fn replace_if<T: Serialize>(
+        &self,
+        at: Key,
+        was: Option<Revision>,
+        record: &T,
+        batch: Batch,
+    ) -> Result<Revision, StoreError> {
+        let sealed = self.seal(&at, record)?;
+        self.commit(batch.expect(at.clone(), was).put(at, sealed)).await
+    }
+
+    /// Keeps what an operator wrote under a mount, expecting the mount as it was read and what was there before, and
+    /// whatever else the batch expects. Written
     /// under one that is closed meanwhile it would be left where nobody looks for it, an administrator's secret included.
     pub async fn replace_under<T: Serialize>(
         &self,
         mount: &Found<Mount>,
-        at: Key,
-        was: Option<Revision>,
+        (at, was): (Key, Option<Revision>),
         record: &T,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let sealed = self.seal(&at, record)?;
-        let batch = Batch::default().expect(mount_at(mount.record.id), Some(mount.revision));
+        let batch = batch.expect(mount_at(mount.record.id), Some(mount.revision));
         self.commit(batch.expect(at.clone(), was).put(at, sealed)).await
     }
 
@@ -352,9 +364,14 @@ impl Records {
         self.commit(batch).await
     }
 
-    /// Takes a target away from callers; its administrator stays until its last lease is gone.
-    pub async fn retire_target(&self, was: &Found<Target>) -> Result<Revision, StoreError> {
-        self.commit(self.retiring(was, &was.record)?).await
+    /// Takes a target away from callers, if all is as the batch expects; its administrator stays until its last lease is
+    /// gone.
+    pub async fn retire_target(
+        &self,
+        was: &Found<Target>,
+        batch: Batch,
+    ) -> Result<Revision, StoreError> {
+        self.commit(self.retiring(was, &was.record, batch)?).await
     }
 
     /// Does the same, and keeps with it, and with all that had its name before, that their leases are to be revoked.
@@ -362,11 +379,12 @@ impl Records {
         &self,
         was: Option<&Found<Target>>,
         before: impl Iterator<Item = &'a Found<Target>>,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let revoking = |target: &Target| Target { revokes: true, ..target.clone() };
         let mut batch = match was {
-            Some(was) => self.retiring(was, &revoking(&was.record))?,
-            None => Batch::default(),
+            Some(was) => self.retiring(was, &revoking(&was.record), batch)?,
+            None => batch,
         };
         for retired in before {
             let at = retired_at(retired.record.id, retired.record.generation);
@@ -377,15 +395,30 @@ impl Records {
         self.commit(batch).await
     }
 
-    fn retiring(&self, was: &Found<Target>, retired: &Target) -> Result<Batch, StoreError> {
+    fn retiring(
+        &self,
+        was: &Found<Target>,
+        retired: &Target,
+        batch: Batch,
+    ) -> Result<Batch, StoreError> {
         let at = target_at(was.record.mount, &was.record.name);
         let kept_at = retired_at(retired.id, retired.generation);
         let sealed = self.seal(&kept_at, retired)?;
-        Ok(Batch::default().expect(at.clone(), Some(was.revision)).delete(at).put(kept_at, sealed))
+        Ok(batch.expect(at.clone(), Some(was.revision)).delete(at).put(kept_at, sealed))
     }
 
     /// Drops a record, if it is still as it was found.
     pub async fn drop_record(&self, at: Key, was: Revision) -> Result<Revision, StoreError> {
-        self.commit(Batch::default().expect(at.clone(), Some(was)).delete(at)).await
+        self.drop_record_if(at, was, Batch::default()).await
+    }
+
+    /// Does the same, if whatever else the batch expects is so.
+    pub async fn drop_record_if(
+        &self,
+        at: Key,
+        was: Revision,
+        batch: Batch,
+    ) -> Result<Revision, StoreError> {
+        self.commit(batch.expect(at.clone(), Some(was)).delete(at)).await
     }
 }

@@ -125,12 +125,12 @@ impl Records {
         &self,
         mount: &Found<Mount>,
         role: &Found<AppRole>,
-        key: &SecretIdKey,
-        secret_id: &SecretId,
+        (key, secret_id): (&SecretIdKey, &SecretId),
+        batch: Batch,
     ) -> Result<(), StoreError> {
         let at = key.at();
         let accessor = accessor_at(key.mount, key.role, Some(secret_id.accessor));
-        let mut batch = Batch::default()
+        let mut batch = batch
             .expect(mount_at(mount.record.id), Some(mount.revision))
             .expect(approle_at(mount.record.id, &role.record.name), Some(role.revision))
             .expect(at.clone(), None)

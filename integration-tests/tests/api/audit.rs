@@ -437,3 +437,40 @@ async fn the_keys_of_a_device_are_exchanged_and_its_record_goes_on() {
     let last = record.lines().last().unwrap();
     assert!(record.starts_with('{') && last.contains(r#""chain":{"key":2,"#), "{last}");
 }
+
+#[tokio::test]
+async fn a_device_that_is_declared_no_longer_is_told_of_until_an_operator_says_that_it_is_meant() {
+    let second = "audit \"socket\" \"second\" {\n options {\n  address = \"127.0.0.1:1\"\n  socket_type = \"udp\"\n }\n}";
+    let place = Place::with(second);
+    let server = place.found().await;
+    let token = server.token.clone();
+    assert!(server.get("sys/audit").await.expect(200).body["warnings"].is_null());
+    let _ = server.end();
+    let written = fs::read_to_string(place.path("config.hcl")).unwrap();
+    place.configure(&written.replace(second, ""));
+
+    let server = place.again(&token);
+    let said = |server: &Server| server.log().matches("is not declared any more").count();
+    assert_eq!(said(&server), 1, "{}", server.log());
+    let listed = server.get("sys/audit").await.expect(200);
+    assert!(listed.body["warnings"][0].as_str().unwrap().contains("`second`"), "{}", listed.text);
+    let metrics = server.get("sys/metrics?format=prometheus").await;
+    let told = "leasehold_audit_devices{declared=\"false\"} 1";
+    assert!(metrics.text.contains(told), "{}", metrics.text);
+    let record = fs::read_to_string(place.path("audit")).unwrap();
+    assert!(record.contains("the audit device is not declared any more"), "{record}");
+
+    let _ = server.delete("sys/audit/second").await.expect(204);
+    assert!(server.get("sys/audit").await.expect(200).body["warnings"].is_null());
+    let _ = server.end();
+    let server = place.again(&token);
+    assert_eq!(said(&server), 1, "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_server_that_records_nothing_says_so() {
+    let server = Server::dev();
+    assert!(server.log().contains("no audit device is declared"), "{}", server.log());
+    let listed = server.get("sys/audit").await.expect(200);
+    assert!(listed.text.contains("nothing that is asked or done is recorded"), "{}", listed.text);
+}

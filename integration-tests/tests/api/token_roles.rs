@@ -186,3 +186,24 @@ async fn nobody_becomes_somebody_whom_no_role_allows() {
     write(&server, json!({ "allowed_entity_aliases": [] })).await;
     let _ = made(&server, json!({ "entity_alias": "ann" })).await.expect(400);
 }
+
+#[tokio::test]
+async fn a_token_of_a_role_is_good_only_from_where_the_role_says() {
+    let server = Server::dev();
+    let bad = json!({ "token_bound_cidrs": "10.0.0.0/33" });
+    let refused = server.post("auth/token/roles/app", bad).await.expect(400);
+    assert!(refused.errors().contains("10.0.0.0/33"), "{}", refused.text);
+    for (networks, status) in [("127.0.0.0/8,::1", 200), ("198.51.100.0/24", 403)] {
+        for kind in ["service", "batch"] {
+            let role = json!({ "token_bound_cidrs": networks, "token_type": kind });
+            write(&server, role).await;
+            let shown = server.get("auth/token/roles/app").await.expect(200);
+            let shown = shown.data()["token_bound_cidrs"].as_array().unwrap().len();
+            assert_eq!(shown, networks.split(',').count());
+            let token = made(&server, json!({ "policies": "default" })).await.expect(200);
+            let text = token.at("/auth/client_token");
+            let used = server.ask(text, "GET", "auth/token/lookup-self", Value::Null).await;
+            assert_eq!(used.status, status, "{kind} from {networks}: {}", used.text);
+        }
+    }
+}

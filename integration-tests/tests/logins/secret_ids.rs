@@ -364,3 +364,18 @@ async fn a_wrapping_takes_no_other_secret_id_of_the_same_text_with_it() {
     world.pass(ttl * 2).await;
     log_in(&world, HOME, "r", Some("chosen")).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_id_whose_making_cannot_be_recorded_is_destroyed() {
+    let world = world().await;
+    role(&world, "r", AppRoleWrite::default()).await;
+    world.audit.refuse_answers(true);
+    let text = Some(secret("a text that its maker knows"));
+    let wanted = SecretIdWrite { text, ..SecretIdWrite::default() };
+    let refused = make(&world, "r", wanted).await.unwrap_err();
+    assert!(matches!(refused, MethodError::Admit(_)), "{refused}");
+    world.audit.refuse_answers(false);
+    assert_eq!(kept(&world), 0);
+    let tried = log_in(&world, HOME, "r", Some("a text that its maker knows")).await;
+    assert_eq!(tried.unwrap_err(), WRONG);
+}

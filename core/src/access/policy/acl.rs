@@ -192,7 +192,9 @@ impl Grant {
             Capability::Create | Capability::Patch | Capability::Read | Capability::Update => {
                 self.parameters.fault_of(question.parameters)
             }
-            Capability::Delete | Capability::Deny | Capability::List | Capability::Sudo => None,
+            // What must be there is for who writes: in Vault a deletion takes no parameters.
+            Capability::Delete => self.parameters.unwanted_of(question.parameters),
+            Capability::Deny | Capability::List | Capability::Sudo => None,
         };
         wrong.map_or(Verdict::Allowed, Verdict::Parameter)
     }

@@ -50,11 +50,18 @@ impl Parameters {
         &'a self,
         sent: Option<&'a Map<String, Value>>,
     ) -> Option<Wrong<'a>> {
+        let has =
+            |name: &str| sent.into_iter().flatten().any(|(key, _)| key.eq_ignore_ascii_case(name));
+        let missing = self.required.iter().find(|name| !has(name));
+        missing.map(|name| Wrong::Missing(name)).or_else(|| self.unwanted_of(sent))
+    }
+
+    /// Says which of the parameters that are sent should not be.
+    pub(super) fn unwanted_of<'a>(
+        &'a self,
+        sent: Option<&'a Map<String, Value>>,
+    ) -> Option<Wrong<'a>> {
         let mut sent = sent.into_iter().flatten();
-        let has = |name: &str| sent.clone().any(|(key, _)| key.eq_ignore_ascii_case(name));
-        if let Some(missing) = self.required.iter().find(|name| !has(name)) {
-            return Some(Wrong::Missing(missing));
-        }
         let denied_all = self.denied.contains_key(ANY);
         let allowed_all = self.allowed.is_empty() || self.allowed.contains_key(ANY);
         sent.find_map(|(name, value)| {

@@ -1,6 +1,7 @@
 //! Token roles: what the tokens are that are made by one, whoever makes them.
 
 use super::{ROOT_POLICY, TokenKind};
+use crate::access::params::{BadParams, networks};
 use crate::mount::matches;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub struct TokenRole {
     pub num_uses: u32,
     /// Leave out the `default` policy.
     pub no_default_policy: bool,
+    /// From where alone its tokens may be used, in place of from where their makers may; from anywhere if empty.
+    #[serde(default)]
+    pub bound_cidrs: Vec<String>,
     /// How its tokens are kept.
     pub token_type: RoleTokenType,
 }
@@ -91,6 +95,7 @@ impl TokenRole {
             period: Duration::ZERO,
             num_uses: 0,
             no_default_policy: false,
+            bound_cidrs: Vec::new(),
             token_type: RoleTokenType::default(),
         }
     }
@@ -111,7 +116,8 @@ impl TokenRole {
     #[must_use]
     pub fn adds_default(&self) -> bool {
         let named = |policies: &[String]| policies.iter().any(|policy| policy == "default");
-        !self.no_default_policy && !named(&self.disallowed_policies)
+        let matched = self.disallowed_policies_glob.iter().any(|glob| matches(glob, "default"));
+        !self.no_default_policy && !named(&self.disallowed_policies) && !matched
     }
 
     /// Returns the policies of a token for which these are asked, by a maker who has those; or why there is none.
@@ -158,6 +164,7 @@ impl TokenRole {
                 "'token_type' cannot be 'batch' or 'default_batch' when set to generate {what}"
             ))
         };
+        networks(&self.bound_cidrs).map_err(|BadParams(message)| message)?;
         if gives_root {
             return Err("no token role gives the policy `root`; leave it out".to_owned());
         }
@@ -216,6 +223,18 @@ mod tests {
             };
             let decided = role.policies(&texts(asked), &texts("maker"));
             assert_eq!(decided.ok(), given.map(texts), "{allowed} {globs} {denied} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_role_that_denies_the_default_policy_by_name_or_pattern_does_not_add_it() {
+        for (denied, globs, adds) in [("", "", true), ("default", "", false), ("", "de*", false)] {
+            let role = TokenRole {
+                disallowed_policies: texts(denied),
+                disallowed_policies_glob: texts(globs),
+                ..TokenRole::blank("r")
+            };
+            assert_eq!(role.adds_default(), adds, "{denied} {globs}");
         }
     }
 

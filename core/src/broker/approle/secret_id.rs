@@ -1,6 +1,7 @@
 //! Makes, shows and destroys secret ids, and removes those that are over.
 
-use super::super::authenticate::Recorded;
+use super::super::access::Rights;
+use super::super::authenticate::{Caller, Recorded};
 use super::super::{Broker, MethodError, Request};
 use super::CHOSEN_MAX;
 use crate::access::params::networks;
@@ -10,9 +11,9 @@ use crate::ids::{AppRoleId, MountId, SecretIdAccessor};
 use crate::limits::{CONFLICT_TRIES, READ_CHUNK, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::secret::SecretText;
-use crate::store::StoreError;
 use crate::store::approles::AppRole;
 use crate::store::secret_ids::{SecretId, SecretIdKey};
+use crate::store::{Batch, StoreError};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
@@ -93,24 +94,17 @@ impl Broker {
         (mount, role): (&str, &str),
         mut wanted: SecretIdWrite,
     ) -> Result<SecretIdMade, MethodError> {
-        self.served(request, async |_| {
+        let made = |made: &SecretIdMade| made.made;
+        self.served_or_ended(request, made, async |caller| {
             let text = wanted.text.take().unwrap_or_else(|| self.draw_secret_id());
             if text.is_empty() || text.len() > CHOSEN_MAX {
                 return Err(MethodError::Bad(format!("a secret_id has 1 to {CHOSEN_MAX} bytes")));
             }
-            for _ in 0..CONFLICT_TRIES {
-                match self.put_secret_id((mount, role), &wanted, &text).await {
-                    Err(MethodError::Store(StoreError::Conflict)) => self.reload().await?,
-                    outcome => {
-                        return outcome.map(|(secret_id, made)| SecretIdMade {
-                            text,
-                            secret_id,
-                            made,
-                        });
-                    }
-                }
-            }
-            Err(StoreError::Conflict.into())
+            let put = async |caller: Caller| {
+                self.put_secret_id(&caller.rights, (mount, role), &wanted, &text).await
+            };
+            let (secret_id, made) = self.until_kept(request, caller, put).await?;
+            Ok(SecretIdMade { text, secret_id, made })
         })
         .await
     }
@@ -124,6 +118,7 @@ impl Broker {
 
     async fn put_secret_id(
         &self,
+        rights: &Rights,
         (mount, role): (&str, &str),
         wanted: &SecretIdWrite,
         text: &SecretText,
@@ -143,7 +138,9 @@ impl Broker {
         let (mount, accessor) = (entry.mount.record.id, secret_id.accessor);
         let made = Wrapped::SecretId { mount, role: role.record.id, accessor };
         let key = SecretIdKey::of(&self.token_key, mount, role.record.id, text);
-        match self.records.put_secret_id(&entry.mount, &role, &key, &secret_id).await {
+        let batch = rights.expected(Batch::default());
+        let new = (&key, &secret_id);
+        match self.records.put_secret_id(&entry.mount, &role, new, batch).await {
             Ok(()) => Ok((secret_id, made)),
             Err(StoreError::Conflict) if self.records.secret_id(&key).await?.is_some() => {
                 Err(MethodError::Bad("SecretID is already registered".into()))

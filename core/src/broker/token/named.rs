@@ -7,7 +7,7 @@ use super::ending::Children;
 use crate::access::identity::Identity;
 use crate::access::token::{Token, TokenKind};
 use crate::audit::Answer;
-use crate::limits::{CONFLICT_TRIES, READ_CHUNK};
+use crate::limits::READ_CHUNK;
 use crate::secret::SecretText;
 use crate::store::mounts::mount_at;
 use crate::store::records::Found;
@@ -89,7 +89,11 @@ impl Broker {
             if found.record.kind == TokenKind::Batch {
                 return Err(TokenError::Bad("batch tokens cannot be renewed".into()));
             }
-            let renewed = self.store_renewed(&found.record.key, increment).await?;
+            let key = found.record.key;
+            let renewed = self.until_kept(request, caller, async |caller| {
+                self.store_renewed(&caller, &key, increment).await
+            });
+            let renewed = renewed.await?;
             self.seen(renewed).await
         })
         .await
@@ -167,25 +171,19 @@ impl Broker {
 
     async fn store_renewed(
         &self,
+        caller: &Caller,
         key: &TokenKey,
         increment: Option<Duration>,
     ) -> Result<Token, TokenError> {
-        for _ in 0..CONFLICT_TRIES {
-            let was = self.records.token(key).await?.ok_or(AdmitError::BadToken)?;
-            if !was.record.renewable {
-                return Err(TokenError::NotRenewable);
-            }
-            let asked = increment.filter(|increment| !increment.is_zero());
-            let Renewable { token, ttl_max, batch } = self.asked_again(was.record.clone()).await?;
-            let renewed = token.renew(asked, ttl_max, self.clock.now())?;
-            match self.keep_token_if(batch, &was, &renewed).await {
-                Ok(_) => return Ok(renewed),
-                // Its mount may be another one now.
-                Err(StoreError::Conflict) => self.reload().await?,
-                Err(error) => return Err(error.into()),
-            }
+        let was = self.records.token(key).await?.ok_or(AdmitError::BadToken)?;
+        if !was.record.renewable {
+            return Err(TokenError::NotRenewable);
         }
-        Err(StoreError::Conflict.into())
+        let asked = increment.filter(|increment| !increment.is_zero());
+        let Renewable { token, ttl_max, batch } = self.asked_again(was.record.clone()).await?;
+        let renewed = token.renew(asked, ttl_max, self.clock.now())?;
+        self.keep_token_if(caller.rights.expected(batch), &was, &renewed).await?;
+        Ok(renewed)
     }
 
     /// Asks the method that let a token's holder in whether it still would, and by what.

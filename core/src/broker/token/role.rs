@@ -1,14 +1,15 @@
 //! Token roles: written, shown, listed and deleted; and what they make of a request for a token.
 
-use super::super::authenticate::Recorded;
+use super::super::authenticate::{Caller, Recorded};
 use super::super::{Broker, Request};
 use super::{TokenError, TokenRequest};
-use crate::access::token::{RoleTokenType, TokenRole};
+use crate::access::params::{BadParams, networks};
+use crate::access::token::{RoleTokenType, Token, TokenRole};
+use crate::address::Network;
 use crate::audit::Answer;
-use crate::limits::CONFLICT_TRIES;
+use crate::store::Batch;
 use crate::store::records::Found;
 use crate::store::tokens::{token_role_at, token_roles_at};
-use crate::store::{Batch, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct TokenRoleWrite {
     /// See [`TokenRole`].
     pub no_default_policy: Option<bool>,
     /// See [`TokenRole`].
+    pub bound_cidrs: Option<Vec<String>>,
+    /// See [`TokenRole`].
     pub token_type: Option<RoleTokenType>,
 }
 
@@ -69,6 +72,7 @@ impl TokenRoleWrite {
             period: self.period.unwrap_or(was.period),
             num_uses: self.num_uses.unwrap_or(was.num_uses),
             no_default_policy: self.no_default_policy.unwrap_or(was.no_default_policy),
+            bound_cidrs: self.bound_cidrs.unwrap_or(was.bound_cidrs),
             token_type: self.token_type.unwrap_or(was.token_type),
         }
     }
@@ -106,23 +110,18 @@ impl Broker {
         name: &str,
         wanted: TokenRoleWrite,
     ) -> Result<(), TokenError> {
-        self.served(request, async |_| {
+        let put = async |caller: Caller| {
             let at = token_role_at(name);
-            for _ in 0..CONFLICT_TRIES {
-                let was = self.records.read::<TokenRole>(&at).await?;
-                let revision = was.as_ref().map(|was| was.revision);
-                let role = was.map_or_else(|| TokenRole::blank(name), |was| was.record);
-                let role = wanted.clone().onto(role);
-                role.check().map_err(TokenError::Bad)?;
-                match self.records.replace(at.clone(), revision, &role).await {
-                    Ok(_) => return Ok(()),
-                    Err(StoreError::Conflict) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Err(StoreError::Conflict.into())
-        })
-        .await
+            let was = self.records.read::<TokenRole>(&at).await?;
+            let revision = was.as_ref().map(|was| was.revision);
+            let role = was.map_or_else(|| TokenRole::blank(name), |was| was.record);
+            let role = wanted.clone().onto(role);
+            role.check().map_err(TokenError::Bad)?;
+            let batch = caller.rights.expected(Batch::default());
+            self.records.replace_if(at, revision, &role, batch).await?;
+            Ok(())
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
     }
 
     /// Shows a token role.
@@ -157,11 +156,12 @@ impl Broker {
         request: &Request,
         name: &str,
     ) -> Result<(), TokenError> {
-        self.served(request, async |_| {
-            self.records.commit(Batch::default().delete(token_role_at(name))).await?;
+        let delete = async |caller: Caller| {
+            let batch = caller.rights.expected(Batch::default());
+            self.records.commit(batch.delete(token_role_at(name))).await?;
             Ok(())
-        })
-        .await
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
     }
 
     /// Returns the role that a request for a token names.
@@ -182,6 +182,14 @@ pub(super) fn refuse_root(role: Option<&TokenRole>) -> Result<(), TokenError> {
         return Err(TokenError::Bad(message.into()));
     }
     Ok(())
+}
+
+/// Returns from where alone a token may be used: as its role says, or else from where its maker may be. Else a token
+/// could be taken elsewhere by making another one of it.
+pub(super) fn bound(maker: &Token, role: Option<&TokenRole>) -> Result<Vec<Network>, TokenError> {
+    let own = role.map_or(&[][..], |role| &role.bound_cidrs);
+    let own = networks(own).map_err(|BadParams(message)| TokenError::Bad(message))?;
+    Ok(if own.is_empty() { maker.bound_cidrs.clone() } else { own })
 }
 
 /// Returns where a token is said to be made.

@@ -1,7 +1,7 @@
 //! Batch tokens: seals them, and finds out whether one is good, which is the question whether what made it is.
 
 use super::super::Broker;
-use super::role::made_at;
+use super::role::{bound, made_at};
 use super::{TokenError, TokenMade, TokenRequest};
 use crate::access::token::{
     BATCH_TEXT_MAX, BatchRing, ROOT_POLICY, RestsOn, Token, TokenKind, TokenRole, is_batch, key_of,
@@ -130,8 +130,7 @@ impl Broker {
             creation_ttl,
             parent: (!wanted.no_parent).then_some(maker.key),
             entity,
-            // Else a token could be taken elsewhere by making another one of it.
-            bound_cidrs: maker.bound_cidrs.clone(),
+            bound_cidrs: bound(maker, role)?,
             ..Token::blank(maker.key, now, &*self.chance)
         };
         let (text, token) = self.sealed_token(token).await?;

@@ -16,7 +16,8 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     let shown = devices
         .iter()
         .filter_map(|device| Some((format!("{}/", device.name), shown(call, device)?)));
-    Ok(Envelope::with_data_on_top(call.id(), shown.collect::<Map<_, _>>()))
+    let data = Value::Object(shown.collect::<Map<_, _>>());
+    Ok(Envelope::to(call.id()).data(data).warnings(call.broker.audit_cautions()).on_top())
 }
 
 pub(in crate::api) async fn hash(call: &Call) -> Result<Reply, Refusal> {

@@ -20,7 +20,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let role = call.broker.read_token_role(&call.request, &call.name).await?;
 
     let (max, period) = (role.explicit_max_ttl.as_secs(), role.period.as_secs());
-    let data = json!({
+    let mut data = json!({
         "allowed_entity_aliases": role.allowed_entity_aliases,
         "allowed_policies": role.allowed_policies,
         "allowed_policies_glob": role.allowed_policies_glob,
@@ -38,6 +38,10 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
         "token_period": period,
         "token_type": role.token_type,
     });
+    // As in Vault, they are shown where there are any.
+    if let (Some(data), false) = (data.as_object_mut(), role.bound_cidrs.is_empty()) {
+        data.insert("token_bound_cidrs".into(), json!(role.bound_cidrs));
+    }
     Ok(Envelope::to(call.id()).data(data).reply())
 }
 
@@ -90,6 +94,10 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenRoleWrite, Refusal> {
         period: either(fields, "token_period", "period")?,
         num_uses: num_uses.map(|uses| u32::try_from(uses).unwrap_or(u32::MAX)),
         no_default_policy: fields.flag("token_no_default_policy")?,
+        bound_cidrs: match fields.texts("token_bound_cidrs")? {
+            None => fields.texts("bound_cidrs")?,
+            told => told,
+        },
         token_type,
     })
 }

@@ -245,7 +245,16 @@ fn of_audit(readings: &Readings) -> Vec<MetricFamily> {
         let devices = readings.audit_devices.iter();
         devices.map(|(name, load)| value(&[("device", name)], *load)).collect()
     };
+    let undeclared = size(readings.audit_undeclared);
     vec![
+        gauges(
+            "leasehold_audit_devices",
+            "Audit devices that are declared, and those that have recorded before and are not declared any more.",
+            vec![
+                gauge(&[("declared", "true")], size(readings.audit_devices.len())),
+                gauge(&[("declared", "false")], undeclared),
+            ],
+        ),
         gauges(
             "leasehold_audit_device_waiting",
             "Lines that wait to be written by an audit device.",
