@@ -12,7 +12,7 @@ const SHOWN_AFTER: Duration = Duration::from_secs(2);
 /// How often the line is written anew: often enough to see that it goes on.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
 
-/// How far a backup or a restore has come.
+/// How far something has come: a backup, a restore, a mass revocation.
 #[derive(Debug)]
 pub(crate) struct Progress {
     clock: SystemClock,
@@ -32,11 +32,16 @@ impl Progress {
 
     /// So much has been done.
     pub(crate) fn at(&mut self, records: u64, bytes: u64, output: &mut Output) {
+        self.says(output, || format!("{records} records, {}", megabytes(bytes)));
+    }
+
+    /// It has come as far as this says.
+    pub(crate) fn says(&mut self, output: &mut Output, text: impl FnOnce() -> String) {
         let now = self.clock.now();
         if self.at_terminal && now >= self.next {
             self.next = now.plus(SHOWN_EVERY);
             self.shown = true;
-            output.progress(&format!("{records} records, {}", megabytes(bytes)));
+            output.progress(&text());
         }
     }
 

@@ -24,6 +24,7 @@ mod key_ring;
 mod lanes;
 mod login;
 mod lookup;
+mod mass_revocation;
 mod method;
 mod mount;
 mod open_targets;
@@ -71,6 +72,9 @@ pub use key_ring::{KeyRingError, RotationWrite};
 pub use lanes::InHand;
 pub use login::LoginError;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
+pub use mass_revocation::{
+    Left, MassRevocationError, MassRevocationView, MassRevocations, Trouble,
+};
 pub use method::{LockedName, MethodError};
 pub use mount::{LockoutWrite, MountError, MountTune, MountWrite, Side, VisibleMounts};
 pub use password_policy::{PasswordPolicyError, PasswordPolicyText};
@@ -219,6 +223,8 @@ pub struct Broker {
     reconciles: reconcile::Schedule,
     /// Accounts that are being rotated, and when to look at the others.
     rotations: rotate::Rotations,
+    /// Mass revocations that go on, and when to look at them.
+    mass_revocations: mass_revocation::Jobs,
     metrics: Metrics,
     /// Until when the sweep sleeps, in milliseconds since the epoch; the last one of all while it is awake, so
     /// that whatever becomes due meanwhile wakes it again.
@@ -309,6 +315,7 @@ impl Broker {
             rehearsing: rehearse::Rehearsing::default(),
             reconciles: reconcile::Schedule::default(),
             rotations: rotate::Rotations::default(),
+            mass_revocations: mass_revocation::Jobs::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),
             wake,
@@ -324,6 +331,7 @@ impl Broker {
         self.count_if_needed().await?;
         self.find_rotations(true).await?;
         self.record_undeclared().await;
+        self.find_mass_revocations(true).await?;
         Ok(self)
     }
 

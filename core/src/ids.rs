@@ -110,6 +110,8 @@ ids! {
     SecretIdAccessor;
     /// Names what an operator was shown, and may want to be done.
     PlanId;
+    /// Names one mass revocation.
+    RevocationId;
     /// Names one target, through its generations.
     TargetId;
     /// Names one token without being able to use it.

@@ -72,6 +72,18 @@ pub const READ_CHUNK: usize = 1024;
 /// holds its leases in memory.
 pub const REVOKE_CHUNK: usize = 2048;
 
+/// Mass revocations that are remembered: each holds a record of about a kilobyte, and nobody overlooks more.
+pub const MASS_REVOCATIONS_MAX: usize = 100;
+/// How long one that is done can be looked at.
+pub const MASS_REVOCATION_KEPT: Duration = Duration::from_hours(24);
+/// The longest wait before it is looked whether all of one is gone.
+pub const MASS_REVOCATION_LOOK_MAX: Duration = Duration::from_mins(1);
+/// Processes that may begin while one goes on and whose leases are told from those that are meant: beyond it they are
+/// revoked as well.
+pub const MASS_REVOCATION_BOOTS_MAX: usize = 1000;
+/// Failed leases that are opened for each target when somebody looks how one is getting on.
+pub const MASS_REVOCATION_ERRORS_LOOKED: usize = 100;
+
 /// The longest name of a user, in bytes: as long as an address of mail is, and short enough to be counted by.
 pub const USER_NAME_MAX: usize = 254;
 

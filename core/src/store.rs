@@ -11,6 +11,7 @@ pub mod clock;
 pub mod holds;
 pub mod identity;
 pub mod leases;
+pub mod mass_revocations;
 pub mod mounts;
 pub mod password_policies;
 pub mod policies;

@@ -54,6 +54,8 @@ mod reconcile;
 mod refusals;
 #[path = "api/rehearse.rs"]
 mod rehearse;
+#[path = "api/revocations.rs"]
+mod revocations;
 #[path = "api/rotation.rs"]
 mod rotation;
 #[path = "api/seal.rs"]

@@ -16,6 +16,8 @@ mod batch_tokens;
 mod counts;
 #[path = "laws/deletions.rs"]
 mod deletions;
+#[path = "laws/mass_revocations.rs"]
+mod mass_revocations;
 #[path = "laws/reconcile.rs"]
 mod reconcile;
 #[path = "laws/rehearsals.rs"]

@@ -1,5 +1,7 @@
 //! `lease`: look up, list, renew and revoke.
 
+mod job;
+
 use super::values::show_keys;
 use super::{FieldFlags, FormatFlags, Session};
 use crate::client::Request;
@@ -17,6 +19,8 @@ pub(super) enum Lease {
     List(List),
     Renew(Renew),
     Revoke(Revoke),
+    #[command(subcommand)]
+    Job(job::Job),
 }
 
 impl Lease {
@@ -26,6 +30,7 @@ impl Lease {
             Self::List(list) => list.run(session),
             Self::Renew(renew) => renew.run(session),
             Self::Revoke(revoke) => revoke.run(session),
+            Self::Job(job) => job.run(session),
         }
     }
 }
@@ -157,12 +162,19 @@ Examples:
     leasehold lease revoke -prefix database/creds/app
 
   End all leases of a mount:
-    leasehold lease revoke -prefix database";
+    leasehold lease revoke -prefix database
+
+  End all leases at a target as a job, and see how it gets on; it goes on if this command ends:
+    leasehold lease revoke -target -job database/shop";
 
 /// Revoke a lease, or all under a prefix: their credentials are removed and their sessions ended
 ///
 /// Without -sync the revocation is queued and goes on in the background; with it the command waits
 /// until the target has confirmed. A target that does not answer is asked again until it does.
+///
+/// With -job a server marks the leases little by little: that can be watched, paused and resumed (`leasehold lease job`),
+/// and goes on after a restart. The command waits until all is gone, and tells what is in the way; what is issued after it
+/// was started is not meant.
 #[derive(clap::Args)]
 #[command(after_help = REVOKE_EXAMPLES)]
 pub(super) struct Revoke {
@@ -174,6 +186,15 @@ pub(super) struct Revoke {
     /// Revoke every lease whose id begins with ID
     #[arg(long)]
     prefix: bool,
+    /// Revoke every lease at the target MOUNT/NAME that ID is; with -job
+    #[arg(long, conflicts_with = "prefix", requires = "job")]
+    target: bool,
+    /// With -prefix or -target: as a job of the server, which can be paused and survives a restart
+    #[arg(long, conflicts_with_all = ["sync", "force"])]
+    job: bool,
+    /// With -job: do not wait until all is gone, only name the job
+    #[arg(long, requires = "job")]
+    detach: bool,
     /// With -prefix: go on when a target refuses; no lease is forgotten, it is tried again
     #[arg(short, long)]
     force: bool,
@@ -193,6 +214,17 @@ impl Revoke {
         let format = self.format.resolve(session.environment)?;
         let client = session.client(self.connection)?;
         let id = self.id.trim_start_matches('/');
+        if self.job {
+            let meant = match (self.prefix, self.target) {
+                (true, _) => json!({ "prefix": id }),
+                (false, true) => json!({ "target": id }),
+                (false, false) => {
+                    let message = "Specifying -job requires also specifying -prefix or -target";
+                    return Err(Failure::Local(message.to_owned()));
+                }
+            };
+            return job::begin(&client, meant, self.detach, format, session);
+        }
         let sync = json!({ "sync": self.sync });
         // As with Vault's client, the id goes into the path, and with -force there is no body.
         let (request, doing, done) = match (self.force, self.prefix) {

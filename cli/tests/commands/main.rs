@@ -7,6 +7,7 @@ mod auth;
 mod failures;
 mod flags;
 mod forms;
+mod jobs;
 mod leases;
 mod logins;
 mod operators;

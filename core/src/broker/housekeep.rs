@@ -52,6 +52,7 @@ impl Broker {
             self.reload().await?;
         }
         self.find_rotations(false).await?;
+        self.find_mass_revocations(false).await?;
         self.forget_history().await?;
         self.settle_doubts().await?;
         self.forget_secret_ids().await?;

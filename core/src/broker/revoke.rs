@@ -1,6 +1,6 @@
 //! Revokes leases, whoever asked for it: the only way any credential is ever removed from a target.
 
-mod many;
+pub(super) mod many;
 
 use super::authenticate::{AdmitError, Recorded};
 use super::flights::Flight;

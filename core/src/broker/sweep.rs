@@ -58,6 +58,7 @@ impl Broker {
         self.start_comparisons(now);
         self.start_rotations(now);
         self.start_put_backs(now);
+        self.start_mass_revocations(now);
 
         let due = tokens.len().saturating_add(leases.len());
         let next = if due >= SWEEP_MAX { now } else { self.next_look(now) };
@@ -74,6 +75,7 @@ impl Broker {
             self.next_comparison(),
             self.rotations.next(),
             self.next_put_back(),
+            self.mass_revocations.next(),
         ];
         others.into_iter().flatten().fold(leases.min(tokens), Timestamp::min)
     }

@@ -4,6 +4,7 @@ mod engines;
 mod identity;
 mod listed;
 mod methods;
+mod revocations;
 mod tables;
 mod tokens;
 
@@ -22,6 +23,7 @@ use leasehold_core::broker::Request;
 use leasehold_core::tasks::Pending;
 pub use listed::{ListedPath, listed_paths};
 use methods::{APPROLE, USERPASS};
+use revocations::REVOCATIONS;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use tables::{METRICS, OPEN, SYS};
@@ -326,6 +328,9 @@ pub(super) fn open_methods(path: &str) -> Option<Vec<&'static str>> {
 
 /// Returns the mount that a path goes to, what follows, and the routes that are there.
 fn behind(broker: &Broker, path: &str) -> Option<(String, String, &'static [Route])> {
+    if path == "sys/revocations" || path.starts_with("sys/revocations/") {
+        return Some((String::new(), path.to_owned(), const { &REVOCATIONS }));
+    }
     if path.starts_with("sys/") {
         return Some((String::new(), path.to_owned(), const { &SYS }));
     }

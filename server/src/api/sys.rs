@@ -31,6 +31,7 @@ pub(super) mod rehearse;
 pub(super) mod rekey;
 pub(super) mod remount;
 pub(super) mod resultant_acl;
+pub(super) mod revocations;
 pub(super) mod seal;
 pub(super) mod seal_status;
 pub(super) mod storage_backup;

@@ -2,26 +2,32 @@
 
 use super::{RevokeError, Until};
 use crate::broker::Broker;
-use crate::ids::{LeaseId, MountId};
+use crate::ids::{BootId, LeaseId, MountId};
 use crate::lease::Cause;
 use crate::limits::{READ_CHUNK, REVOKE_CHUNK};
-use crate::store::StoreError;
 use crate::store::leases::Placed;
+use crate::store::{Key, StoreError};
 use crate::time::Timestamp;
 use futures_util::StreamExt;
 use std::sync::Arc;
 
 /// What became of many leases.
-struct Each<E> {
-    all: usize,
+pub(in crate::broker) struct Each<E> {
+    pub(in crate::broker) all: usize,
     failed: usize,
     /// Why the first of those that failed did.
-    first: Option<E>,
+    pub(in crate::broker) first: Option<E>,
+}
+
+impl<E> Default for Each<E> {
+    fn default() -> Self {
+        Self { all: 0, failed: 0, first: None }
+    }
 }
 
 impl Broker {
     /// Whether there is neither a mount nor a role of these, nor a lease that one has left.
-    pub(super) async fn names_nothing(
+    pub(in crate::broker) async fn names_nothing(
         &self,
         places: &[(MountId, Option<String>)],
     ) -> Result<bool, StoreError> {
@@ -81,7 +87,7 @@ impl Broker {
         act: impl Fn(LeaseId) -> F,
     ) -> Result<Each<E>, StoreError> {
         let now = self.clock.now();
-        let mut each = Each { all: 0, failed: 0, first: None };
+        let mut each = Each::default();
         for (mount, role) in places {
             let mut after = None;
             loop {
@@ -93,39 +99,58 @@ impl Broker {
                 after = Some(last.clone());
                 let mut meant = Vec::new();
                 for (key, placed) in found {
-                    if is_meant(&placed) && !self.is_issued_since(now, placed.lease).await? {
+                    let id = placed.lease;
+                    if is_meant(&placed) && !self.is_issued_since(now, &[self.boot], id).await? {
                         meant.push((key, placed));
                     }
                 }
-                each.all = each.all.saturating_add(meant.len());
-                let acts = meant.into_iter().map(|(key, placed)| {
-                    let act = act(placed.lease);
-                    async move {
-                        self.records.drop_dangling(&key, placed.lease).await?;
-                        act.await
-                    }
-                });
-                let mut outcomes = futures_util::stream::iter(acts).buffer_unordered(REVOKE_CHUNK);
-                while let Some(outcome) = outcomes.next().await {
-                    if let Err(error) = outcome {
-                        each.failed = each.failed.saturating_add(1);
-                        each.first.get_or_insert(error);
-                    }
-                }
+                self.do_to_each(meant, &mut each, &act).await;
             }
         }
         Ok(each)
     }
 
-    /// Whether this process has issued a lease after a time. Another's clock may have been ahead, so that what it issued
-    /// long ago seems to be made later than now.
-    async fn is_issued_since(&self, time: Timestamp, id: LeaseId) -> Result<bool, StoreError> {
+    /// Does one thing to each of these leases, many at a time.
+    pub(in crate::broker) async fn do_to_each<
+        E: From<StoreError>,
+        F: Future<Output = Result<(), E>>,
+    >(
+        &self,
+        meant: Vec<(Key, Placed)>,
+        each: &mut Each<E>,
+        act: impl Fn(LeaseId) -> F,
+    ) {
+        each.all = each.all.saturating_add(meant.len());
+        let acts = meant.into_iter().map(|(key, placed)| {
+            let act = act(placed.lease);
+            async move {
+                self.records.drop_dangling(&key, placed.lease).await?;
+                act.await
+            }
+        });
+        let mut outcomes = futures_util::stream::iter(acts).buffer_unordered(REVOKE_CHUNK);
+        while let Some(outcome) = outcomes.next().await {
+            if let Err(error) = outcome {
+                each.failed = each.failed.saturating_add(1);
+                each.first.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Whether one of these processes has issued a lease after a time. Another's clock may have been ahead, so that what
+    /// it issued long ago seems to be made later than now.
+    pub(in crate::broker) async fn is_issued_since(
+        &self,
+        time: Timestamp,
+        boots: &[BootId],
+        id: LeaseId,
+    ) -> Result<bool, StoreError> {
         if id.made_at() <= time {
             return Ok(false);
         }
         let lease = self.records.lease(id).await?;
         Ok(lease.is_some_and(|lease| {
-            lease.record.issue().boot == self.boot && lease.record.issued_at() > time
+            boots.contains(&lease.record.issue().boot) && lease.record.issued_at() > time
         }))
     }
 }

@@ -1,8 +1,8 @@
-//! Errors of what compares targets with the leases.
+//! Errors of what compares targets with the leases, and of mass revocations.
 
 use super::{Refusal, bad, of_target};
 use actix_web::http::StatusCode;
-use leasehold_core::broker::{AbandonError, ReconcileError, RehearseError};
+use leasehold_core::broker::{AbandonError, MassRevocationError, ReconcileError, RehearseError};
 
 impl From<AbandonError> for Refusal {
     fn from(error: AbandonError) -> Self {
@@ -43,6 +43,24 @@ impl From<RehearseError> for Refusal {
                 Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string())
             }
             RehearseError::Never(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+        }
+    }
+}
+
+impl From<MassRevocationError> for Refusal {
+    fn from(error: MassRevocationError) -> Self {
+        match error {
+            MassRevocationError::Admit(error) => error.into(),
+            MassRevocationError::Store(error) => error.into(),
+            MassRevocationError::NoSuchPrefix(_)
+            | MassRevocationError::NoTarget(_)
+            | MassRevocationError::NoJob => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            MassRevocationError::TooMany => {
+                Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string())
+            }
+            MassRevocationError::OneLease(_)
+            | MassRevocationError::Tokens(_)
+            | MassRevocationError::Done => bad(error),
         }
     }
 }

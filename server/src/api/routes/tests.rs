@@ -33,6 +33,9 @@ fn a_path_leads_to_its_endpoint_and_names_what_it_is_about() {
         (&SYS[..], "sys/leases/revoke-prefix/a/", Update, named("a")),
         (&SYS[..], "sys/leases/lookup/a/creds/", List, named("a/creds")),
         (&SYS[..], "sys/unknown", Read, Err(Nowhere::Path)),
+        (&REVOCATIONS[..], "sys/revocations/x/pause", Update, named("x")),
+        (&REVOCATIONS[..], "sys/revocations/x", Update, Err(Nowhere::Operation)),
+        (&REVOCATIONS[..], "sys/revocations/x/stop", Update, Err(Nowhere::Path)),
         (&TOKEN[..], "auth/token/create/x", Update, named("x")),
         (&TOKEN[..], "auth/token/create/x/y", Update, Err(Nowhere::Path)),
         (&IDENTITY[..], "identity/entity/id/", List, named("")),
@@ -121,7 +124,8 @@ fn what_vault_protects_needs_sudo_here() {
 #[test]
 fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
     let behind = || DATABASE.iter().chain(&AWS).chain(&USERPASS).chain(&APPROLE).chain(&IDENTITY);
-    let all = || SYS.iter().chain(&TOKEN).chain(behind()).flat_map(asked);
+    let own = || SYS.iter().chain(&REVOCATIONS).chain(&TOKEN);
+    let all = || own().chain(behind()).flat_map(asked);
     let of = |wanted: Right| -> Vec<String> {
         let found = all().filter(|(.., right)| *right == wanted);
         found.map(|(path, operation, _)| format!("{operation:?} {path}")).collect()
@@ -168,6 +172,11 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
             "Delete sys/config/auditing/request-headers/x",
             "Read sys/abandon/x",
             "Update sys/abandon/x",
+            "List sys/revocations/",
+            "Update sys/revocations",
+            "Update sys/revocations/x/pause",
+            "Update sys/revocations/x/resume",
+            "Read sys/revocations/x",
             "Update auth/token/create-orphan",
             "List auth/token/accessors/",
             "Update auth/token/revoke-orphan",
