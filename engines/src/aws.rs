@@ -25,6 +25,7 @@ use client::Clients;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::{Naming, Template, with_lease_bits};
+use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
@@ -240,6 +241,13 @@ impl Engine for Aws {
     async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
         let refused = || EngineError::refused(Cause::Rejected, "AWS forgets no user");
         asked.iter().map(|_| Err(refused())).collect()
+    }
+
+    fn choose(
+        _role: &Self::Role,
+        _said: &Map<String, Value>,
+    ) -> Result<Option<Choice<Self>>, PrepareError> {
+        Ok(None)
     }
 }
 

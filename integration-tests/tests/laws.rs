@@ -16,6 +16,8 @@ mod batch_tokens;
 mod counts;
 #[path = "laws/deletions.rs"]
 mod deletions;
+#[path = "laws/passing.rs"]
+mod passing;
 #[path = "laws/reconcile.rs"]
 mod reconcile;
 #[path = "laws/rehearsals.rs"]
