@@ -5,7 +5,7 @@
 //! the next one. The key that was there before goes only once the new one is durable and has worked.
 
 use super::Aws;
-use super::client::{call, key, once};
+use super::client::{call, key_with, once};
 use super::failure::Failure;
 use super::issue::works;
 use crate::deadline::Deadline;
@@ -142,7 +142,9 @@ pub(super) async fn tested(
             .any(|key| id(key) == its_id.reveal() && key.status() == Some(&StatusType::Active));
         return Ok(if is_active { Tested::Works } else { Tested::Denied });
     }
-    let credentials = key(its_id.reveal(), its_secret.reveal());
+    let token = secret.part("security_token");
+    let token = token.as_ref().map(SecretText::reveal);
+    let credentials = key_with(its_id.reveal(), its_secret.reveal(), token);
     let asked = target
         .clients
         .sts

@@ -44,7 +44,7 @@ pub(super) const DATABASE: [Route; 11] = [
 ];
 
 /// Behind the path of a mount of the type `aws`.
-pub(super) const AWS: [Route; 5] = [
+pub(super) const AWS: [Route; 6] = [
     at("creds/", Tail::Name, "Lends a credential of a role.")
         .lends()
         .read(|call| Box::pin(aws::creds::read(call)))
@@ -60,4 +60,8 @@ pub(super) const AWS: [Route; 5] = [
         .read(|call| Box::pin(aws::roles::read(call)))
         .update(|call| Box::pin(aws::roles::write(call)))
         .delete(|call| Box::pin(aws::roles::delete(call))),
+    at("sts/", Tail::Name, "Lends a credential of a role, as `creds` does.")
+        .lends()
+        .read(|call| Box::pin(aws::creds::read(call)))
+        .update(|call| Box::pin(aws::creds::read(call))),
 ];
