@@ -55,6 +55,8 @@ const MARK_TAG: &str = "leasehold";
 #[derive(Debug)]
 pub struct Aws {
     origin: Origin,
+    /// The id of the administrator's key.
+    administrator: String,
     clients: Clients,
     template: Template,
     clock: Arc<dyn Clock>,
@@ -142,7 +144,9 @@ impl Engine for Aws {
     }
 
     fn open(config: Config, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
-        Ok(Self { origin, clients: Clients::new(&config), template: config.template()?, clock })
+        let administrator = config.key().0.to_owned();
+        let (clients, template) = (Clients::new(&config), config.template()?);
+        Ok(Self { origin, administrator, clients, template, clock })
     }
 
     fn connections(&self) -> usize {

@@ -62,6 +62,13 @@ pub(super) async fn intend(
     let since = target.clock.now();
     let deadline = Deadline::new(answer_by, since);
     let found = keys(target, account, deadline).await.map_err(|failure| failure.refused())?;
+    if !account.administers && found.iter().any(|key| id(key) == target.administrator) {
+        let message = format!(
+            "`{}` administers this account for Leasehold; it is rotated by `config/rotate-root`, and its key is told to nobody",
+            account.name
+        );
+        return Err(EngineError::refused(Cause::NeedsOperator, message));
+    }
     if found.len() >= KEYS_MAX {
         return Err(foreign(account, found.iter().map(id)));
     }

@@ -193,3 +193,45 @@ async fn a_session_is_lent_works_with_boto3_and_ends_by_itself() {
     let assumed = asked.iter().filter(|(action, _)| action == "AssumeRole").count();
     assert_eq!(assumed, 2, "what is refused here is not asked of AWS");
 }
+
+/// The key of a user that was there before, rotated in time and by request, and the administrator's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_static_role_tells_a_key_that_works_and_the_administrator_gets_another() {
+    let account = Account::open();
+    let server = configured(&account).await;
+    account.iam().create_user().user_name("robot").send().await.expect("a user");
+    let robot = json!({"username": "robot", "rotation_period": "1h"});
+    let _ = server.post("aws/static-roles/robot", robot).await.expect(204);
+    let read = server.get("aws/static-roles/robot").await.expect(200);
+    assert_eq!(read.data()["username"], "robot");
+    assert_eq!(
+        (&read.data()["name"], &read.data()["rotation_period"]),
+        (&json!("robot"), &json!(3600))
+    );
+    assert_eq!(read.data()["db_name"], Value::Null);
+    let keys = server.list("aws/static-roles").await.expect(200);
+    assert_eq!(keys.data()["keys"], json!(["robot"]));
+    let first = server.get("aws/static-creds/robot").await.expect(200).data().clone();
+    assert_eq!(boto3(&account, &first).await, json!({"user": "robot"}));
+    let _ = server.post("aws/rotate-role/robot", json!({})).await.expect(204);
+    let second = server.get("aws/static-creds/robot").await.expect(200).data().clone();
+    assert_ne!(first["access_key"], second["access_key"]);
+    assert_eq!(boto3(&account, &second).await, json!({"user": "robot"}));
+    assert_eq!(boto3(&account, &first).await, json!({"error": "InvalidClientTokenId"}));
+    let own = json!({"username": "administrator", "rotation_period": "1h"});
+    let refused = server.post("aws/static-roles/own", own).await;
+    assert!(refused.errors().contains("config/rotate-root"), "{}", refused.errors());
+
+    let rotated = server.post("aws/config/rotate-root", json!({})).await.expect(200);
+    let id = rotated.data()["access_key"].as_str().expect("its id is told").to_owned();
+    assert_ne!(id, account.key.0);
+    assert!(rotated.body["warnings"][0].as_str().is_some_and(|text| text.contains("backups")));
+    let root = server.get("aws/config/root").await.expect(200);
+    assert_eq!(root.data()["access_key"], id.as_str());
+    let old = json!({"access_key": account.key.0, "secret_key": account.key.1});
+    assert_eq!(boto3(&account, &old).await, json!({"error": "InvalidClientTokenId"}));
+    let lent = server.get("aws/creds/app").await.expect(200).data().clone();
+    assert!(boto3(&account, &lent).await["user"].is_string(), "the new key lends");
+    let _ = server.delete("aws/static-roles/robot").await.expect(204);
+    assert_eq!(boto3(&account, &second).await, json!({"user": "robot"}), "the account stays");
+}
