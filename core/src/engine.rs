@@ -6,6 +6,7 @@
 
 pub mod erased;
 pub mod naming;
+pub mod own_end;
 pub mod rotation;
 
 use crate::access::password::PasswordPolicy;
@@ -14,6 +15,7 @@ use crate::ids::{InstallationId, LeaseId, TargetId};
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
 use naming::Naming;
+use own_end::Choice;
 use rotation::{Account, AccountSecret, Administrator, Intent, Rotated, Tested};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -188,6 +190,13 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
         &self,
         asked: &[PutBack<Self>],
     ) -> impl Future<Output = Vec<Result<(), EngineError>>> + Send;
+
+    /// Reads what a caller says of the one credential that they ask for, by the fields of their request. `None` for a
+    /// role whose credentials live until they are removed: it leaves no choice, and what is said is not looked at.
+    fn choose(
+        role: &Self::Role,
+        said: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Option<Choice<Self>>, PrepareError>;
 }
 
 /// For whom an engine acts; what it marks its credentials with.
@@ -240,7 +249,8 @@ pub struct Issue<E: Engine> {
     pub draft: Draft<E>,
     /// What the operator set; the same for the whole batch.
     pub role: Arc<E::Role>,
-    /// When the target itself is to end it, should Leasehold be gone.
+    /// When the target itself is to end it, should Leasehold be gone. One that ends by itself is to end by then
+    /// however late it is made: it lives for what is left of this at `issue_by`.
     pub lapses_at: Timestamp,
     /// After this nothing may be created.
     pub issue_by: Timestamp,
@@ -291,6 +301,8 @@ pub struct Revocation<E: Engine> {
     pub role: Option<Arc<E::Role>>,
     /// Set while its issue is not known to have been answered: then absence alone proves nothing.
     pub unanswered: Option<Unanswered>,
+    /// When its term ends, or would have ended. One that ends by itself has by then.
+    pub lapses_at: Timestamp,
     /// When the caller stops waiting for an answer.
     pub answer_by: Timestamp,
 }
@@ -416,6 +428,8 @@ pub enum Cause {
     NeedsOperator,
     /// Time was up.
     TooLate,
+    /// Nothing ends the credential before this, when it ends by itself.
+    Lives(Timestamp),
 }
 
 impl EngineError {

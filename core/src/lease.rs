@@ -15,7 +15,7 @@ pub mod term;
 
 use crate::engine::Unanswered;
 use crate::ids::{BootId, EntityId, LeaseId, MountId, TargetId, TokenAccessor};
-use crate::limits::REVOKE_WITHIN;
+use crate::limits::{ISSUE_WITHIN, REVOKE_WITHIN};
 use crate::store::holds::Hold;
 use crate::store::leases::RepeatKey;
 use crate::store::tokens::TokenKey;
@@ -43,7 +43,15 @@ pub struct Lease {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     renewed_at: Option<Timestamp>,
     term: Term,
+    /// Its credential ends by itself, at the end of its term, which is therefore the only one.
+    #[serde(default, skip_serializing_if = "is_not")]
+    ends_itself: bool,
     state: LeaseState,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 /// Where a credential is, and by which recipe it was made.
@@ -140,6 +148,8 @@ pub enum Cause {
     TokenEnded,
     /// The issue failed, or nobody could be told the secret.
     IssueFailed,
+    /// The target refused to make a credential that would have ended by itself, so that there is no end to wait for.
+    NeverMade,
     /// The target says that there is no such credential.
     Missing,
     /// Its secret is lost, and the request that asked for it was repeated.
@@ -157,6 +167,9 @@ pub enum LeaseError {
     /// The ceiling leaves no whole second.
     #[error("past the max TTL, cannot renew")]
     PastCeiling,
+    /// Its credential ends by itself, at a time that nothing moves.
+    #[error("lease is not renewable")]
+    NotRenewable,
 }
 
 impl Lease {
@@ -172,7 +185,7 @@ impl Lease {
         now: Timestamp,
     ) -> Self {
         let state = LeaseState::Held;
-        let (repeat_key, renewed_at) = (None, None);
+        let (repeat_key, renewed_at, ends_itself) = (None, None, false);
         Self {
             id,
             place,
@@ -183,8 +196,15 @@ impl Lease {
             issued_at: now,
             renewed_at,
             term,
+            ends_itself,
             state,
         }
+    }
+
+    /// Its credential ends by itself by the end of its term, if so it is said.
+    #[must_use]
+    pub fn ending_itself(self, ends_itself: bool) -> Self {
+        Self { ends_itself, ..self }
     }
 
     /// The request that asked for it may be repeated under this key.
@@ -201,6 +221,7 @@ impl Lease {
         now: Timestamp,
     ) -> Result<Self, LeaseError> {
         match self.state {
+            LeaseState::Held if self.ends_itself => Err(LeaseError::NotRenewable),
             LeaseState::Held if now < self.term.lapses_at() => {
                 self.term = self.term.renewed(ttl, self.issued_at.plus(ttl_max), now)?;
                 self.renewed_at = Some(now);
@@ -390,6 +411,28 @@ impl Lease {
     pub fn term(&self) -> Term {
         self.term
     }
+    /// Whether its credential ends by itself.
+    #[must_use]
+    pub fn ends_itself(&self) -> bool {
+        self.ends_itself
+    }
+    /// Whether it is known that its credential was never made.
+    #[must_use]
+    pub fn was_never_made(&self) -> bool {
+        match &self.state {
+            LeaseState::Held => false,
+            LeaseState::Revoking(Revoking { cause, settles_at, .. }) => {
+                *cause == Cause::NeverMade && settles_at.is_none()
+            }
+        }
+    }
+    /// Until when its credential works at least, as its caller is told. The term of one that ends by itself is longer
+    /// by what its issue may take, so that it has ended when the term does.
+    #[must_use]
+    pub fn works_until(&self) -> Timestamp {
+        let lapses_at = self.term.lapses_at();
+        if self.ends_itself { lapses_at.minus(ISSUE_WITHIN) } else { lapses_at }
+    }
     /// Where it is in its life.
     #[must_use]
     pub fn state(&self) -> &LeaseState {
@@ -404,6 +447,7 @@ impl fmt::Display for Cause {
             Self::Asked => "asked",
             Self::TokenEnded => "token ended",
             Self::IssueFailed => "issue failed",
+            Self::NeverMade => "never made",
             Self::Missing => "missing at the target",
             Self::Superseded => "superseded by a repeated request",
             Self::Abandoned => "target abandoned",

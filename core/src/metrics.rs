@@ -91,7 +91,7 @@ pub struct VerbMeter {
     pub times: Histogram,
     /// How many members they had.
     pub members: Histogram,
-    answers: [Counter; 6],
+    answers: [Counter; 7],
 }
 
 /// What the broker counts.
@@ -274,7 +274,7 @@ impl Default for VerbMeter {
 impl VerbMeter {
     /// Notes what was answered to whoever asked.
     pub fn answered<A>(&self, answer: &Result<A, EngineError>) {
-        let [ok, unreachable, contended, rejected, needs_operator, too_late] = &self.answers;
+        let [ok, unreachable, contended, rejected, needs_operator, too_late, lives] = &self.answers;
         let counter = match answer.as_ref().map_err(|error| error.reason().cause) {
             Ok(_) => ok,
             Err(Failure::Unreachable) => unreachable,
@@ -282,6 +282,7 @@ impl VerbMeter {
             Err(Failure::Rejected) => rejected,
             Err(Failure::NeedsOperator) => needs_operator,
             Err(Failure::TooLate) => too_late,
+            Err(Failure::Lives(_)) => lives,
         };
         counter.one();
     }
@@ -293,8 +294,8 @@ impl VerbMeter {
     }
 
     /// Returns how many answers there were of each kind.
-    pub fn answers(&self) -> [(&'static str, u64); 6] {
-        let [ok, unreachable, contended, rejected, needs_operator, too_late] = &self.answers;
+    pub fn answers(&self) -> [(&'static str, u64); 7] {
+        let [ok, unreachable, contended, rejected, needs_operator, too_late, lives] = &self.answers;
         [
             ("ok", ok.value()),
             ("unreachable", unreachable.value()),
@@ -302,6 +303,7 @@ impl VerbMeter {
             ("rejected", rejected.value()),
             ("needs_operator", needs_operator.value()),
             ("too_late", too_late.value()),
+            ("lives", lives.value()),
         ]
     }
 }
@@ -339,7 +341,7 @@ impl Metrics {
             Cause::Lapsed => lapsed,
             Cause::Asked => asked,
             Cause::TokenEnded => token_ended,
-            Cause::IssueFailed => issue_failed,
+            Cause::IssueFailed | Cause::NeverMade => issue_failed,
             Cause::Missing => missing,
             Cause::Superseded => superseded,
             Cause::Abandoned => abandoned,

@@ -252,6 +252,14 @@ impl MountEntry {
         self.bounded(role.default_ttl, role.max_ttl, limits)
     }
 
+    /// Returns how long what ends by itself may live: as long as the mount or the system says. What a mount's
+    /// configuration says of its leases is about those that are renewed.
+    #[must_use]
+    pub fn ttl_max(&self, limits: &Limits) -> Duration {
+        let of_mount = self.mount.record.max_lease_ttl;
+        if of_mount.is_zero() { limits.max_lease_ttl } else { of_mount }
+    }
+
     /// The same where nothing is a role: zero is the mount's, or else the system's.
     #[must_use]
     pub fn bounded(&self, ttl: Duration, max: Duration, limits: &Limits) -> (Duration, Duration) {

@@ -1,22 +1,26 @@
-//! AWS: a credential is an IAM user with an access key.
+//! AWS: a credential is an IAM user with an access key, or a session.
 //!
-//! Read [`issue`] and [`revoke`] first; they tell the story: an issue is several calls, of which the first creates the
+//! Sessions are in [`session`], and what callers may choose of one in [`choice`]. Of users, read [`issue`] and [`revoke`] first; they tell the story: an issue is several calls, of which the first creates the
 //! user with its mark, and the last waits until the key works; revoking takes all that a user can hold, its keys first.
 //! What was argued is in `docs/decisions/0017-aws.md`.
 //!
 //! **Invariant:** nothing is altered at AWS whose name does not bear the bits of its lease, or whose mark names another
 //! ([`look`]).
 
+mod choice;
 mod client;
 mod config;
 mod failure;
 mod issue;
 mod list;
 mod look;
+mod name;
+mod policies;
 mod renew;
 mod revoke;
 mod role;
 mod rotate;
+mod session;
 
 pub use config::Config;
 pub use role::Role;
@@ -24,7 +28,8 @@ pub use role::Role;
 use client::Clients;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
-use leasehold_core::engine::naming::{Naming, Template, with_lease_bits};
+use leasehold_core::engine::naming::{Naming, Template};
+use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
@@ -39,9 +44,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// The longest name that IAM takes.
-const NAME_CHARS_MAX: usize = 64;
-
 /// How many users are worked on at once. An issue is mostly waiting until AWS knows everywhere what it was told, and
 /// what it takes of calls per second it says itself.
 const CONNECTIONS: usize = 32;
@@ -53,6 +55,8 @@ const MARK_TAG: &str = "leasehold";
 #[derive(Debug)]
 pub struct Aws {
     origin: Origin,
+    /// The id of the administrator's key.
+    administrator: String,
     clients: Clients,
     template: Template,
     clock: Arc<dyn Clock>,
@@ -67,6 +71,30 @@ pub enum Handle {
         /// What it is called; no other in the account is.
         name: String,
     },
+    /// A session of a role.
+    AssumedRole {
+        /// What it is called.
+        name: String,
+        /// The role at AWS.
+        role_arn: String,
+    },
+    /// A session with some of the administrator's rights.
+    FederationToken {
+        /// What it is called.
+        name: String,
+    },
+    /// A session with the administrator's rights.
+    SessionToken {
+        /// What it is called here; AWS has no name for it.
+        name: String,
+    },
+}
+
+/// What is known before AWS is asked, and needed then.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// Who the caller is, where a session says so.
+    source_identity: Option<String>,
 }
 
 impl Handle {
@@ -74,7 +102,10 @@ impl Handle {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::IamUser { name } => name,
+            Self::IamUser { name }
+            | Self::AssumedRole { name, .. }
+            | Self::FederationToken { name }
+            | Self::SessionToken { name } => name,
         }
     }
 }
@@ -98,8 +129,7 @@ impl Engine for Aws {
     type Config = Config;
     type Role = Role;
     type Handle = Handle;
-    /// AWS draws the key.
-    type Draft = ();
+    type Draft = Draft;
 
     fn config(fields: &Map<String, Value>) -> Result<Config, FieldError> {
         Config::parse(fields)
@@ -114,7 +144,9 @@ impl Engine for Aws {
     }
 
     fn open(config: Config, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
-        Ok(Self { origin, clients: Clients::new(&config), template: config.template()?, clock })
+        let administrator = config.key().0.to_owned();
+        let (clients, template) = (Clients::new(&config), config.template()?);
+        Ok(Self { origin, administrator, clients, template, clock })
     }
 
     fn connections(&self) -> usize {
@@ -123,21 +155,17 @@ impl Engine for Aws {
 
     fn prepare(
         &self,
-        _: &Role,
+        role: &Role,
         naming: &Naming<'_>,
         _: &PasswordPolicy,
         chance: &dyn Chance,
-    ) -> Result<(Handle, ()), PrepareError> {
-        let rendered = self.template.render(naming, chance);
-        let name = with_lease_bits(rendered.chars().map(plain).collect(), naming.lease);
-        if name.len() > NAME_CHARS_MAX {
-            let bytes = name.len();
-            return Err(PrepareError::NameTooLong { name, bytes, bytes_max: NAME_CHARS_MAX });
-        }
-        Ok((Handle::IamUser { name }, ()))
+    ) -> Result<(Handle, Draft), PrepareError> {
+        let handle = name::handle(&self.template, role, naming, chance)?;
+        let source_identity = role.tells_caller().then(|| name::of_caller(naming));
+        Ok((handle, Draft { source_identity }))
     }
 
-    fn derive(&self, _: &Role, (): &mut ()) {}
+    fn derive(&self, _: &Role, _: &mut Draft) {}
 
     fn derives_for_long(&self, _: &Role) -> bool {
         false
@@ -241,9 +269,11 @@ impl Engine for Aws {
         let refused = || EngineError::refused(Cause::Rejected, "AWS forgets no user");
         asked.iter().map(|_| Err(refused())).collect()
     }
-}
 
-/// Names at AWS are of letters, digits and a few signs; whatever else callers and roles are called becomes `_`.
-fn plain(char: char) -> char {
-    if char.is_ascii_alphanumeric() || "+=,.@_-".contains(char) { char } else { '_' }
+    fn choose(
+        role: &Role,
+        said: &Map<String, Value>,
+    ) -> Result<Option<Choice<Self>>, PrepareError> {
+        choice::choose(role, said)
+    }
 }

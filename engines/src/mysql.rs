@@ -34,6 +34,7 @@ use config::Authentication;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
@@ -269,6 +270,13 @@ impl Engine for MySql {
     async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
         let refused = || EngineError::refused(Cause::Rejected, "a MySQL server forgets no user");
         asked.iter().map(|_| Err(refused())).collect()
+    }
+
+    fn choose(
+        _role: &Self::Role,
+        _said: &Map<String, Value>,
+    ) -> Result<Option<Choice<Self>>, PrepareError> {
+        Ok(None)
     }
 }
 

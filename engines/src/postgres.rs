@@ -36,6 +36,7 @@ use config::Authentication;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::{Naming, Template, with_lease_bits};
+use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
@@ -308,6 +309,13 @@ impl Engine for Postgres {
         let refused =
             || EngineError::refused(Cause::Rejected, "a PostgreSQL server forgets no role");
         asked.iter().map(|_| Err(refused())).collect()
+    }
+
+    fn choose(
+        _role: &Self::Role,
+        _said: &Map<String, Value>,
+    ) -> Result<Option<Choice<Self>>, PrepareError> {
+        Ok(None)
     }
 }
 

@@ -32,6 +32,7 @@ use aws_lc_rs::{digest, rand};
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::{Naming, Template};
+use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
@@ -290,6 +291,13 @@ impl Engine for Redis {
 
     async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
         put_back::put_back(self, asked).await
+    }
+
+    fn choose(
+        _role: &Self::Role,
+        _said: &Map<String, Value>,
+    ) -> Result<Option<Choice<Self>>, PrepareError> {
+        Ok(None)
     }
 }
 

@@ -158,8 +158,14 @@ async fn revocations(target: &Arc<dyn OpenTarget>, made: Vec<(LeaseId, Handle)>)
         callers.spawn(async move {
             for (lease, handle) in &part {
                 let answer_by = suite::now().plus(Duration::from_mins(1));
-                let asked =
-                    ToRevoke { lease: *lease, handle, role: None, unanswered: None, answer_by };
+                let asked = ToRevoke {
+                    lease: *lease,
+                    handle,
+                    role: None,
+                    unanswered: None,
+                    lapses_at: answer_by,
+                    answer_by,
+                };
                 target.revoke(asked).await.expect("it is revoked");
             }
         });

@@ -104,11 +104,21 @@ impl Account {
     /// Asks IAM with a key.
     #[must_use]
     pub fn iam_as(&self, id: &str, secret: &str) -> aws_sdk_iam::Client {
+        self.iam_with(Credentials::new(id, secret, None, None, "test"))
+    }
+
+    /// Asks IAM with the key of a session.
+    #[must_use]
+    pub fn iam_in_session(&self, id: &str, secret: &str, token: &str) -> aws_sdk_iam::Client {
+        self.iam_with(Credentials::new(id, secret, Some(token.to_owned()), None, "test"))
+    }
+
+    fn iam_with(&self, credentials: Credentials) -> aws_sdk_iam::Client {
         let config = aws_sdk_iam::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .endpoint_url(&self.address)
-            .credentials_provider(Credentials::new(id, secret, None, None, "test"));
+            .credentials_provider(credentials);
         aws_sdk_iam::Client::from_conf(config.build())
     }
 
@@ -123,6 +133,23 @@ impl Account {
         let told = asked.await.map_err(|error| format!("{:?}", error.into_service_error()))?;
         let arn = told.arn.expect("everybody has an ARN");
         Ok(arn.rsplit('/').next().expect("it ends in a name").to_owned())
+    }
+
+    /// Makes a role at AWS that may read a summary of the account, as everybody may assume it who meets the conditions of
+    /// its trust, by these actions. Returns its ARN.
+    pub async fn role(&self, name: &str, condition: &Value, trusts: &[&str]) -> String {
+        let everybody = json!({"AWS": "*"});
+        let trust = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": everybody, "Action": trusts, "Condition": condition},
+        ]});
+        let made = self.iam().create_role().role_name(name);
+        let made = made.assume_role_policy_document(trust.to_string()).send().await;
+        let may = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["iam:GetAccountSummary", "iam:ListUsers"], "Resource": "*"},
+        ]});
+        let put = self.iam().put_role_policy().role_name(name).policy_name("may");
+        put.policy_document(may.to_string()).send().await.expect("it may");
+        made.expect("a role").role.expect("it is told").arn
     }
 
     /// Suspends the account: whatever is asked waits.

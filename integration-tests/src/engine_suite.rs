@@ -200,6 +200,7 @@ pub fn revocation<E: Engine>(issue: &Issue<E>) -> Revocation<E> {
         handle: issue.handle.clone(),
         role: Some(Arc::clone(&issue.role)),
         unanswered: None,
+        lapses_at: issue.lapses_at,
         answer_by: now().plus(PATIENCE),
     }
 }

@@ -8,6 +8,8 @@ mod place;
 mod removal;
 #[path = "aws/rotation.rs"]
 mod rotation;
+#[path = "aws/sessions.rs"]
+mod sessions;
 #[path = "aws/trouble.rs"]
 mod trouble;
 #[path = "aws/whole.rs"]
@@ -73,14 +75,14 @@ async fn a_name_that_iam_would_refuse_is_refused_before() {
         prepare("{{.LeaseID}}{{.LeaseID}}{{.LeaseID}}"),
         Err(PrepareError::NameTooLong { bytes: 78, bytes_max: 64, .. })
     ));
-    let (handle, ()) = prepare("{{.RoleName}}/ä:x").expect("it is named");
+    let (handle, _) = prepare("{{.RoleName}}/ä:x").expect("it is named");
     assert_eq!(handle.name(), format!("r____x-{}", naming.lease.bits()).replacen("____", "___", 1));
     let longest = Naming {
         display_name: "a display name that nobody ends",
         role_name: "a role whose name is long",
         ..naming
     };
-    let (handle, ()) = place
+    let (handle, _) = place
         .engine
         .prepare(&place.role, &longest, &PasswordPolicy::default(), &Urandom)
         .expect("it is named");

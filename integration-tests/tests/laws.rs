@@ -18,6 +18,8 @@ mod counts;
 mod deletions;
 #[path = "laws/mass_revocations.rs"]
 mod mass_revocations;
+#[path = "laws/passing.rs"]
+mod passing;
 #[path = "laws/reconcile.rs"]
 mod reconcile;
 #[path = "laws/rehearsals.rs"]

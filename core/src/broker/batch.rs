@@ -12,9 +12,10 @@ mod waiting;
 use crate::access::password::PasswordPolicy;
 use crate::chance::Chance;
 use crate::engine::erased::{
-    Drafted, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
+    Drafted, Fields, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
 };
 use crate::engine::naming::Naming;
+use crate::engine::own_end::{Choice, OwnEnd};
 use crate::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested};
 use crate::engine::{
     Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, Marked, PrepareError, PutBack,
@@ -201,8 +202,8 @@ impl<E: Engine> OpenTarget for Line<E> {
         // A role that no longer parses leaves the statements in the handle.
         let role = asked.role.and_then(|role| self.0.typed_role(role).ok());
         let (lease, answer_by) = (asked.lease, asked.answer_by);
-        let unanswered = asked.unanswered;
-        let revocation = Revocation { lease, handle, role, unanswered, answer_by };
+        let (unanswered, lapses_at) = (asked.unanswered, asked.lapses_at);
+        let revocation = Revocation { lease, handle, role, unanswered, lapses_at, answer_by };
         self.0.ask(Verb::Revoke, answer_by, |waiting, answer| {
             waiting.revocations.push_back((revocation, answer));
         })
@@ -314,6 +315,12 @@ impl<E: Engine> Recipe for Bound<E> {
         let handle = written(&typed)?;
         let (line, role) = (Arc::clone(&self.line), Arc::clone(&self.role));
         Ok(Box::new(OneDraft { line, role, lease: naming.lease, handle, typed, draft }))
+    }
+
+    fn choose(&self, said: &Fields) -> Result<Option<(Arc<dyn Recipe>, OwnEnd)>, PrepareError> {
+        let Some(Choice { role, own_end }) = E::choose(&self.role, said)? else { return Ok(None) };
+        let bound = Self { line: Arc::clone(&self.line), role: Arc::new(role) };
+        Ok(Some((Arc::new(bound), own_end)))
     }
 }
 

@@ -313,14 +313,15 @@ impl Broker {
         let now = self.clock.now();
         let Some(lease) = lease.map(|found| found.record) else { return Ok(None) };
         // Less than a second would be told as a `lease_duration` of 0, which clients read as "never ends".
-        let lasts = lease.is_held(now) && lease.term().seconds_left(now) > 0;
+        let lasts = lease.is_held(now) && lease.works_until().since(now).as_secs() > 0;
         if !lasts || lease.place().mount != plan.entry.mount.record.id {
             return Ok(None);
         }
         Ok(Some(Issued {
             lease: lease.id(),
             lease_id: self.catalog().wire_id(lease.place(), lease.id()),
-            ttl: lease.term().lapses_at().since(now),
+            ttl: lease.works_until().since(now),
+            renewable: !lease.ends_itself(),
             secret: Arc::clone(&remembered.secret),
             capped: remembered.capped,
         }))

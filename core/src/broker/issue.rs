@@ -1,5 +1,7 @@
 //! Issues a credential: the whole story, from the request to the secret.
 
+mod term;
+
 use super::access::Rights;
 use super::authenticate::{AdmitError, Caller};
 use super::flights::Flight;
@@ -7,11 +9,10 @@ use super::reserve::TooManyLeases;
 use super::{Broker, Request};
 use crate::access::token::Token;
 use crate::audit::Answer;
-use crate::engine::erased::{Drafted, RoleRef};
+use crate::engine::erased::{Drafted, Fields, RoleRef};
 use crate::engine::naming::Naming;
 use crate::engine::{EngineError, FieldError, PrepareError};
 use crate::ids::LeaseId;
-use crate::lease::term::Term;
 use crate::lease::{Cause, IssueSpan, Lease, Owner, Place};
 use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, REHEARSAL_TERM, SETTLED_WITHIN};
 use crate::mount::MountEntry;
@@ -24,6 +25,7 @@ use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use crate::time::watch::Doubt;
 use futures_channel::oneshot;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ pub struct Issued {
     pub ttl: Duration,
     /// What the caller asked for.
     pub secret: Arc<Secret>,
+    /// Whether it can live longer.
+    pub renewable: bool,
     /// Set if the role's TTL was over its maximum: what it was, and what it was capped to.
     pub capped: Option<(Duration, Duration)>,
 }
@@ -109,12 +113,27 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// Returns how long its lease lives of what its role says, by which key it may be repeated, and whether it is made
-    /// whatever quotas say.
-    fn bounds(self, ttl: Duration) -> (Duration, Option<RepeatKey>, bool) {
+    /// Returns by which key its request may be repeated, and whether it is made whatever quotas say.
+    fn bounds(self) -> (Option<RepeatKey>, bool) {
         match self {
-            Self::Use(repeat) => (ttl, repeat, false),
-            Self::Rehearsal => (ttl.min(REHEARSAL_TERM), None, true),
+            Self::Use(repeat) => (repeat, false),
+            Self::Rehearsal => (None, true),
+        }
+    }
+
+    /// Returns how long its lease lives of what its role says.
+    fn ttl(self, ttl: Duration) -> Duration {
+        match self {
+            Self::Use(_) => ttl,
+            Self::Rehearsal => ttl.min(REHEARSAL_TERM),
+        }
+    }
+
+    /// Returns what its caller says of the credential they want.
+    fn said(self, request: &Request) -> Fields {
+        match (self, &request.asked.data) {
+            (Self::Use(_), Some(Value::Object(said))) => said.clone(),
+            _ => Fields::new(),
         }
     }
 }
@@ -175,7 +194,7 @@ impl Broker {
         let told = lent.as_ref().map(|(issued, _)| issued);
         let recorded = self.conclude_issue(request, caller, told).await;
         if let (Ok((_, lease)), Err(_)) = (&lent, &recorded) {
-            self.give_up(lease, true).await;
+            self.give_up(lease, Cause::IssueFailed, true).await;
         }
         recorded?;
         lent
@@ -233,12 +252,16 @@ impl Broker {
             Ok(_) if flight.is_unwanted() => Err(IssueError::Revoked),
             Ok(secret) => {
                 let lease_id = self.catalog().wire_id(record.place(), record.id());
-                let ttl = record.term().lapses_at().since(record.issued_at());
-                let secret = Arc::new(secret);
-                Ok((Issued { lease: record.id(), lease_id, ttl, secret, capped }, lease))
+                let ttl = record.works_until().since(record.issued_at());
+                let (secret, renewable) = (Arc::new(secret), !record.ends_itself());
+                let lease_of = record.id();
+                Ok((Issued { lease: lease_of, lease_id, ttl, secret, renewable, capped }, lease))
             }
             Err(error) => {
-                self.give_up(&lease, matches!(error, EngineError::Refused(_))).await;
+                let refused = matches!(error, EngineError::Refused(_));
+                let never_made = refused && lease.record.ends_itself();
+                let cause = if never_made { Cause::NeverMade } else { Cause::IssueFailed };
+                self.give_up(&lease, cause, refused).await;
                 Err(IssueError::Target(error))
             }
         }
@@ -307,6 +330,10 @@ impl Broker {
         };
         let passwords = self.passwords_of(&target.record).await??;
         let recipe = self.open_target(target)?.bind(role_ref)?;
+        let (recipe, own_end) = match recipe.choose(&purpose.said(request))? {
+            None => (recipe, None),
+            Some((chosen, own_end)) => (chosen, Some(own_end)),
+        };
         let naming = Naming {
             lease: id,
             display_name: &owner.display_name,
@@ -315,19 +342,18 @@ impl Broker {
         };
         let drafted = recipe.prepare(&naming, &passwords, &*self.chance)?;
 
-        let (ttl, ttl_max) = plan.entry.ttls(&role.record, &self.limits);
-        let (ttl, repeat, beside_quotas) = purpose.bounds(ttl);
-        let ttl_max = bounded_by_token(ttl_max, (&token.record, &role.record), now)?;
+        let (repeat, beside_quotas) = purpose.bounds();
+        let (term, capped) = self.term_for(plan, &token.record, (purpose, own_end), now)?;
         let place = Place {
             mount: mount.record.id,
             role: role.record.name.clone(),
             target: target.record.id,
             generation: target.record.generation,
         };
-        let term = Term::starting(ttl, now.plus(ttl_max), now);
         let lease =
             Lease::new(id, place, owner, drafted.handle().clone(), self.issue_span(now), term, now)
-                .repeatable(repeat);
+                .repeatable(repeat)
+                .ending_itself(own_end.is_some());
         let mut batch = rights.expected(plan.expected(Batch::default()));
         if let Some(at) = token.record.rests_on().at() {
             batch = batch.expect(at, Some(token.revision));
@@ -351,7 +377,6 @@ impl Broker {
         let drafted = derived.await.map_err(|oneshot::Canceled| {
             IssueError::Unusable(FieldError("the credential could not be prepared".into()))
         })?;
-        let capped = (ttl > ttl_max).then_some((ttl, ttl_max));
         Ok(Committed { lease, drafted, flight, capped })
     }
 
@@ -378,12 +403,12 @@ impl Broker {
     }
 
     /// The secret goes to nobody: the lease is to be revoked, whatever else became of it meanwhile.
-    async fn give_up(self: &Arc<Self>, lease: &Found<Lease>, answered: bool) {
+    async fn give_up(self: &Arc<Self>, lease: &Found<Lease>, cause: Cause, answered: bool) {
         let id = lease.record.id();
         if !answered {
             self.unanswered.lock().insert(id);
         }
-        if let Err(error) = self.mark(id, Cause::IssueFailed).await {
+        if let Err(error) = self.mark(id, cause).await {
             tracing::error!(lease = %id, %error, "a lease that failed waits for its term");
         }
     }
@@ -392,19 +417,4 @@ impl Broker {
 /// Returns with which token a lease ends: with the one it is lent to, or the stored one that a batch token rests on.
 fn ends_with(token: &Token, role: &Role) -> TokenKey {
     if role.orphan_leases { TokenKey::NONE } else { token.owner_key() }
-}
-
-/// Returns how long a lease may live. What the token does not take with it ends before it does (law 4), unless the
-/// role says that its leases do not end with tokens.
-fn bounded_by_token(
-    ttl_max: Duration,
-    (token, role): (&Token, &Role),
-    now: Timestamp,
-) -> Result<Duration, AdmitError> {
-    let Some(end) = token.bounds_leases().filter(|_| !role.orphan_leases) else {
-        return Ok(ttl_max);
-    };
-    // Less than a second would be told as a `lease_duration` of 0, which clients read as "never ends".
-    let left = Some(end.since(now)).filter(|left| *left >= Duration::from_secs(1));
-    Ok(ttl_max.min(left.ok_or(AdmitError::BadToken)?))
 }

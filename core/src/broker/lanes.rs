@@ -117,7 +117,8 @@ impl Lanes {
             Err(Cause::Unreachable | Cause::TooLate) => {
                 lanes.entry(lane).or_default().pace.unreachable(now);
             }
-            Ok(()) | Err(Cause::Contended | Cause::Rejected | Cause::NeedsOperator) => {
+            Ok(())
+            | Err(Cause::Contended | Cause::Rejected | Cause::NeedsOperator | Cause::Lives(_)) => {
                 if let Some(state) = lanes.get_mut(&lane) {
                     state.pace.answered();
                 }

@@ -286,9 +286,9 @@ impl Broker {
             path,
             issued_at: lease.issued_at(),
             renewed_at: lease.renewed_at(),
-            lapses_at: lease.term().lapses_at(),
-            seconds_left: lease.term().seconds_left(now),
-            renewable: lease.is_held(now),
+            lapses_at: lease.works_until(),
+            seconds_left: lease.works_until().since(now).as_secs(),
+            renewable: lease.is_held(now) && !lease.ends_itself(),
             revoke_error,
         }
     }

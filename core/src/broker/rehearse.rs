@@ -5,7 +5,7 @@
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::issue::{IssueError, Purpose};
 use super::reconcile::ReconcileError;
-use super::revoke::RevokeError;
+use super::revoke::{RevokeError, Revoked};
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::engine::erased::{OpenTarget, RoleRef};
@@ -122,6 +122,8 @@ enum Failed {
     List(#[from] ReconcileError),
     #[error(transparent)]
     Revoke(#[from] RevokeError),
+    #[error("{0}")]
+    Lives(String),
     #[error("{0}")]
     Otherwise(&'static str),
 }
@@ -269,6 +271,10 @@ impl Stage<'_> {
         let began = self.now();
         let revoked = self.broker.attempt(lease.id(), Cause::Asked).await;
         lived?;
+        let revoked = match revoked {
+            Ok(Revoked::Lives(why)) => Err(Failed::Lives(why)),
+            outcome => outcome.map_err(Failed::from),
+        };
         self.done(Act::Revoke, began, revoked)?;
         self.see_dead(&lease, &issued.secret).await
     }
@@ -283,6 +289,10 @@ impl Stage<'_> {
             Err(error) => Err(error),
         };
         self.done(Act::LogIn, began, tested)?;
+        if lease.ends_itself() {
+            // It is kept nowhere, so that there is nothing to list.
+            return Some(());
+        }
         let began = self.now();
         let listed = self.broker.list_target(&self.target).await.map_err(Failed::from);
         let found = listed.and_then(|listed| {

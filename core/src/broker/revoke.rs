@@ -12,11 +12,12 @@ use crate::engine::{Cause as Failure, EngineError, Unanswered};
 use crate::ids::LeaseId;
 use crate::lease::{Cause, Lease};
 use crate::limits::{
-    CLOCK_BEHIND, CONFLICT_TRIES, ISSUE_WITHIN, RETRY_FIRST, RETRY_OPERATOR, REVOKE_WITHIN,
-    SETTLED_WITHIN,
+    CLOCK_BEHIND, CONFLICT_TRIES, ISSUE_WITHIN, RETRY_FIRST, RETRY_LAST, RETRY_OPERATOR,
+    REVOKE_WITHIN, SETTLED_WITHIN,
 };
 use crate::store::StoreError;
 use crate::store::records::Found;
+use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,12 +31,22 @@ pub enum Until {
 }
 
 /// What became of a revocation that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revoked {
     /// The credential is gone, or never was.
     Gone,
     /// The lease was not due: it was renewed meanwhile.
     NotDue,
+    /// The revocation is durable, and goes on by itself.
+    Marked,
+    /// Nothing ends the credential before it ends by itself. The lease is kept until then; this says why, and when.
+    Lives(String),
+}
+
+impl Recorded for Revoked {
+    fn recorded(&self) -> Answer {
+        Answer::default()
+    }
 }
 
 /// The credential may still exist. The lease stays, and the sweep tries again for as long as it takes.
@@ -87,7 +98,8 @@ enum Over {
     Abandoned,
 }
 
-/// How many leases a revocation that was forced could not see gone. They are tried until they are.
+/// How many leases a revocation could not see gone, and is no failure for that: it was forced, or they end by themselves
+/// and by nothing else. They are tried until they are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StillTried(pub usize);
 
@@ -104,7 +116,7 @@ impl Broker {
         request: &Request,
         lease_id: &str,
         until: Until,
-    ) -> Result<(), RevokeError> {
+    ) -> Result<Revoked, RevokeError> {
         self.served(request, async |_| {
             // Looked at first: the comparison may put the lease back in between.
             let may_have_forgotten = self.may_have_forgotten(lease_id);
@@ -116,24 +128,28 @@ impl Broker {
                     Err(RevokeError::NoSuchPrefix(lease_id.to_owned()))
                 }
                 (None, Ok(id)) if may_have_forgotten => self.surely_gone(id).await,
-                (None, _) => Ok(()),
+                (None, _) => Ok(Revoked::Gone),
             }
         })
         .await
     }
 
     /// The backup that the store was made of may be older than a lease that it does not know.
-    async fn surely_gone(&self, id: LeaseId) -> Result<(), RevokeError> {
+    async fn surely_gone(&self, id: LeaseId) -> Result<Revoked, RevokeError> {
         match self.records.history(id).await? {
-            Some(_) => Ok(()),
+            Some(_) => Ok(Revoked::Gone),
             None => Err(RevokeError::NotCompared),
         }
     }
 
-    async fn revoke_found(self: &Arc<Self>, id: LeaseId, until: Until) -> Result<(), RevokeError> {
+    async fn revoke_found(
+        self: &Arc<Self>,
+        id: LeaseId,
+        until: Until,
+    ) -> Result<Revoked, RevokeError> {
         match until {
-            Until::Marked => Ok(self.mark(id, Cause::Asked).await?),
-            Until::Settled => self.attempt(id, Cause::Asked).await.map(|_| ()),
+            Until::Marked => Ok(self.mark(id, Cause::Asked).await.map(|()| Revoked::Marked)?),
+            Until::Settled => self.attempt(id, Cause::Asked).await,
         }
     }
 
@@ -153,7 +169,7 @@ impl Broker {
                 Prefix::Lease(id)
                     if may_have_forgotten && self.records.lease(id).await?.is_none() =>
                 {
-                    self.surely_gone(id).await
+                    self.surely_gone(id).await.map(|_| StillTried(0))
                 }
                 Prefix::Lease(id)
                     if self.find_lease(request, prefix).await?.is_none()
@@ -161,19 +177,22 @@ impl Broker {
                 {
                     return Err(RevokeError::NoSuchPrefix(prefix.to_owned()));
                 }
-                Prefix::Lease(id) => self.revoke_found(id, until).await,
+                Prefix::Lease(id) => self
+                    .revoke_found(id, until)
+                    .await
+                    .map(|revoked| StillTried(usize::from(matches!(revoked, Revoked::Lives(_))))),
                 Prefix::Places(places) if self.names_nothing(&places).await? => {
                     return Err(RevokeError::NoSuchPrefix(prefix.to_owned()));
                 }
                 Prefix::Places(places) => match self.revoke_all(&places, until).await {
-                    Ok(()) if may_have_forgotten => Err(RevokeError::NotCompared),
+                    Ok(_) if may_have_forgotten => Err(RevokeError::NotCompared),
                     outcome => outcome,
                 },
             };
             match outcome {
                 Err(RevokeError::Target { .. }) if forced => Ok(StillTried(1)),
                 Err(RevokeError::Some { failed, .. }) if forced => Ok(StillTried(failed)),
-                outcome => outcome.map(|()| StillTried(0)),
+                outcome => outcome,
             }
         })
         .await
@@ -227,11 +246,19 @@ impl Broker {
             },
             Err(error) => {
                 let lease_id = self.catalog().wire_id(claimed.record.place(), id);
-                (error.to_string(), wait_after(&error), RevokeError::Target { lease_id, error })
+                let wait = wait_after(&error, self.clock.now());
+                (error.to_string(), wait, RevokeError::Target { lease_id, error })
             }
         };
-        self.note_failure(&claimed, cause, why, wait).await;
-        Err(error)
+        self.note_failure(&claimed, cause, why.clone(), wait).await;
+        match &error {
+            RevokeError::Target { error, .. }
+                if matches!(error.reason().cause, Failure::Lives(_)) =>
+            {
+                Ok(Revoked::Lives(why))
+            }
+            _ => Err(error),
+        }
     }
 
     /// Waits until nothing else is done to a lease. An issue or a renewal at a target that hangs takes its time, and
@@ -296,6 +323,9 @@ impl Broker {
     }
 
     async fn ask_to_revoke(&self, lease: &Lease) -> Result<Over, EngineError> {
+        if lease.was_never_made() {
+            return Ok(Over::Gone);
+        }
         let place = lease.place();
         if self.catalog().abandonment(place.target, place.generation).is_some() {
             return self.without_asking(lease);
@@ -324,6 +354,7 @@ impl Broker {
             handle: lease.handle(),
             role,
             unanswered: self.unanswered(lease),
+            lapses_at: lease.term().lapses_at(),
             answer_by: self.clock.now().plus(REVOKE_WITHIN),
         });
         let answer = answer.await;
@@ -411,11 +442,13 @@ impl Broker {
 }
 
 /// How long to wait before a target that failed is asked again; `None`: longer after each failure.
-fn wait_after(error: &EngineError) -> Option<Duration> {
+fn wait_after(error: &EngineError, now: Timestamp) -> Option<Duration> {
     match error.reason().cause {
         Failure::NeedsOperator => Some(RETRY_OPERATOR),
         // The whole target rests; its leases are asked for again as soon as it does not.
         Failure::Unreachable | Failure::TooLate => Some(RETRY_FIRST),
         Failure::Contended | Failure::Rejected => None,
+        // Looked at meanwhile as often as any other, so that nothing that has failed is beyond its next attempt.
+        Failure::Lives(until) => Some(until.since(now).min(RETRY_LAST)),
     }
 }

@@ -8,6 +8,7 @@ use crate::access::password::PasswordPolicy;
 use crate::broker::batch::{Line, LinePorts};
 use crate::chance::Chance;
 use crate::engine::naming::Naming;
+use crate::engine::own_end::OwnEnd;
 use crate::ids::LeaseId;
 use crate::lease::Handle;
 use crate::secret::Secret;
@@ -90,6 +91,8 @@ pub struct ToRevoke<'a> {
     pub role: Option<RoleRef<'a>>,
     /// Set while its issue is not known to have been answered.
     pub unanswered: Option<Unanswered>,
+    /// When its term ends, or would have ended.
+    pub lapses_at: Timestamp,
     /// When nobody waits any longer.
     pub answer_by: Timestamp,
 }
@@ -183,6 +186,8 @@ pub trait Recipe: fmt::Debug + Send + Sync {
         passwords: &PasswordPolicy,
         chance: &dyn Chance,
     ) -> Result<Box<dyn Drafted>, PrepareError>;
+    /// See [`Engine::choose`]: the recipe for what was chosen.
+    fn choose(&self, said: &Fields) -> Result<Option<(Arc<dyn Recipe>, OwnEnd)>, PrepareError>;
 }
 
 /// A credential prepared in memory, between its name and its issue.

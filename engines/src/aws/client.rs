@@ -80,7 +80,12 @@ pub(super) fn once() -> aws_sdk_iam::config::Builder {
 
 /// Returns a key that does not change.
 pub(super) fn key(id: &str, secret: &str) -> Credentials {
-    Credentials::new(id, secret, None, None, ASKER)
+    key_with(id, secret, None)
+}
+
+/// Returns the key of a session, or one that does not change if it has no token.
+pub(super) fn key_with(id: &str, secret: &str, token: Option<&str>) -> Credentials {
+    Credentials::new(id, secret, token.map(str::to_owned), None, ASKER)
 }
 
 /// Asks AWS one thing, for as long as there is time.

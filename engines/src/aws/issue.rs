@@ -6,7 +6,7 @@
 
 use super::client::{call, key, once, patiently};
 use super::failure::Failure;
-use super::{Aws, Handle, MARK_TAG, client::Pauses};
+use super::{Aws, Handle, MARK_TAG, client::Pauses, session};
 use crate::deadline::Deadline;
 use aws_sdk_iam::types::{AccessKey, Tag};
 use futures_util::future::join_all;
@@ -26,7 +26,9 @@ pub(super) async fn issue(target: &Aws, asked: &[Issue<Aws>]) -> Vec<Result<Secr
 
 async fn issue_one(target: &Aws, issue: &Issue<Aws>) -> Result<Secret, EngineError> {
     let deadline = Deadline::new(issue.issue_by, target.clock.now());
-    let Handle::IamUser { name } = &issue.handle;
+    let Handle::IamUser { name } = &issue.handle else {
+        return session::issue_one(target, issue, deadline).await;
+    };
     let mut pauses = Pauses::default();
     loop {
         match create(target, issue, name, deadline).await {

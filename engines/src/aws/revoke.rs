@@ -7,7 +7,7 @@
 use super::client::call;
 use super::failure::Failure;
 use super::look::{self, Seen};
-use super::{Aws, Handle};
+use super::{Aws, Handle, session};
 use crate::deadline::Deadline;
 use aws_sdk_iam::Client;
 use futures_util::future::join_all;
@@ -34,7 +34,9 @@ pub(super) async fn revoke(
 async fn revoke_one(target: &Aws, asked: &Revocation<Aws>) -> Result<(), EngineError> {
     let now = target.clock.now();
     let deadline = Deadline::new(asked.answer_by, now);
-    let Handle::IamUser { name } = &asked.handle;
+    let Handle::IamUser { name } = &asked.handle else {
+        return session::revoke_one(asked, now);
+    };
     match look::look(target, name, asked.lease, deadline).await? {
         Seen::Nothing => absent(asked, now),
         Seen::Ours => {

@@ -1,11 +1,13 @@
 //! What an operator sets for one kind of credential: Vault's fields of `aws/roles/:name`.
 
 use super::MARK_TAG;
+use super::choice::{self, Chosen};
 use crate::fields::Fields;
 use leasehold_core::engine::FieldError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The most tags that IAM takes, less the one that says whose a user is.
 const TAGS_MAX: usize = 49;
@@ -24,6 +26,20 @@ pub struct Role {
     iam_tags: BTreeMap<String, String>,
     permissions_boundary_arn: String,
     user_path: String,
+    /// Which roles at AWS may be assumed; whoever asks chooses one where there are several.
+    role_arns: Vec<String>,
+    /// How long a session lives that nobody asks to live for another time, in seconds; zero for an hour.
+    default_sts_ttl: u64,
+    /// How long one lives at most; zero for as long as AWS lets it.
+    max_sts_ttl: u64,
+    session_tags: BTreeMap<String, String>,
+    external_id: String,
+    mfa_serial_number: String,
+    /// Whether a session says who its caller is, in a way that it cannot change.
+    source_identity: bool,
+    /// What whoever asks has chosen of it.
+    #[serde(skip)]
+    chosen: Chosen,
 }
 
 /// What is handed out.
@@ -32,6 +48,22 @@ pub struct Role {
 pub(super) enum CredentialType {
     /// The key of an IAM user that is made for it.
     IamUser,
+    /// A session of a role at AWS.
+    AssumedRole,
+    /// A session that may do some of what the administrator may.
+    FederationToken,
+    /// A session that may do what the administrator may.
+    SessionToken,
+}
+
+impl CredentialType {
+    /// All there are, by what Vault calls them.
+    const ALL: [(&str, Self); 4] = [
+        ("iam_user", Self::IamUser),
+        ("assumed_role", Self::AssumedRole),
+        ("federation_token", Self::FederationToken),
+        ("session_token", Self::SessionToken),
+    ];
 }
 
 impl Role {
@@ -46,12 +78,96 @@ impl Role {
             iam_tags: tags(&mut fields)?,
             permissions_boundary_arn: fields.text("permissions_boundary_arn")?,
             user_path: path(&fields.text("user_path")?)?,
+            role_arns: arns(&mut fields, "role_arns")?,
+            default_sts_ttl: fields.span("default_sts_ttl")?.as_secs(),
+            max_sts_ttl: fields.span("max_sts_ttl")?.as_secs(),
+            session_tags: fields.pairs("session_tags")?,
+            external_id: fields.text("external_id")?,
+            mfa_serial_number: fields.text("mfa_serial_number")?,
+            source_identity: fields.truth("source_identity")?,
+            chosen: Chosen::default(),
         };
         fields.finish("a role")?;
+        role.check()?;
         if !role.permissions_boundary_arn.is_empty() {
             arn("permissions_boundary_arn", &role.permissions_boundary_arn)?;
         }
         Ok(role)
+    }
+
+    /// Refuses what is not of its type of credentials: it would do nothing, and whoever wrote it thinks that it does.
+    fn check(&self) -> Result<(), FieldError> {
+        use CredentialType::{AssumedRole, FederationToken, IamUser, SessionToken};
+        let sessions: &[_] = &[AssumedRole, FederationToken, SessionToken];
+        let given: &[_] = &[IamUser, AssumedRole, FederationToken];
+        let of = [
+            ("role_arns", !self.role_arns.is_empty(), &[AssumedRole][..]),
+            ("default_sts_ttl", self.default_sts_ttl > 0, sessions),
+            ("max_sts_ttl", self.max_sts_ttl > 0, sessions),
+            ("session_tags", !self.session_tags.is_empty(), &[AssumedRole]),
+            ("external_id", !self.external_id.is_empty(), &[AssumedRole]),
+            ("source_identity", self.source_identity, &[AssumedRole]),
+            ("mfa_serial_number", !self.mfa_serial_number.is_empty(), &[SessionToken]),
+            ("policy_arns", !self.policy_arns.is_empty(), given),
+            ("policy_document", !self.policy_document.is_empty(), given),
+            ("iam_groups", !self.iam_groups.is_empty(), given),
+            ("iam_tags", !self.iam_tags.is_empty(), &[IamUser]),
+            ("permissions_boundary_arn", !self.permissions_boundary_arn.is_empty(), &[IamUser]),
+            ("user_path", self.user_path != "/", &[IamUser]),
+        ];
+        let stray =
+            of.iter().find(|(_, is_set, types)| *is_set && !types.contains(&self.credential_type));
+        if let Some((name, _, types)) = stray {
+            let types = CredentialType::ALL.iter().filter(|(_, one)| types.contains(one));
+            let types: Vec<_> = types.map(|(name, _)| format!("`{name}`")).collect();
+            let message =
+                format!("`{name}` is for roles whose `credential_type` is {}", types.join(" or "));
+            return Err(FieldError(message));
+        }
+        if self.credential_type == AssumedRole && self.role_arns.is_empty() {
+            return Err(FieldError(
+                "`role_arns` is needed: the roles that may be assumed".to_owned(),
+            ));
+        }
+        choice::check_spans(self)
+    }
+
+    pub(super) fn credential_type(&self) -> CredentialType {
+        self.credential_type
+    }
+
+    pub(super) fn role_arns(&self) -> &[String] {
+        &self.role_arns
+    }
+
+    /// Returns how long a session lives by default, and at most; zero where it is not said.
+    pub(super) fn spans(&self) -> (Duration, Duration) {
+        (Duration::from_secs(self.default_sts_ttl), Duration::from_secs(self.max_sts_ttl))
+    }
+
+    pub(super) fn session_tags(&self) -> &BTreeMap<String, String> {
+        &self.session_tags
+    }
+
+    pub(super) fn external_id(&self) -> Option<&str> {
+        Some(self.external_id.as_str()).filter(|id| !id.is_empty())
+    }
+
+    pub(super) fn mfa_serial_number(&self) -> Option<&str> {
+        Some(self.mfa_serial_number.as_str()).filter(|serial| !serial.is_empty())
+    }
+
+    pub(super) fn tells_caller(&self) -> bool {
+        self.source_identity
+    }
+
+    pub(super) fn chosen(&self) -> &Chosen {
+        &self.chosen
+    }
+
+    /// Returns the role with what whoever asks has chosen of it.
+    pub(super) fn with(&self, chosen: Chosen) -> Self {
+        Self { chosen, ..self.clone() }
     }
 
     pub(super) fn policy_arns(&self) -> &[String] {
@@ -80,13 +196,14 @@ impl Role {
 }
 
 fn credential_type(text: &str) -> Result<CredentialType, FieldError> {
-    match text {
-        "iam_user" => Ok(CredentialType::IamUser),
-        "" => Err(FieldError("`credential_type` is needed: `iam_user`".to_owned())),
-        other => {
-            Err(FieldError(format!("`credential_type` cannot be `{other}`; it is `iam_user`")))
-        }
+    if let Some((_, found)) = CredentialType::ALL.iter().find(|(name, _)| *name == text) {
+        return Ok(*found);
     }
+    let all = CredentialType::ALL.map(|(name, _)| format!("`{name}`")).join(", ");
+    Err(FieldError(match text {
+        "" => format!("`credential_type` is needed: one of {all}"),
+        other => format!("`credential_type` cannot be `{other}`; it is one of {all}"),
+    }))
 }
 
 fn arn(name: &str, text: &str) -> Result<(), FieldError> {
@@ -180,6 +297,21 @@ mod tests {
             (json!({"credential_type": "iam_user", "user_path": "apps"}), "user_path"),
             (json!({"credential_type": "iam_user", "permissions_boundary_arn": "b"}), "boundary"),
             (json!({"credential_type": "iam_user", "policy_arn": "x"}), "`policy_arn`"),
+            (json!({"credential_type": "iam_user", "role_arns": ["arn:a"]}), "`assumed_role`"),
+            (json!({"credential_type": "iam_user", "max_sts_ttl": "1h"}), "max_sts_ttl"),
+            (json!({"credential_type": "assumed_role"}), "role_arns"),
+            (
+                json!({"credential_type": "session_token", "policy_document": "{}"}),
+                "policy_document",
+            ),
+            (json!({"credential_type": "federation_token", "user_path": "/x/"}), "user_path"),
+            (json!({"credential_type": "federation_token", "external_id": "x"}), "external_id"),
+            (json!({"credential_type": "federation_token", "max_sts_ttl": "37h"}), "36 h"),
+            (json!({"credential_type": "session_token", "default_sts_ttl": 899}), "900 s"),
+            (
+                json!({"credential_type": "session_token", "default_sts_ttl": "2h", "max_sts_ttl": "1h"}),
+                "max_sts_ttl",
+            ),
         ] {
             let refused = parsed(&written).unwrap_err();
             assert!(refused.0.contains(named), "{refused}");

@@ -5,7 +5,7 @@
 //! the next one. The key that was there before goes only once the new one is durable and has worked.
 
 use super::Aws;
-use super::client::{call, key, once};
+use super::client::{call, key_with, once};
 use super::failure::Failure;
 use super::issue::works;
 use crate::deadline::Deadline;
@@ -62,6 +62,13 @@ pub(super) async fn intend(
     let since = target.clock.now();
     let deadline = Deadline::new(answer_by, since);
     let found = keys(target, account, deadline).await.map_err(|failure| failure.refused())?;
+    if !account.administers && found.iter().any(|key| id(key) == target.administrator) {
+        let message = format!(
+            "`{}` administers this account for Leasehold; it is rotated by `config/rotate-root`, and its key is told to nobody",
+            account.name
+        );
+        return Err(EngineError::refused(Cause::NeedsOperator, message));
+    }
     if found.len() >= KEYS_MAX {
         return Err(foreign(account, found.iter().map(id)));
     }
@@ -142,7 +149,9 @@ pub(super) async fn tested(
             .any(|key| id(key) == its_id.reveal() && key.status() == Some(&StatusType::Active));
         return Ok(if is_active { Tested::Works } else { Tested::Denied });
     }
-    let credentials = key(its_id.reveal(), its_secret.reveal());
+    let token = secret.part("security_token");
+    let token = token.as_ref().map(SecretText::reveal);
+    let credentials = key_with(its_id.reveal(), its_secret.reveal(), token);
     let asked = target
         .clients
         .sts

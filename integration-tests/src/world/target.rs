@@ -2,13 +2,17 @@
 
 mod accounts;
 mod forgetting;
+mod mood;
+mod passing;
 
 pub use accounts::{ADMINISTRATOR, FIRST_PASSWORD};
+pub use mood::Mood;
 
 use accounts::Accounts;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
@@ -24,28 +28,6 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
-
-/// What a target does with what it is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mood {
-    /// Does it and answers, at once.
-    #[default]
-    Well,
-    /// Cannot be reached.
-    Down,
-    /// Never answers, and does nothing.
-    Hanging,
-    /// Does it, and the answer is lost.
-    LosingAnswers,
-    /// Answers that it is uncertain, and does it this much later.
-    Late(Duration),
-    /// Does it and answers, after this much time.
-    Slow(Duration),
-    /// Refuses every batch of more than one.
-    RefusingBatches,
-    /// Refuses to remove anything.
-    RefusingRevocations,
-}
 
 /// What one target holds and has seen.
 #[derive(Debug, Default)]
@@ -301,6 +283,7 @@ impl Engine for SimulatedEngine {
             .iter()
             .map(|issue| (issue.handle, issue.draft.0.clone(), issue.lapses_at))
             .collect();
+        let is_kept = asked.iter().all(|issue| !passing::is_passing(&issue.role));
         let origin = self.origin;
         if let Err(denied) = self.admitted() {
             return asked.iter().map(|_| Err(denied.clone())).collect();
@@ -308,8 +291,10 @@ impl Engine for SimulatedEngine {
         self.target
             .asked(asked.len(), move |seen| {
                 let issue = |(lease, password, lapses_at): &(LeaseId, String, Timestamp)| {
-                    seen.credentials.insert(*lease, Some(*lapses_at));
-                    seen.marks.insert(*lease, origin);
+                    if is_kept {
+                        seen.credentials.insert(*lease, Some(*lapses_at));
+                        seen.marks.insert(*lease, origin);
+                    }
                     Secret::new(vec![(
                         "password",
                         Field::Hidden(SecretText::new(password.clone())),
@@ -352,6 +337,9 @@ impl Engine for SimulatedEngine {
             return asked.iter().map(|_| refused()).collect();
         }
         let now = self.clock.now();
+        if let Some(lives) = asked.iter().find_map(|one| passing::lives(one, now)) {
+            return asked.iter().map(|_| Err(lives.clone())).collect();
+        }
         let may_land = |revocation: &Revocation<Self>| {
             revocation.unanswered.is_some_and(|unanswered| now < unanswered.settles_at)
         };
@@ -491,6 +479,13 @@ impl Engine for SimulatedEngine {
 
     async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
         self.set_again(asked).await
+    }
+
+    fn choose(
+        role: &Self::Role,
+        said: &Map<String, Value>,
+    ) -> Result<Option<Choice<Self>>, PrepareError> {
+        Ok(passing::choose(role, said))
     }
 }
 

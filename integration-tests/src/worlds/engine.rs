@@ -15,6 +15,7 @@ use futures_util::future::{Either, select};
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
+use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
@@ -402,5 +403,12 @@ impl Engine for NetworkEngine {
     async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
         let refused = || EngineError::refused(Cause::Rejected, "these servers forget nothing");
         asked.iter().map(|_| Err(refused())).collect()
+    }
+
+    fn choose(
+        _role: &Self::Role,
+        _said: &Map<String, Value>,
+    ) -> Result<Option<Choice<Self>>, PrepareError> {
+        Ok(None)
     }
 }

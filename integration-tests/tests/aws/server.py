@@ -2,8 +2,9 @@
 
 moto checks signatures, keys that were deleted and policies. The judge adds what AWS does and moto does not: it knows
 late what it was told (a user that is not found yet, a key that is not known yet), it is too busy, it has quotas, it
-answers in pages, it deletes no user that still holds something, and it loses answers. What the judge is to do is told to it with a POST of JSON to `/judge`; what was asked of AWS is listed by
-a GET of the same.
+answers in pages, it deletes no user that still holds something, and it loses answers. `sessions.py` beside this has what
+it knows of sessions. What the judge is to do is told to it with a POST of JSON to `/judge`; what was asked of AWS is
+listed by a GET of the same.
 
 The first line that is printed is JSON: the port, and the key of an administrator who may do everything.
 """
@@ -19,6 +20,7 @@ from urllib.parse import parse_qs
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 import boto3
+import sessions
 from moto import settings
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.authorization import ActionAuthenticatorMixin
@@ -164,6 +166,8 @@ class Judge:
             message = "The security token included in the request is invalid."
             return error(start_response, 403, "InvalidClientTokenId", message)
 
+        if why := sessions.refused(fields, signed_by):
+            return error(start_response, *why)
         if action == "DeleteUser" and (holds_something(user) or self.of_services.get(user)):
             message = "Cannot delete entity, must remove everything it holds first."
             return error(start_response, 409, "DeleteConflict", message)
@@ -177,7 +181,7 @@ class Judge:
 
         answer = b"".join(self.moto(environ, start))
         if status[0] == 200:
-            self.note(action, user, answer)
+            self.note(action, user, answer, fields)
         elif b"<Errors>" in answer:
             # moto wraps some errors once more than AWS does.
             answer = answer.replace(b"<Errors>", b"").replace(b"</Errors>", b"")
@@ -206,8 +210,8 @@ class Judge:
             ids.remove(fields["ServiceSpecificCredentialId"])
         return reply(start_response, 200, OF_SERVICES.format(action=action, result=result))
 
-    def note(self, action, user, answer):
-        """Remembers what AWS would not know everywhere yet."""
+    def note(self, action, user, answer, fields):
+        """Remembers what was made, and what AWS would not know everywhere yet."""
         if action == "CreateUser":
             self.users.add(user)
             self.unknown[user] = self.stale
@@ -216,6 +220,8 @@ class Judge:
         elif action == "CreateAccessKey":
             key = answer.decode().partition("<AccessKeyId>")[2].partition("<")[0]
             self.unknown[key] = self.stale
+        elif action in ("AssumeRole", "GetFederationToken", "GetSessionToken"):
+            sessions.note(fields, answer.decode().partition("<AccessKeyId>")[2].partition("<")[0])
 
     @staticmethod
     def counts_down(counts, name):
@@ -232,6 +238,7 @@ class Judge:
             for name in ("stale", "throttled", "lost", "users_max", "page"):
                 if name in said:
                     setattr(self, name, said[name])
+            sessions.later = said.get("later", sessions.later)
             if "forget" in said:
                 # A user is unknown once more, as after a change of the machine that answers.
                 self.unknown.update(said["forget"])

@@ -47,7 +47,7 @@ async fn a_user_that_is_not_found_yet_is_not_taken_for_gone() {
         role_name: "app",
         now: suite::now(),
     };
-    (fresh.handle, ()) = place
+    (fresh.handle, _) = place
         .engine
         .prepare(&place.role, &naming, &PasswordPolicy::default(), &Urandom)
         .expect("named");

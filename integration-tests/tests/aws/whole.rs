@@ -14,6 +14,7 @@ async fn boto3(account: &Account, key: &Value) -> Value {
     let mut asked = Command::new(python());
     asked.env_clear().env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
     asked.args([account.address(), text("access_key"), text("secret_key")]);
+    asked.args(key["session_token"].as_str());
     let output = asked.output().await.expect("Python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("it says so in JSON")
@@ -119,6 +120,7 @@ async fn what_operators_write_is_read_back_without_secrets_and_refused_by_name()
         ("aws/config/lease", json!({"lease": "1h"}), "lease_max"),
         ("aws/config/lease", json!({"lease": "2h", "lease_max": "1h"}), "lease_max"),
         ("aws/roles/bad", json!({"credential_type": "assumed"}), "credential_type"),
+        ("aws/roles/bad", json!({"credential_type": "assumed_role"}), "role_arns"),
         ("aws/roles/bad", json!({"credential_type": "iam_user", "iam_groups": "no"}), "no group"),
         (
             "aws/roles/bad",
@@ -155,4 +157,109 @@ async fn an_update_right_is_enough_for_what_is_new_and_a_lease_config_stays_belo
     let _ = write("aws/config/lease", json!({"lease": "5h", "lease_max": "10h"})).await.expect(204);
     let lent = write("aws/creds/new", json!({})).await.expect(200);
     assert_eq!(lent.body["lease_duration"], 600, "{}", lent.body["warnings"]);
+}
+
+/// A session as its caller asks for it, with what Vault's clients look for; it cannot be ended, and whoever ends its lease
+/// is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_lent_works_with_boto3_and_ends_by_itself() {
+    let account = Account::open();
+    let server = configured(&account).await;
+    let arn = account.role("deploy", &json!({}), &["sts:AssumeRole"]).await;
+    let role = json!({"credential_type": "assumed_role", "role_arns": arn, "max_sts_ttl": "30m"});
+    let _ = server.post("aws/roles/deploy", role).await.expect(204);
+    let read = server.get("aws/roles/deploy").await.expect(200);
+    assert_eq!(read.data()["role_arns"], json!([arn]));
+    assert_eq!(
+        (&read.data()["max_sts_ttl"], &read.data()["default_sts_ttl"]),
+        (&json!(1800), &json!(0))
+    );
+
+    let lent = server.get("aws/sts/deploy?ttl=900&role_session_name=ann").await.expect(200);
+    assert_eq!(
+        (&lent.body["lease_duration"], &lent.body["renewable"]),
+        (&json!(900), &json!(false))
+    );
+    let key = lent.data().clone();
+    let names: Vec<_> = key.as_object().expect("it is an object").keys().collect();
+    assert_eq!(
+        names,
+        ["access_key", "arn", "secret_key", "security_token", "session_token", "ttl"]
+    );
+    assert_eq!((&key["ttl"], &key["security_token"]), (&json!(900), &key["session_token"]));
+    let user = boto3(&account, &key).await["user"].as_str().expect("it is good").to_owned();
+    assert!(user.starts_with("ann-"), "{user}");
+    assert!(key["arn"].as_str().is_some_and(|arn| arn.ends_with(&format!("/deploy/{user}"))));
+    let who = server.post("sys/whois", json!({"name": user})).await.expect(200);
+    assert!(who.body.to_string().contains(lent.at("/lease_id")), "{}", who.body);
+
+    let lease = json!({"lease_id": lent.at("/lease_id"), "sync": true});
+    let renewed = server.post("sys/leases/renew", lease.clone()).await.expect(400);
+    assert!(renewed.errors().contains("lease is not renewable"), "{}", renewed.errors());
+    let revoked = server.post("sys/leases/revoke", lease.clone()).await.expect(200);
+    let warned = revoked.body["warnings"][0].as_str().expect("it is told").to_owned();
+    assert!(warned.contains("AWS ends no session before its time"), "{warned}");
+    assert!(boto3(&account, &key).await["user"].is_string(), "it lives on");
+    let looked = server.post("sys/leases/lookup", lease).await.expect(200);
+    assert!(looked.data()["revoke_error"].as_str().is_some_and(|error| error.contains("session")));
+    account.judge(json!({"later": 901})).await;
+    assert_eq!(boto3(&account, &key).await, json!({"error": "ExpiredToken"}));
+
+    // A write asks the same.
+    let lent = server.post("aws/creds/deploy", json!({"ttl": "20m"})).await.expect(200);
+    assert_eq!(lent.body["lease_duration"], 1200);
+    for (asked, told) in [
+        (json!({"ttl": 899}), "900 s"),
+        (json!({"ttl": "31m"}), "1800 s"),
+        (json!({"role_arn": "arn:aws:iam::1:role/other"}), "role/other"),
+        (json!({"role_session_name": "x".repeat(60)}), "role_session_name"),
+    ] {
+        let refused = server.post("aws/sts/deploy", asked).await.expect(400);
+        assert!(refused.errors().contains(told), "{}", refused.errors());
+    }
+    let asked = account.asked().await;
+    let assumed = asked.iter().filter(|(action, _)| action == "AssumeRole").count();
+    assert_eq!(assumed, 2, "what is refused here is not asked of AWS");
+}
+
+/// The key of a user that was there before, rotated in time and by request, and the administrator's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_static_role_tells_a_key_that_works_and_the_administrator_gets_another() {
+    let account = Account::open();
+    let server = configured(&account).await;
+    account.iam().create_user().user_name("robot").send().await.expect("a user");
+    let robot = json!({"username": "robot", "rotation_period": "1h"});
+    let _ = server.post("aws/static-roles/robot", robot).await.expect(204);
+    let read = server.get("aws/static-roles/robot").await.expect(200);
+    assert_eq!(read.data()["username"], "robot");
+    assert_eq!(
+        (&read.data()["name"], &read.data()["rotation_period"]),
+        (&json!("robot"), &json!(3600))
+    );
+    assert_eq!(read.data()["db_name"], Value::Null);
+    let keys = server.list("aws/static-roles").await.expect(200);
+    assert_eq!(keys.data()["keys"], json!(["robot"]));
+    let first = server.get("aws/static-creds/robot").await.expect(200).data().clone();
+    assert_eq!(boto3(&account, &first).await, json!({"user": "robot"}));
+    let _ = server.post("aws/rotate-role/robot", json!({})).await.expect(204);
+    let second = server.get("aws/static-creds/robot").await.expect(200).data().clone();
+    assert_ne!(first["access_key"], second["access_key"]);
+    assert_eq!(boto3(&account, &second).await, json!({"user": "robot"}));
+    assert_eq!(boto3(&account, &first).await, json!({"error": "InvalidClientTokenId"}));
+    let own = json!({"username": "administrator", "rotation_period": "1h"});
+    let refused = server.post("aws/static-roles/own", own).await;
+    assert!(refused.errors().contains("config/rotate-root"), "{}", refused.errors());
+
+    let rotated = server.post("aws/config/rotate-root", json!({})).await.expect(200);
+    let id = rotated.data()["access_key"].as_str().expect("its id is told").to_owned();
+    assert_ne!(id, account.key.0);
+    assert!(rotated.body["warnings"][0].as_str().is_some_and(|text| text.contains("backups")));
+    let root = server.get("aws/config/root").await.expect(200);
+    assert_eq!(root.data()["access_key"], id.as_str());
+    let old = json!({"access_key": account.key.0, "secret_key": account.key.1});
+    assert_eq!(boto3(&account, &old).await, json!({"error": "InvalidClientTokenId"}));
+    let lent = server.get("aws/creds/app").await.expect(200).data().clone();
+    assert!(boto3(&account, &lent).await["user"].is_string(), "the new key lends");
+    let _ = server.delete("aws/static-roles/robot").await.expect(204);
+    assert_eq!(boto3(&account, &second).await, json!({"user": "robot"}), "the account stays");
 }

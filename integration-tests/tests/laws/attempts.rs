@@ -111,7 +111,7 @@ async fn a_revocation_that_waits_for_its_turn_survives_the_process() {
                 let prefix = "database/creds/app";
                 broker.revoke_prefix(&root, prefix, Until::Settled, false).await.map(|_| ())
             } else {
-                broker.revoke(&root, &lease_id, Until::Settled).await
+                broker.revoke(&root, &lease_id, Until::Settled).await.map(|_| ())
             }
         };
         tokio::time::timeout(SECOND, revoking).await.expect_err("nothing was in its way");

@@ -8,7 +8,7 @@ use leasehold_integration_tests::world::target::{ADMINISTRATOR, FIRST_PASSWORD, 
 use leasehold_integration_tests::world::{ROOT, World, request};
 
 async fn rotate_root(world: &World) -> Result<(), RotateError> {
-    world.broker().rotate_root(&request(ROOT), "database/", "app").await
+    world.broker().rotate_root(&request(ROOT), "database/", "app").await.map(|_| ())
 }
 
 #[tokio::test(start_paused = true)]

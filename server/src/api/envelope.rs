@@ -74,6 +74,11 @@ impl<'a, D: Serialize> Envelope<'a, D> {
         Self { lease_id, renewable: true, lease_duration: duration.as_secs(), ..self }
     }
 
+    /// Whether the lease can be renewed; one that is told of can be, unless this says otherwise.
+    pub(super) fn renewable(self, renewable: bool) -> Self {
+        Self { renewable, ..self }
+    }
+
     pub(super) fn auth(self, auth: Value) -> Self {
         Self { auth: Some(auth), ..self }
     }

@@ -98,7 +98,7 @@ fn internal(error: impl std::fmt::Display) -> Refusal {
 fn of_target(error: &EngineError, message: String) -> Refusal {
     let status = match error.reason().cause {
         Cause::Unreachable | Cause::Contended | Cause::TooLate => StatusCode::BAD_GATEWAY,
-        Cause::Rejected | Cause::NeedsOperator => StatusCode::BAD_REQUEST,
+        Cause::Rejected | Cause::NeedsOperator | Cause::Lives(_) => StatusCode::BAD_REQUEST,
     };
     Refusal::told(status, message)
 }

@@ -296,7 +296,9 @@ impl<'a> Comparison<'a> {
                 }
                 let Some(lease) = records.lease(placed.lease).await? else { continue };
                 let lease = lease.record;
-                if lease.state() == &LeaseState::Held && self.was_there(&lease) {
+                // What ends by itself is kept nowhere, so that no target lists it.
+                let is_listed = !lease.ends_itself();
+                if is_listed && lease.state() == &LeaseState::Held && self.was_there(&lease) {
                     self.report.differences.push(Difference {
                         kind: Kind::Missing,
                         lease: lease.id(),

@@ -1,6 +1,6 @@
 //! Revokes all leases of mounts and of roles, until none is left that was there when somebody asked.
 
-use super::{RevokeError, Until};
+use super::{RevokeError, Revoked, StillTried, Until};
 use crate::broker::Broker;
 use crate::ids::{BootId, LeaseId, MountId};
 use crate::lease::Cause;
@@ -10,6 +10,7 @@ use crate::store::{Key, StoreError};
 use crate::time::Timestamp;
 use futures_util::StreamExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What became of many leases.
 pub(in crate::broker) struct Each<E> {
@@ -50,17 +51,24 @@ impl Broker {
         self: &Arc<Self>,
         places: &[(MountId, Option<String>)],
         until: Until,
-    ) -> Result<(), RevokeError> {
+    ) -> Result<StillTried, RevokeError> {
         for (mount, _) in places.iter().filter(|(_, role)| role.is_none()) {
             self.end_tokens_of(*mount).await?;
         }
         if until == Until::Marked {
-            return Ok(self.mark_all(places, Cause::Asked, |_| true).await?);
+            let marked = self.mark_all(places, Cause::Asked, |_| true).await;
+            return Ok(marked.map(|()| StillTried(0))?);
         }
-        let settle = |id| self.revoke_found(id, Until::Settled);
+        let living = AtomicUsize::new(0);
+        let settle = async |id| {
+            if let Revoked::Lives(_) = self.revoke_found(id, Until::Settled).await? {
+                living.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        };
         let Each { all, failed, first } = self.each_lease(places, |_| true, settle).await?;
         match first {
-            None => Ok(()),
+            None => Ok(StillTried(living.into_inner())),
             Some(first) => Err(RevokeError::Some { failed, all, first: Box::new(first) }),
         }
     }

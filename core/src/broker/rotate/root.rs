@@ -1,11 +1,27 @@
 //! Rotates the administrator of a target, by request; and what a configuration says of when that is done.
 
 use super::{RotateError, Which, Why};
+use crate::audit::Answer;
+use crate::broker::authenticate::Recorded;
 use crate::broker::{Broker, Request};
+use crate::engine::erased::Fields;
 use crate::store::StoreError;
 use crate::store::accounts::{RootRotation, Rotation, root_rotation_at};
 use crate::store::mounts::Target;
 use std::sync::Arc;
+
+/// A target whose administrator has another secret.
+#[derive(Debug)]
+pub struct RootRotated {
+    /// What of its configuration an operator is shown: no secret.
+    pub shown: Fields,
+}
+
+impl Recorded for RootRotated {
+    fn recorded(&self) -> Answer {
+        Answer::data(Some(serde_json::Value::Object(self.shown.clone())))
+    }
+}
 
 impl Broker {
     /// Gives the administrator of a target another secret, which nobody is told. Backups from before no longer open
@@ -15,12 +31,18 @@ impl Broker {
         request: &Request,
         mount: &str,
         name: &str,
-    ) -> Result<(), RotateError> {
+    ) -> Result<RootRotated, RotateError> {
         self.served(request, async |_| {
-            let catalog = self.catalog();
-            let target = catalog.at(mount).and_then(|entry| entry.targets.get(name));
-            let target = target.ok_or_else(|| RotateError::NoTarget(name.to_owned()))?;
-            self.rotate(&Which::Root(target.record.mount, target.record.id), Why::Asked).await
+            let found = || {
+                let catalog = self.catalog();
+                let target = catalog.at(mount).and_then(|entry| entry.targets.get(name));
+                target.map(Arc::clone).ok_or_else(|| RotateError::NoTarget(name.to_owned()))
+            };
+            let target = found()?;
+            self.rotate(&Which::Root(target.record.mount, target.record.id), Why::Asked).await?;
+            let target = &found()?.record;
+            let shown = self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
+            Ok(RootRotated { shown })
         })
         .await
     }

@@ -143,6 +143,7 @@ impl Judge {
                     Cause::TokenEnded => setting.counters.ended_with_token.one(),
                     Cause::Asked
                     | Cause::IssueFailed
+                    | Cause::NeverMade
                     | Cause::Missing
                     | Cause::Superseded
                     | Cause::Abandoned => {}
@@ -210,7 +211,7 @@ impl Judge {
             }
             // Nobody abandons anything in these worlds.
             Cause::Abandoned => false,
-            Cause::IssueFailed => !known.shown.contains_key(&id),
+            Cause::IssueFailed | Cause::NeverMade => !known.shown.contains_key(&id),
             Cause::Superseded => known.shown.get(&id).is_none_or(|shown| {
                 let unknown = || self.setting.restores;
                 shown.repeat.as_ref().map_or_else(unknown, |it| known.repeated.get(it) > Some(&1))

@@ -103,7 +103,7 @@ impl Unrenewed {
                 AdmitError::BadToken | AdmitError::Denied { .. } | AdmitError::Store(_),
             )
             | RenewError::NoLease
-            | RenewError::Lease(LeaseError::PastCeiling)
+            | RenewError::Lease(LeaseError::PastCeiling | LeaseError::NotRenewable)
             | RenewError::NoRole(_)
             | RenewError::NoTarget(_)
             | RenewError::Clock(_) => Self::Untouched,

@@ -12,8 +12,11 @@ use serde_json::{Map, Value, json};
 /// Lists, which clients also write as one text with commas.
 const LISTS: [&str; 3] = ["iam_groups", "policy_arns", "role_arns"];
 
-/// Ends of sessions: of Vault's roles, but not of one that lends users.
-const OF_SESSIONS: [&str; 2] = ["default_sts_ttl", "max_sts_ttl"];
+/// Texts by name, which clients also write as one text.
+const PAIRS: [&str; 2] = ["iam_tags", "session_tags"];
+
+/// How long sessions live.
+const SPANS: [&str; 2] = ["default_sts_ttl", "max_sts_ttl"];
 
 pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     roles::list(call).await
@@ -23,9 +26,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let RoleView { role, recipe } =
         call.broker.read_role(&call.request, &call.mount, &call.name).await?;
 
-    let mut data: Map<_, _> = LISTS.iter().map(|name| ((*name).to_owned(), json!([]))).collect();
-    data.extend(OF_SESSIONS.iter().map(|name| ((*name).to_owned(), json!(0))));
-    data.extend(recipe);
+    let mut data = recipe;
     // Vault has no such field.
     if role.orphan_leases {
         data.insert("orphan_leases".to_owned(), json!(true));
@@ -61,19 +62,15 @@ fn recipe(fields: &Fields<'_>) -> Result<Map<String, Value>, Refusal> {
             recipe.insert(name.to_owned(), json!(texts));
         }
     }
-    if fields.is_set("iam_tags") {
-        recipe.insert("iam_tags".to_owned(), json!(fields.pairs("iam_tags")?));
-    }
-    for name in OF_SESSIONS {
-        if fields.ttl(name)?.is_some_and(|ttl| !ttl.is_zero()) {
-            return Err(Refusal::bad(format!(
-                "`{name}` is for roles that lend sessions; how long a user lives is said by `config/lease`"
-            )));
+    for name in PAIRS {
+        if fields.is_set(name) {
+            recipe.insert(name.to_owned(), json!(fields.pairs(name)?));
         }
     }
-    // Only roles that lend sessions have any.
-    if recipe.get("role_arns").is_some_and(|arns| *arns == json!([])) {
-        recipe.remove("role_arns");
+    for name in SPANS {
+        if let Some(span) = fields.ttl(name)? {
+            recipe.insert(name.to_owned(), json!(span.as_secs()));
+        }
     }
     recipe.extend(fields.rest());
     Ok(recipe)

@@ -4,22 +4,28 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use leasehold_core::access::token::Wrapped;
+use leasehold_core::broker::Issued;
 use leasehold_core::duration::capped_warning;
 use leasehold_core::secret::{Field, Secret};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
-    lent(call, Map::new()).await
+    lent(call, |_| Map::new()).await
 }
 
 /// Lends a credential, and answers it with what else the clients of the mount's type look for.
-pub(in crate::api) async fn lent(call: &Call, more: Map<String, Value>) -> Result<Reply, Refusal> {
+pub(in crate::api) async fn lent(
+    call: &Call,
+    more: impl FnOnce(&Issued) -> Map<String, Value>,
+) -> Result<Reply, Refusal> {
     let issued = call.broker.issue(&call.request, &call.mount, &call.name).await?;
 
+    let more = more(&issued);
     Ok(Envelope::to(call.id())
         .data(Lent { secret: Shown(&issued.secret), more })
         .lease(&issued.lease_id, issued.ttl)
+        .renewable(issued.renewable)
         .warnings(issued.capped.map(|(ttl, max)| capped_warning(ttl, max)))
         .reply()
         .made(Wrapped::Lease(issued.lease)))

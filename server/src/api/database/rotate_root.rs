@@ -5,7 +5,7 @@ use crate::api::envelope::Reply;
 use crate::api::error::Refusal;
 
 /// What whoever asked should know.
-const BACKUPS: &str = "the administrator's password was rotated: backups of the store from before no longer open this \
+pub(in crate::api) const BACKUPS: &str = "the administrator's secret was rotated: backups of the store from before no longer open this \
                        target, so take a new one";
 
 pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {

@@ -15,13 +15,17 @@ pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
 }
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
-    let role = call.broker.read_static_role(&call.request, &call.mount, &call.name).await;
-    let role = match role {
-        Err(StaticRoleError::NoRole(_)) => return Err(Refusal::nothing_here()),
-        role => role?,
-    };
+    let role = view(call).await?;
 
     Ok(Envelope::to(call.id()).data(shown(&role)).reply())
+}
+
+/// Asks for the static role in the path.
+pub(in crate::api) async fn view(call: &Call) -> Result<StaticRoleView, Refusal> {
+    match call.broker.read_static_role(&call.request, &call.mount, &call.name).await {
+        Err(StaticRoleError::NoRole(_)) => Err(Refusal::nothing_here()),
+        role => Ok(role?),
+    }
 }
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
@@ -60,7 +64,7 @@ pub(in crate::api) async fn rotate(call: &Call) -> Result<Reply, Refusal> {
 }
 
 /// Reads when an account is rotated.
-pub(super) fn plan(fields: &Fields<'_>) -> Result<PlanWrite, Refusal> {
+pub(in crate::api) fn plan(fields: &Fields<'_>) -> Result<PlanWrite, Refusal> {
     Ok(PlanWrite {
         period: fields.ttl("rotation_period")?,
         schedule: fields.text("rotation_schedule")?,
@@ -83,7 +87,7 @@ pub(super) fn planned(plan: &Plan) -> Map<String, Value> {
     told
 }
 
-fn verify(fields: &Fields<'_>) -> Result<Option<Verify>, Refusal> {
+pub(in crate::api) fn verify(fields: &Fields<'_>) -> Result<Option<Verify>, Refusal> {
     match fields.text("verify")?.as_deref() {
         None => Ok(None),
         Some("" | "login") => Ok(Some(Verify::Login)),
@@ -95,7 +99,8 @@ fn verify(fields: &Fields<'_>) -> Result<Option<Verify>, Refusal> {
     }
 }
 
-fn shown(role: &StaticRoleView) -> Map<String, Value> {
+/// Tells what is set for a static role, and how it stands.
+pub(in crate::api) fn shown(role: &StaticRoleView) -> Map<String, Value> {
     let mut told = planned(&role.plan);
     let mut tell = |name: &str, value: Value| told.insert(name.to_owned(), value);
     tell("credential_type", json!("password"));

@@ -44,7 +44,7 @@ pub(super) const DATABASE: [Route; 11] = [
 ];
 
 /// Behind the path of a mount of the type `aws`.
-pub(super) const AWS: [Route; 5] = [
+pub(super) const AWS: [Route; 11] = [
     at("creds/", Tail::Name, "Lends a credential of a role.")
         .lends()
         .read(|call| Box::pin(aws::creds::read(call)))
@@ -60,4 +60,20 @@ pub(super) const AWS: [Route; 5] = [
         .read(|call| Box::pin(aws::roles::read(call)))
         .update(|call| Box::pin(aws::roles::write(call)))
         .delete(|call| Box::pin(aws::roles::delete(call))),
+    at("sts/", Tail::Name, "Lends a credential of a role, as `creds` does.")
+        .lends()
+        .read(|call| Box::pin(aws::creds::read(call)))
+        .update(|call| Box::pin(aws::creds::read(call))),
+    at("config/rotate-root", Tail::End, "Gives the administrator another key; tells its id.")
+        .update(|call| Box::pin(aws::rotate_root::update(call))),
+    at("static-creds/", Tail::Name, "Tells the key of a static role.")
+        .read(|call| Box::pin(database::static_creds::read(call))),
+    at("static-roles", Tail::End, "Lists the static roles.")
+        .list(|call| Box::pin(database::static_roles::list(call))),
+    at("static-roles/", Tail::Name, "Writes, shows or deletes a static role.")
+        .read(|call| Box::pin(aws::static_roles::read(call)))
+        .update(|call| Box::pin(aws::static_roles::write(call)))
+        .delete(|call| Box::pin(database::static_roles::delete(call))),
+    at("rotate-role/", Tail::Name, "Rotates the key of a static role now.")
+        .update(|call| Box::pin(database::static_roles::rotate(call))),
 ];
