@@ -154,6 +154,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Returns what a lease keeps of it.
+    fn place(&self) -> Place {
+        Place {
+            mount: self.entry.mount.record.id,
+            role: self.role.record.name.clone(),
+            target: self.target.record.id,
+            generation: self.target.record.generation,
+        }
+    }
+
     /// Adds to a batch that all of it is still so.
     fn expected(&self, batch: Batch) -> Batch {
         let (mount, role, target) = (&self.entry.mount, &self.role, &self.target);
@@ -344,16 +354,17 @@ impl Broker {
 
         let (repeat, beside_quotas) = purpose.bounds();
         let (term, capped) = self.term_for(plan, &token.record, (purpose, own_end), now)?;
-        let place = Place {
-            mount: mount.record.id,
-            role: role.record.name.clone(),
-            target: target.record.id,
-            generation: target.record.generation,
-        };
-        let lease =
-            Lease::new(id, place, owner, drafted.handle().clone(), self.issue_span(now), term, now)
-                .repeatable(repeat)
-                .ending_itself(own_end.is_some());
+        let lease = Lease::new(
+            id,
+            plan.place(),
+            owner,
+            drafted.handle().clone(),
+            self.issue_span(now),
+            term,
+            now,
+        )
+        .repeatable(repeat)
+        .ending_itself(own_end.is_some());
         let mut batch = rights.expected(plan.expected(Batch::default()));
         if let Some(at) = token.record.rests_on().at() {
             batch = batch.expect(at, Some(token.revision));
