@@ -34,6 +34,8 @@ pub struct Readings {
     pub made: u64,
     /// Leases whose credentials were seen to be gone.
     pub settled: u64,
+    /// Deaths that were to be proven, by what came of it.
+    pub deaths: [(&'static str, u64); 3],
     /// Leases that were taken from their holders, and for what.
     pub begun: [(&'static str, u64); 7],
     /// Requests and revocations that no audit device recorded.
@@ -124,6 +126,7 @@ impl Broker {
             lanes,
             made: made.value(),
             settled: settled.value(),
+            deaths: self.metrics.deaths_by_proof(),
             begun: self.metrics.begun_by_cause(),
             unrecorded: unrecorded.value(),
             audit_failures: self.trail.failures(),

@@ -225,6 +225,10 @@ impl Broker {
         match open.tested(&turn.account, secret, by).await {
             Ok(Tested::Works) => Ok(()),
             Ok(Tested::Denied) => Err(RotateError::NotLetIn),
+            Ok(Tested::Barred) => {
+                let why = "the account may not log in, so its new secret cannot be tried; write `verify=catalog`";
+                Err(RotateError::Target(EngineError::refused(Cause::NeedsOperator, why)))
+            }
             Err(error) => Err(RotateError::Target(error)),
         }
     }

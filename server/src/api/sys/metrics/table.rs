@@ -100,6 +100,8 @@ fn of_leases(readings: &Readings, now: Timestamp) -> Vec<MetricFamily> {
 fn of_flow(readings: &Readings) -> Vec<MetricFamily> {
     let begun = readings.begun.iter();
     let begun = begun.map(|(cause, count)| counter(&[("cause", cause)], *count));
+    let deaths = readings.deaths.iter();
+    let deaths = deaths.map(|(proof, count)| counter(&[("proof", proof)], *count));
     vec![
         counters(
             "leasehold_leases_made_total",
@@ -115,6 +117,11 @@ fn of_flow(readings: &Readings) -> Vec<MetricFamily> {
             "leasehold_revocations_begun_total",
             "Leases taken from their holders, by what brought it about.",
             begun.collect(),
+        ),
+        counters(
+            "leasehold_deaths_total",
+            "Credentials of roles with proof_of_death that are gone, by how that was proven: by a login that worked before and was refused after, by the catalog, or not_proven.",
+            deaths.collect(),
         ),
     ]
 }
