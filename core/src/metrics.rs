@@ -106,6 +106,12 @@ pub struct Metrics {
     pub settled: Counter,
     /// How the deaths went that were to be proven: by a login, by the catalog, not at all.
     deaths: [Counter; 3],
+    /// Rotations that succeeded, whoever asked, and tries that failed.
+    pub rotated: Counter,
+    /// See [`Metrics::rotated`].
+    pub unrotated: Counter,
+    /// Credentials that targets had forgotten and that were set again.
+    pub put_back: Counter,
     /// Requests and revocations that no audit device recorded.
     pub unrecorded: Counter,
     begun: [Counter; 7],
