@@ -30,6 +30,7 @@ mod mount;
 mod open_targets;
 mod password_policy;
 mod policy;
+mod proof;
 mod put_back;
 mod quota;
 mod reconcile;
@@ -187,6 +188,8 @@ pub struct Broker {
     open_targets: open_targets::OpenTargets,
     skews: skew::Skews,
     put_backs: put_back::PutBacks,
+    /// What credentials were armed with that are being revoked.
+    controls: proof::Controls,
     clock_watch: Mutex<clock::ClockWatch>,
     /// Issues that callers wait for.
     issuing: flights::Flights,
@@ -296,6 +299,7 @@ impl Broker {
             open_targets: open_targets::OpenTargets::default(),
             skews: skew::Skews::default(),
             put_backs: put_back::PutBacks::default(),
+            controls: proof::Controls::default(),
             clock_watch: Mutex::new(clock_watch),
             issuing: flights::Flights::default(),
             unanswered: Mutex::default(),

@@ -197,6 +197,22 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
         role: &Self::Role,
         said: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<Option<Choice<Self>>, PrepareError>;
+
+    /// Returns the handle that a credential has once this engine may arm it, by `answer_by`. It is stored before
+    /// [`Engine::arm`] is asked: whatever of that is held up on its way, and could create, is then known to whoever
+    /// revokes the credential.
+    fn armed_as(&self, handle: &Self::Handle, answer_by: Timestamp) -> Self::Handle;
+
+    /// Gives a credential that is about to be revoked the secret by which its death is proven. Returns the account that a
+    /// login with it is tried as; where no secret can be set, one that is looked up in the catalog
+    /// ([`Verify::Catalog`](rotation::Verify::Catalog)). Only what is this lease's is altered (law 9), and nothing is created.
+    fn arm(
+        &self,
+        lease: LeaseId,
+        handle: &Self::Handle,
+        secret: &Intent,
+        answer_by: Timestamp,
+    ) -> impl Future<Output = Result<Account, EngineError>> + Send;
 }
 
 /// For whom an engine acts; what it marks its credentials with.

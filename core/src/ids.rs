@@ -96,6 +96,8 @@ ids! {
     AppRoleId;
     /// Names one run of one process. Tells the issues of this process from those of a dead one.
     BootId;
+    /// Names one thing that was done by itself, as the audit record has it.
+    EffectId;
     /// Names one entity, for ever: one that is made anew under the same name is another.
     EntityId;
     /// Names one group, likewise.

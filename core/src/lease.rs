@@ -9,6 +9,7 @@
 //! value is the business of [`crate::broker`].
 
 pub mod backoff;
+pub mod death;
 pub mod id_key;
 pub mod queue;
 pub mod term;
@@ -308,6 +309,12 @@ impl Lease {
             }
         };
         Self { state, ..marked }
+    }
+
+    /// The target is about to be asked to arm the credential, for the proof of its death.
+    #[must_use]
+    pub fn armed(self, handle: Handle) -> Self {
+        Self { handle, ..self }
     }
 
     /// The attempt that `cause` brought about failed, and this is why. The next one starts after `wait`; without one,

@@ -20,6 +20,18 @@ pub const SETTLE: Duration = Duration::from_secs(40);
 pub const SETTLED_WITHIN: Duration = ISSUE_WITHIN.saturating_add(SETTLE);
 /// How long a target may take to extend.
 pub const RENEW_WITHIN: Duration = Duration::from_secs(20);
+/// How long each step of a proof of death may take: two of them are before a revocation, and keep it waiting.
+pub const PROOF_WITHIN: Duration = Duration::from_secs(10);
+/// How long a catalog that may lag behind is left before it is asked again whether a credential is gone.
+pub const CATALOG_PAUSE: Duration = Duration::from_secs(1);
+/// Proofs that are worked on at one target at a time, each by a connection of its own that the target's other users
+/// would lack; and how long one waits for its turn. A revocation is worth more than its proof.
+pub const PROOFS_AT_ONCE: usize = 4;
+/// See [`PROOFS_AT_ONCE`].
+pub const PROOF_TURN_WITHIN: Duration = Duration::from_secs(20);
+/// Credentials whose control logins are remembered from one attempt to revoke them to the next. The proof of one that
+/// was forgotten begins anew.
+pub const CONTROLS_MAX: usize = 1_000;
 /// How long one attempt to revoke may take: ending sessions and reassigning objects is slower than creating.
 pub const REVOKE_WITHIN: Duration = Duration::from_mins(1);
 

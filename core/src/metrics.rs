@@ -4,8 +4,10 @@
 //! there but by walking the store's index now and then (see [`crate::broker`]): it then agrees with the store
 //! whoever wrote, another node or an earlier process included, and costs nothing while a caller waits.
 
+use crate::engine::rotation::Verify;
 use crate::engine::{Cause as Failure, EngineError};
 use crate::lease::Cause;
+use crate::lease::death::Death;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,6 +104,14 @@ pub struct Metrics {
     pub made: Counter,
     /// Leases whose credentials were seen to be gone.
     pub settled: Counter,
+    /// How the deaths went that were to be proven: by a login, by the catalog, not at all.
+    deaths: [Counter; 3],
+    /// Rotations that succeeded, whoever asked, and tries that failed.
+    pub rotated: Counter,
+    /// See [`Metrics::rotated`].
+    pub unrotated: Counter,
+    /// Credentials that targets had forgotten and that were set again.
+    pub put_back: Counter,
     /// Requests and revocations that no audit device recorded.
     pub unrecorded: Counter,
     begun: [Counter; 7],
@@ -362,6 +372,23 @@ impl Metrics {
             ("superseded", superseded.value()),
             ("abandoned", abandoned.value()),
         ]
+    }
+
+    /// Notes how a death was proven.
+    pub fn death(&self, death: &Death) {
+        let [login, catalog, not_proven] = &self.deaths;
+        let counter = match death {
+            Death::Proven { by: Verify::Login, .. } => login,
+            Death::Proven { by: Verify::Catalog, .. } => catalog,
+            Death::NotProven { .. } => not_proven,
+        };
+        counter.one();
+    }
+
+    /// Returns how many deaths were proven, and how.
+    pub fn deaths_by_proof(&self) -> [(&'static str, u64); 3] {
+        let [login, catalog, not_proven] = &self.deaths;
+        [("login", login.value()), ("catalog", catalog.value()), ("not_proven", not_proven.value())]
     }
 
     /// Keeps what was counted in the store.

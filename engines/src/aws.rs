@@ -7,6 +7,7 @@
 //! **Invariant:** nothing is altered at AWS whose name does not bear the bits of its lease, or whose mark names another
 //! ([`look`]).
 
+mod arm;
 mod choice;
 mod client;
 mod config;
@@ -268,6 +269,20 @@ impl Engine for Aws {
     async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
         let refused = || EngineError::refused(Cause::Rejected, "AWS forgets no user");
         asked.iter().map(|_| Err(refused())).collect()
+    }
+
+    fn armed_as(&self, handle: &Handle, _answer_by: Timestamp) -> Handle {
+        handle.clone()
+    }
+
+    async fn arm(
+        &self,
+        lease: LeaseId,
+        handle: &Handle,
+        _secret: &Intent,
+        answer_by: Timestamp,
+    ) -> Result<Account, EngineError> {
+        arm::arm(self, lease, handle, answer_by).await
     }
 
     fn choose(

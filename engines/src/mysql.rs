@@ -9,6 +9,7 @@
 //! tag names another ([`look`]).
 
 mod address;
+mod arm;
 mod config;
 mod failure;
 mod flavor;
@@ -42,6 +43,7 @@ use leasehold_core::engine::{
     Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
     Renewal, Renewed, Revocation, Sharing,
 };
+use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::{Secret, SecretText};
 use leasehold_core::time::{Clock, Timestamp};
 use link::Links;
@@ -277,6 +279,20 @@ impl Engine for MySql {
         _said: &Map<String, Value>,
     ) -> Result<Option<Choice<Self>>, PrepareError> {
         Ok(None)
+    }
+
+    fn armed_as(&self, handle: &Handle, _answer_by: Timestamp) -> Handle {
+        handle.clone()
+    }
+
+    async fn arm(
+        &self,
+        lease: LeaseId,
+        handle: &Handle,
+        secret: &Intent,
+        answer_by: Timestamp,
+    ) -> Result<Account, EngineError> {
+        arm::arm(self, lease, handle, secret, answer_by).await
     }
 }
 

@@ -8,6 +8,7 @@
 //! of this installation and target ([`name`]).
 
 mod address;
+mod arm;
 mod config;
 mod failure;
 mod issue;
@@ -40,6 +41,7 @@ use leasehold_core::engine::{
     Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
     Renewal, Renewed, Revocation, Sharing,
 };
+use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::{Secret, SecretText};
 use leasehold_core::time::{Clock, Timestamp};
 use name::Tag;
@@ -84,6 +86,9 @@ pub struct Handle {
     /// Which engines may have set it, by what their connections are called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     by: Vec<String>,
+    /// Which engines may have given it another password, for the proof of its death.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    armed: Vec<arm::Armed>,
 }
 
 impl fmt::Debug for Handle {
@@ -186,6 +191,7 @@ impl Engine for Redis {
             rules: role.rules(),
             nodes: self.nodes.seen(),
             by: vec![self.own.clone()],
+            armed: Vec::new(),
         };
         Ok((handle, Draft(password)))
     }
@@ -298,6 +304,20 @@ impl Engine for Redis {
         _said: &Map<String, Value>,
     ) -> Result<Option<Choice<Self>>, PrepareError> {
         Ok(None)
+    }
+
+    fn armed_as(&self, handle: &Handle, answer_by: Timestamp) -> Handle {
+        arm::armed_as(self, handle, answer_by)
+    }
+
+    async fn arm(
+        &self,
+        lease: LeaseId,
+        handle: &Handle,
+        secret: &Intent,
+        answer_by: Timestamp,
+    ) -> Result<Account, EngineError> {
+        arm::arm(self, lease, handle, secret, answer_by).await
     }
 }
 

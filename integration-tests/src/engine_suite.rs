@@ -10,6 +10,7 @@
     reason = "the suite asserts: whatever is not as expected fails the test at once"
 )]
 
+pub mod proof;
 pub mod rotation;
 
 use leasehold_core::access::password::PasswordPolicy;

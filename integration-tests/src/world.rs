@@ -275,6 +275,13 @@ impl World {
         self.broker().write_role(&request(ROOT), write).await.unwrap();
     }
 
+    /// The death of a role's credentials is to be proven.
+    pub async fn prove_deaths(&self, role: &str) {
+        let (mount, name) = ("database/".to_owned(), role.to_owned());
+        let write = RoleWrite { mount, name, proof_of_death: Some(true), ..RoleWrite::default() };
+        self.broker().write_role(&request(ROOT), write).await.unwrap();
+    }
+
     /// Issues as root.
     pub async fn issue(&self, role: &str) -> Result<Issued, IssueError> {
         self.issue_as(ROOT, role).await

@@ -46,6 +46,8 @@ mod mysql;
 mod names;
 #[path = "api/policies.rs"]
 mod policies;
+#[path = "api/proofs.rs"]
+mod proofs;
 #[path = "api/quotas.rs"]
 mod quotas;
 #[path = "api/reconcile.rs"]

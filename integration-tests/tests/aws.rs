@@ -36,6 +36,8 @@ async fn the_suite_holds() {
     suite::hostile_names_are_names(&*place).await;
     suite::a_poisoned_revocation_harms_nobody_else(&*place).await;
     suite::what_exists_is_never_taken_over(&*place).await;
+    suite::proof::a_control_login_works_until_the_revocation(&*place).await;
+    suite::proof::only_what_is_the_leases_is_armed(&*place).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,6 +20,8 @@ mod deletions;
 mod mass_revocations;
 #[path = "laws/passing.rs"]
 mod passing;
+#[path = "laws/proofs.rs"]
+mod proofs;
 #[path = "laws/reconcile.rs"]
 mod reconcile;
 #[path = "laws/rehearsals.rs"]

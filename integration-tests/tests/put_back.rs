@@ -140,3 +140,24 @@ async fn a_lease_that_is_over_or_being_revoked_is_never_put_back() {
     assert!(target.credentials().is_empty());
     assert!(target.batches().len() >= before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_back_is_on_record_or_is_not_put_back() {
+    let (world, target) = world("10h").await;
+    let issued = world.issue("app").await.unwrap();
+    let lines = || {
+        let path = format!(r#""path":"{}""#, issued.lease_id);
+        world.audit.lines().into_iter().filter(|line| line.contains(&path)).collect::<Vec<_>>()
+    };
+    world.audit.refuse(true);
+    target.restart(BTreeMap::new());
+    world.pass(HOUR).await;
+    assert_eq!((target.credentials().len(), lines().len()), (0, 0));
+    world.audit.refuse(false);
+    world.pass(PUT_BACK_RETRY_MAX + MINUTE).await;
+    assert_eq!(target.credentials().len(), 1);
+    let recorded = lines();
+    assert_eq!(recorded.len(), 2, "{recorded:?}");
+    assert!(recorded.iter().all(|line| line.contains(r#""operation":"update""#)), "{recorded:?}");
+    assert_eq!(world.broker().readings().put_back, 1);
+}

@@ -37,6 +37,8 @@ async fn suite_on(place: &Arc<Place>) {
     suite::hostile_names_are_names(&**place).await;
     suite::a_poisoned_revocation_harms_nobody_else(&**place).await;
     suite::what_exists_is_never_taken_over(&**place).await;
+    suite::proof::a_control_login_works_until_the_revocation(&**place).await;
+    suite::proof::only_what_is_the_leases_is_armed(&**place).await;
     suite::rotation::an_account_has_the_password_that_was_intended(&**place, "owned").await;
     suite::rotation::an_account_is_never_made_and_never_altered_late(&**place, "other").await;
 }

@@ -9,6 +9,8 @@
 
 #[path = "rotation/plans.rs"]
 mod plans;
+#[path = "rotation/records.rs"]
+mod records;
 #[path = "rotation/restores.rs"]
 mod restores;
 #[path = "rotation/roots.rs"]

@@ -93,6 +93,7 @@ const MAY_REVEAL: &[&str] = &[
     "engines/src/mysql/issue.rs",
     "engines/src/mysql/rotate.rs",
     // Puts a verifier, or a password, into the statement that creates a role.
+    "engines/src/postgres/arm.rs",
     "engines/src/postgres/config.rs",
     "engines/src/postgres/issue.rs",
     // Sets the password of an account, and logs in with it.

@@ -8,6 +8,7 @@ use crate::access::identity::Identity;
 use crate::access::token::Token;
 use crate::address::ClientAddress;
 use crate::audit::AskedHeader;
+use crate::lease::death::Death;
 use crate::secret::{Field, Locked, Secret, SecretText};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
@@ -111,6 +112,8 @@ pub struct Answer {
     is_theirs: bool,
     /// The lease of it.
     pub lease_id: Option<String>,
+    /// How its credential was proven to be dead, where that was asked for.
+    pub death: Option<Death>,
     /// Why nothing was done.
     pub error: Option<String>,
     /// The token that the caller is told of, its texts not yet hidden.
@@ -171,6 +174,12 @@ impl Answer {
     #[must_use]
     pub fn theirs(data: Option<Value>) -> Self {
         Self { is_theirs: true, ..Self::data(data) }
+    }
+
+    /// A credential was seen to be gone, and whether that was proven.
+    #[must_use]
+    pub fn gone(lease_id: String, death: Option<&Death>) -> Self {
+        Self { death: death.cloned(), ..Self::lease(lease_id) }
     }
 
     /// A lease was changed.

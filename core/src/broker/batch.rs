@@ -21,6 +21,7 @@ use crate::engine::{
     Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, Marked, PrepareError, PutBack,
     Renewal, Renewed, Revocation,
 };
+use crate::ids::LeaseId;
 use crate::lease::Handle;
 use crate::limits::WAITING_MAX;
 use crate::metrics::{TargetMeter, Verb};
@@ -295,6 +296,25 @@ impl<E: Engine> OpenTarget for Line<E> {
             }
         })
     }
+
+    fn armed_as(&self, handle: &Handle, answer_by: Timestamp) -> Result<Handle, EngineError> {
+        let handle = self.0.engine.armed_as(&parsed::<E::Handle>(handle)?, answer_by);
+        written(&handle)
+            .map_err(|error| EngineError::refused(Cause::NeedsOperator, error.to_string()))
+    }
+
+    fn arm<'a>(
+        &'a self,
+        lease: LeaseId,
+        handle: &'a Handle,
+        secret: &'a Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Account, EngineError>> {
+        Box::pin(async move {
+            let handle = parsed::<E::Handle>(handle)?;
+            self.0.engine.arm(lease, &handle, secret, answer_by).await
+        })
+    }
 }
 
 /// A role bound to the line of its target.
@@ -328,7 +348,7 @@ impl<E: Engine> Recipe for Bound<E> {
 struct OneDraft<E: Engine> {
     line: Arc<Inner<E>>,
     role: Arc<E::Role>,
-    lease: crate::ids::LeaseId,
+    lease: LeaseId,
     handle: Handle,
     typed: E::Handle,
     draft: E::Draft,

@@ -20,6 +20,7 @@ use crate::store::{Key, StoreError};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the broker can tell of itself, as it is now.
 #[derive(Debug)]
@@ -34,6 +35,16 @@ pub struct Readings {
     pub made: u64,
     /// Leases whose credentials were seen to be gone.
     pub settled: u64,
+    /// Deaths that were to be proven, by what came of it.
+    pub deaths: [(&'static str, u64); 3],
+    /// Rotations that succeeded, tries that failed, and credentials that were put back.
+    pub rotated: u64,
+    /// See [`Readings::rotated`].
+    pub unrotated: u64,
+    /// See [`Readings::rotated`].
+    pub put_back: u64,
+    /// How many accounts are due for a rotation that is not done, and for how long the first of them has been.
+    pub overdue: (usize, Duration),
     /// Leases that were taken from their holders, and for what.
     pub begun: [(&'static str, u64); 7],
     /// Requests and revocations that no audit device recorded.
@@ -124,6 +135,11 @@ impl Broker {
             lanes,
             made: made.value(),
             settled: settled.value(),
+            rotated: self.metrics.rotated.value(),
+            unrotated: self.metrics.unrotated.value(),
+            put_back: self.metrics.put_back.value(),
+            overdue: self.rotations.overdue(self.clock.now()),
+            deaths: self.metrics.deaths_by_proof(),
             begun: self.metrics.begun_by_cause(),
             unrecorded: unrecorded.value(),
             audit_failures: self.trail.failures(),

@@ -9,9 +9,11 @@
 //! land (laws 1 and 6).
 
 use super::Broker;
+use super::authenticate::AdmitError;
 use super::flights::Flight;
 use super::lanes::Lane;
 use super::reconcile::ReconcileError;
+use crate::audit::{Answer, Asked, Operation};
 use crate::engine::erased::{Listed, OpenTarget, ToPutBack};
 use crate::engine::{Cause, EngineError};
 use crate::ids::LeaseId;
@@ -229,16 +231,36 @@ impl Broker {
         if asked.is_empty() {
             return Ok((0, all));
         }
+        // Recorded before, or it is not done (law 8).
+        let lines = claimed.iter().map(async |one| {
+            let line = put_back_asked(self, &one.lease);
+            self.recorded(self.trail.asked(&line, None, self.clock.now())).await
+        });
+        let recorded: Result<Vec<_>, _> = join_all(lines).await.into_iter().collect();
+        recorded.map_err(AdmitError::Audit)?;
         // Until each is answered for.
         self.unanswered.lock().extend(asked.iter().map(|one| one.lease));
         let answers = open.put_back(asked).await;
         let (mut done, mut failed) = (0_usize, None);
+        let lines = claimed.iter().zip(&answers).map(async |(one, answer)| {
+            let told = match answer {
+                Ok(()) => Answer::lease(one.lease.id().to_string()),
+                Err(error) => Answer::error(error.to_string()),
+            };
+            let line = put_back_asked(self, &one.lease);
+            // That it was begun is on record; what is not recorded now is counted and told by the metrics.
+            let _ = self.recorded(self.trail.answered(&line, None, &told, self.clock.now())).await;
+        });
+        join_all(lines).await;
         for (one, answer) in claimed.iter().zip(answers) {
             if !matches!(answer, Err(EngineError::Uncertain(_))) {
                 self.unanswered.lock().remove(&one.lease.id());
             }
             match answer {
-                Ok(()) => done = done.saturating_add(1),
+                Ok(()) => {
+                    done = done.saturating_add(1);
+                    self.metrics.put_back.one();
+                }
                 Err(error) => failed = Some(error),
             }
         }
@@ -290,6 +312,16 @@ impl Broker {
             return settles_at;
         }
         settles_at.max(self.began_at().plus(SETTLED_WITHIN))
+    }
+}
+
+/// Returns how it is recorded that a credential is set again: as a change of its lease, on nobody's behalf.
+fn put_back_asked(broker: &Broker, lease: &Lease) -> Asked {
+    Asked {
+        id: lease.owner().request.clone(),
+        operation: Operation::Update,
+        path: broker.catalog().wire_id(lease.place(), lease.id()),
+        ..Asked::default()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::secret::SecretText;
 use crate::store::StoreError;
 use crate::store::audit::KeptHead;
 use futures_util::future::{Either, join_all, select};
+use std::fmt;
 use std::sync::Arc;
 
 /// Nothing is told of a device.
@@ -61,6 +62,28 @@ impl Recorded for String {
 }
 
 impl Broker {
+    /// Does at a target what nobody asked for now, on record like a request that nobody sent: what cannot be recorded
+    /// is not begun (law 8), and what came of it is told in a second line.
+    pub(super) async fn by_itself<T, E: fmt::Display + From<AdmitError>>(
+        &self,
+        asked: &Asked,
+        act: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let record = self.trail.asked(asked, None, self.clock.now());
+        self.recorded(record).await.map_err(AdmitError::Audit)?;
+        let outcome = act.await;
+        let answer = match &outcome {
+            Ok(_) => Answer::default(),
+            Err(error) => Answer::error(error.to_string()),
+        };
+        let record = self.trail.answered(asked, None, &answer, self.clock.now());
+        if let Err(error) = self.recorded(record).await {
+            // It is done, and on record that it was begun.
+            tracing::error!(path = asked.path, %error, "what came of what was done by itself could not be recorded");
+        }
+        outcome
+    }
+
     /// Signs what the devices wrote, and keeps how far their chains reach. Called every second or so; `last`, once
     /// nothing will be written any more.
     pub async fn keep_audit(&self, last: bool) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use crate::engine::erased::{OpenTarget, RoleRef};
 use crate::engine::rotation::{Account, AccountSecret, Tested, Verify};
 use crate::engine::{EngineError, FieldError};
 use crate::ids::MountId;
+use crate::lease::death::Death;
 use crate::lease::{Cause, Lease};
 use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN};
 use crate::secret::{Field, Secret, SecretText};
@@ -283,7 +284,7 @@ impl Stage<'_> {
         let began = self.now();
         let tested = match self.tested(lease, secret).await {
             Ok(Tested::Works) => Ok(()),
-            Ok(Tested::Denied) => {
+            Ok(Tested::Denied | Tested::Barred) => {
                 Err(Failed::Otherwise("the target does not let the credential in"))
             }
             Err(error) => Err(error),
@@ -308,7 +309,8 @@ impl Stage<'_> {
     async fn see_dead(&mut self, lease: &Lease, secret: &Secret) -> Option<()> {
         let began = self.now();
         let tested = match self.tested(lease, secret).await {
-            Ok(Tested::Denied) => Ok(()),
+            // Where it was armed, a live one would be refused with this secret as well.
+            Ok(Tested::Denied | Tested::Barred) => self.check_proof(lease).await,
             Ok(Tested::Works) => Err(Failed::Otherwise("it still logs in after its revocation")),
             Err(error) => Err(error),
         };
@@ -321,6 +323,19 @@ impl Stage<'_> {
             if is_there { Err(still) } else { Ok(()) }
         });
         self.done(Act::Gone, began, gone)
+    }
+
+    /// Refuses an end that was to be proven and was not.
+    async fn check_proof(&self, lease: &Lease) -> Result<(), Failed> {
+        let history =
+            self.broker.records.history(lease.id()).await.map_err(ReconcileError::from)?;
+        let death = history.and_then(|gone| gone.record.death);
+        match death {
+            Some(Death::NotProven { .. }) => Err(Failed::Otherwise(
+                "the role asks for a proof of death, and it could not be given; `whois` tells why",
+            )),
+            Some(Death::Proven { .. }) | None => Ok(()),
+        }
     }
 
     /// Logs in with the credential as its holder would.

@@ -10,6 +10,7 @@ use crate::audit::{Answer, Asked, Operation};
 use crate::engine::erased::{RoleRef, ToRevoke};
 use crate::engine::{Cause as Failure, EngineError, Unanswered};
 use crate::ids::LeaseId;
+use crate::lease::death::Death;
 use crate::lease::{Cause, Lease};
 use crate::limits::{
     CLOCK_BEHIND, CONFLICT_TRIES, ISSUE_WITHIN, RETRY_FIRST, RETRY_LAST, RETRY_OPERATOR,
@@ -90,10 +91,10 @@ pub enum RevokeError {
 }
 
 /// Why a lease may end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Over {
-    /// The target has confirmed that the credential is gone.
-    Gone,
+    /// The target has confirmed that the credential is gone; with how that was proven, where its role asks for it.
+    Gone(Option<Death>),
     /// An operator has abandoned the target.
     Abandoned,
 }
@@ -239,7 +240,12 @@ impl Broker {
             let gone = self.records.lease(id).await?.is_none();
             return Ok(if gone { Revoked::Gone } else { Revoked::NotDue });
         };
-        let (why, wait, error) = match self.ask_to_revoke(&claimed.record).await {
+        let proof = self.begin_proof(&claimed).await;
+        let mut answer = self.ask_to_revoke(&claimed.record).await;
+        if matches!(answer, Ok(Over::Gone(_))) {
+            answer = self.finish_proof(&claimed.record, &proof).await.map(Over::Gone);
+        }
+        let (why, wait, error) = match answer {
             Ok(over) => match self.settle(&claimed, over).await {
                 Ok(()) => return Ok(Revoked::Gone),
                 Err(error) => (error.to_string(), None, error),
@@ -293,8 +299,12 @@ impl Broker {
             }
             let answered = self.is_answered(&was.record);
             let lease = was.record.clone().attempt(cause, answered, now);
+            let lease = self.to_be_armed(lease, was.revision, now);
             match self.keep_lease(&was, &lease).await {
-                Ok(revision) => return Ok(Some(Found { record: lease, revision })),
+                Ok(revision) => {
+                    self.controls.carry(id, was.revision, revision);
+                    return Ok(Some(Found { record: lease, revision }));
+                }
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),
             }
@@ -324,7 +334,7 @@ impl Broker {
 
     async fn ask_to_revoke(&self, lease: &Lease) -> Result<Over, EngineError> {
         if lease.was_never_made() {
-            return Ok(Over::Gone);
+            return Ok(Over::Gone(None));
         }
         let place = lease.place();
         if self.catalog().abandonment(place.target, place.generation).is_some() {
@@ -359,7 +369,7 @@ impl Broker {
         });
         let answer = answer.await;
         self.lanes.note(place, &answer, self.clock.now());
-        answer.map(|()| Over::Gone)
+        answer.map(|()| Over::Gone(None))
     }
 
     /// An operator answers for a target that is gone. Whoever is being issued something there by another process is told
@@ -381,23 +391,30 @@ impl Broker {
         let mut claimed = claimed.clone();
         let id = claimed.record.id();
         let now = self.clock.now();
-        let abandoned = over == Over::Abandoned;
+        let (abandoned, death) = match &over {
+            Over::Abandoned => (true, None),
+            Over::Gone(death) => (false, death.as_ref()),
+        };
         let answer = if abandoned {
             Answer::lease_at_abandoned(id.to_string())
         } else {
-            Answer::lease(id.to_string())
+            Answer::gone(id.to_string(), death)
         };
         let asked = self.revocation_asked(&claimed.record);
         let record = self.trail.answered(&asked, None, &answer, now);
         self.recorded(record).await.map_err(AdmitError::Audit)?;
         for _ in 0..CONFLICT_TRIES {
             let leaving = self.leaves(&claimed.record);
-            let removed = self.records.settle_lease(&claimed, now, abandoned).await;
+            let removed = self.records.settle_lease(&claimed, now, abandoned, death).await;
             leaving.ended(&removed, now);
             match removed {
                 Ok(_) => {
                     self.unanswered.lock().remove(&id);
+                    self.controls.forget(id);
                     self.metrics.settled.one();
+                    if let Some(death) = death {
+                        self.metrics.death(death);
+                    }
                     return Ok(());
                 }
                 // A conflict never brings the lease back.
@@ -435,8 +452,11 @@ impl Broker {
         let now = self.clock.now();
         let failed = claimed.record.clone().failed(cause, why.clone(), wait, settles_at, now);
         tracing::warn!(%lease, error = %why, next = %failed.due_at().rfc3339(), "a revocation failed and will be tried again");
-        if let Err(error) = self.keep_lease(claimed, &failed).await {
-            tracing::warn!(%lease, %error, "why a revocation failed could not be stored");
+        match self.keep_lease(claimed, &failed).await {
+            Ok(revision) => self.controls.carry(failed.id(), claimed.revision, revision),
+            Err(error) => {
+                tracing::warn!(%lease, %error, "why a revocation failed could not be stored");
+            }
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct RoleWrite {
     pub max_ttl: Option<Duration>,
     /// Whether its leases live on when the token they were lent to ends.
     pub orphan_leases: Option<bool>,
+    /// Whether the death of its credentials is to be proven.
+    pub proof_of_death: Option<bool>,
     /// What is for the engine.
     pub fields: Fields,
 }
@@ -129,6 +131,10 @@ impl Broker {
             orphan_leases: wanted
                 .orphan_leases
                 .or_else(|| before.map(|was| was.orphan_leases))
+                .unwrap_or_default(),
+            proof_of_death: wanted
+                .proof_of_death
+                .or_else(|| before.map(|was| was.proof_of_death))
                 .unwrap_or_default(),
             fields,
             written_at: self.clock.now(),

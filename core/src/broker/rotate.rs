@@ -103,7 +103,10 @@ impl Broker {
         let outcome = self.rotate_in(&mut turn, why).await;
         let due_at = turn.rotation().due_at;
         match &outcome {
-            Ok(()) => self.rotations.set(which, due_at),
+            Ok(()) => {
+                self.rotations.done(which);
+                self.rotations.set(which, due_at);
+            }
             Err(RotateError::Store(StoreError::Conflict)) => {
                 // Somebody else has it in hand, or has changed what it rests on; the next look tells.
                 self.rotations.set(which, Some(self.clock.now().plus(backoff::after(1))));
@@ -132,10 +135,19 @@ impl Broker {
         if !is_begun && turn.rotation().quiet_until.is_some_and(|until| now < until) {
             return Err(RotateError::Unsettled);
         }
+        if why == Why::Asked {
+            return self.bring_about(turn).await;
+        }
+        let asked = self.rotation_asked(turn);
+        self.by_itself(&asked, self.bring_about(turn)).await
+    }
+
+    /// Rotates, from wherever it is.
+    async fn bring_about(self: &Arc<Self>, turn: &mut Turn) -> Result<(), RotateError> {
         if turn.begun().is_some_and(|begun| begun.is_served) {
             return self.drop_replaced(turn).await;
         }
-        if !is_begun {
+        if turn.begun().is_none() {
             self.begin_rotation(turn).await?;
         }
         if !self.is_there_already(turn).await {
@@ -225,6 +237,10 @@ impl Broker {
         match open.tested(&turn.account, secret, by).await {
             Ok(Tested::Works) => Ok(()),
             Ok(Tested::Denied) => Err(RotateError::NotLetIn),
+            Ok(Tested::Barred) => {
+                let why = "the account may not log in, so its new secret cannot be tried; write `verify=catalog`";
+                Err(RotateError::Target(EngineError::refused(Cause::NeedsOperator, why)))
+            }
             Err(error) => Err(RotateError::Target(error)),
         }
     }
@@ -254,6 +270,7 @@ impl Broker {
             turn.rotation_mut().begun = begun.map(|begun| Begun { is_served: false, ..begun });
             return Err(error);
         }
+        self.metrics.rotated.one();
         tracing::info!(account = %turn.account.name, target_name = %self.target_name(&turn.target.record), "an account was rotated");
         if several { self.drop_replaced(turn).await } else { Ok(()) }
     }
@@ -280,6 +297,7 @@ impl Broker {
         turn: &mut Turn,
         error: &RotateError,
     ) -> Result<Option<Timestamp>, StoreError> {
+        self.metrics.unrotated.one();
         let now = self.clock.now();
         let rotation = turn.rotation_mut();
         rotation.attempts = rotation.attempts.saturating_add(1);

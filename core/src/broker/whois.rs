@@ -8,10 +8,11 @@ use super::lookup::LeaseView;
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::ids::{EntityId, ID_CHARS, LeaseId, TokenAccessor};
+use crate::lease::death::Death;
 use crate::lease::{Lease, LeaseState};
 use crate::store::StoreError;
 use crate::store::abandonments::Abandonment;
-use crate::store::leases::of_token_leases;
+use crate::store::leases::{History, of_token_leases};
 use crate::store::records::Found;
 use crate::time::Timestamp;
 use std::collections::BTreeSet;
@@ -42,6 +43,8 @@ pub struct Whose {
     pub lease: LeaseView,
     /// Where it is in its life.
     pub state: Stage,
+    /// How its credential was proven to be dead, where its role asked for that.
+    pub death: Option<Death>,
     /// The mount of it, while that is there.
     pub mount: Option<String>,
     /// The role that it was made by.
@@ -173,20 +176,20 @@ impl Broker {
 
     /// Tells of a lease, if it is there or was.
     async fn whose(&self, id: LeaseId) -> Result<Option<Whose>, StoreError> {
-        let (lease, state) = match self.records.lease(id).await? {
+        let (lease, state, death) = match self.records.lease(id).await? {
             Some(found) => match found.record.state() {
-                LeaseState::Held => (found.record, Stage::Held),
-                LeaseState::Revoking(_) => (found.record, Stage::Revoking),
+                LeaseState::Held => (found.record, Stage::Held, None),
+                LeaseState::Revoking(_) => (found.record, Stage::Revoking, None),
             },
             None => match self.records.history(id).await? {
-                Some(Found { record: gone, .. }) if gone.abandoned => {
-                    (gone.lease, Stage::Abandoned(gone.settled_at))
+                Some(Found { record: History { lease, settled_at, abandoned, death }, .. }) => {
+                    let over = if abandoned { Stage::Abandoned } else { Stage::Settled };
+                    (lease, over(settled_at), death)
                 }
-                Some(Found { record: gone, .. }) => (gone.lease, Stage::Settled(gone.settled_at)),
                 None => return Ok(None),
             },
         };
-        self.told(&lease, state).await.map(Some)
+        Ok(Some(Whose { death, ..self.told(&lease, state).await? }))
     }
 
     /// Returns an entity with its name; one that was merged is the one that it was merged into.
@@ -207,6 +210,7 @@ impl Broker {
         Ok(Whose {
             lease: self.view(lease),
             state,
+            death: None,
             mount: catalog.mount(place.mount).map(|entry| entry.mount.record.path.clone()),
             role: place.role.clone(),
             target: target

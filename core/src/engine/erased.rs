@@ -175,6 +175,16 @@ pub trait OpenTarget: fmt::Debug + Send + Sync {
     fn put_back_as(&self, handle: &Handle) -> Result<Handle, EngineError>;
     /// See [`Engine::put_back`].
     fn put_back(&self, asked: Vec<ToPutBack>) -> Pending<'_, Vec<Result<(), EngineError>>>;
+    /// See [`Engine::armed_as`].
+    fn armed_as(&self, handle: &Handle, answer_by: Timestamp) -> Result<Handle, EngineError>;
+    /// See [`Engine::arm`].
+    fn arm<'a>(
+        &'a self,
+        lease: LeaseId,
+        handle: &'a Handle,
+        secret: &'a Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Account, EngineError>>;
 }
 
 /// A role bound to its target.

@@ -181,6 +181,8 @@ pub enum Tested {
     Works,
     /// The target says that it does not.
     Denied,
+    /// It is the account's, says the target, and the account may not log in with any.
+    Barred,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::records::{Found, Records};
 use super::tokens::TokenKey;
 use super::{Batch, Key, Revision, StoreError, Value};
 use crate::ids::{LeaseId, MountId, TargetId};
+use crate::lease::death::Death;
 use crate::lease::{Generation, Lease, LeaseState, Place};
 use crate::quota::estimates::Holder;
 use crate::quota::tallies::RoleOf;
@@ -37,6 +38,9 @@ pub struct History {
     /// Nobody has seen its credential gone: an operator has abandoned its target. Then this is never forgotten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub abandoned: bool,
+    /// How that was proven, where its role asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub death: Option<Death>,
 }
 
 /// What the index by role says beside a lease.
@@ -168,10 +172,12 @@ impl Records {
         was: &Found<Lease>,
         settled_at: Timestamp,
         abandoned: bool,
+        death: Option<&Death>,
     ) -> Result<Revision, StoreError> {
         let lease = &was.record;
         let history = history_at(lease.id());
-        let gone = History { lease: lease.clone(), settled_at, abandoned };
+        let death = death.cloned();
+        let gone = History { lease: lease.clone(), settled_at, abandoned, death };
         let sealed = self.seal(&history, &gone)?;
         let at = lease_at(lease.id());
         let mut batch = Batch::default()

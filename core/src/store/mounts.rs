@@ -156,6 +156,9 @@ pub struct Role {
     /// Its leases do not end with the tokens they were lent to.
     #[serde(default)]
     pub orphan_leases: bool,
+    /// The death of its credentials is to be proven.
+    #[serde(default)]
+    pub proof_of_death: bool,
     /// What the operator wrote for the engine.
     pub fields: Map<String, serde_json::Value>,
     /// When it was last written: credentials that were made before may be of another recipe.

@@ -141,6 +141,9 @@ pub(super) async fn tested(
     answer_by: Timestamp,
 ) -> Result<Tested, EngineError> {
     let deadline = Deadline::new(answer_by, target.clock.now());
+    if account.verify == Verify::Catalog && secret.part("access_key").is_none() {
+        return is_there(target, &account.name, deadline).await;
+    }
     let (its_id, its_secret) = (part(secret, "access_key")?, part(secret, "secret_key")?);
     if account.verify == Verify::Catalog {
         let found = keys(target, account, deadline).await.map_err(|failure| failure.refused())?;
@@ -162,6 +165,15 @@ pub(super) async fn tested(
         Ok(_) => Ok(Tested::Works),
         Err(failure) if failure.is_forbidden() => Ok(Tested::Works),
         Err(failure) if failure.is_stranger() => Ok(Tested::Denied),
+        Err(failure) => Err(failure.refused()),
+    }
+}
+
+/// Looks whether there is a user by that name, whatever keys it has.
+async fn is_there(target: &Aws, name: &str, deadline: Deadline) -> Result<Tested, EngineError> {
+    match call(deadline, target.clients.iam.get_user().user_name(name).send()).await {
+        Ok(_) => Ok(Tested::Works),
+        Err(failure) if failure.is_gone() => Ok(Tested::Denied),
         Err(failure) => Err(failure.refused()),
     }
 }

@@ -23,6 +23,9 @@ const WRONG_PASSWORD: u16 = 1045;
 /// What is denied to a login that has shown its password: the database.
 const NO_DATABASE: [u16; 2] = [1044, 1049];
 
+/// What a login to a locked account is denied with once it has shown its password: by MySQL, and by MariaDB.
+const LOCKED: [u16; 2] = [3118, 4151];
+
 /// Checks what an operator wrote of an account.
 pub(super) fn check(account: &Account) -> Result<(), FieldError> {
     let field =
@@ -149,6 +152,7 @@ async fn log_in(
     };
     match Failure::of(&error).number() {
         Some(WRONG_PASSWORD) => Ok(Tested::Denied),
+        Some(number) if LOCKED.contains(&number) => Ok(Tested::Barred),
         Some(number) if NO_DATABASE.contains(&number) => Ok(Tested::Works),
         Some(_) | None => Err(Failure::undecided(name, &error)),
     }

@@ -16,6 +16,7 @@ use leasehold_core::engine::{Cause, EngineError, FieldError};
 use leasehold_core::secret::SecretText;
 use leasehold_core::time::Timestamp;
 use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::num::NonZeroU32;
 use tokio::time::timeout_at;
@@ -26,6 +27,13 @@ const WRONG_PASSWORD: &str = "28P01";
 /// What is denied to who is not allowed to do it: to alter a role; and to a login that has shown its password and may
 /// not use the database.
 const NOT_ALLOWED: &str = "42501";
+
+/// What a role is denied with that may not log in, and what `pg_hba.conf` denies whoever it likes with: the two are told
+/// apart by where in the server that is decided, which no setting translates.
+const NO_LOGIN: &str = "28000";
+
+/// Where the server looks whether a role may log in, after it has shown its password.
+const AFTER_THE_PASSWORD: &str = "InitializeSessionUserId";
 
 /// Checks what an operator wrote of an account.
 pub(super) fn check(account: &Account) -> Result<(), FieldError> {
@@ -45,20 +53,7 @@ pub(super) async fn rotate(
     intent: &Intent,
     answer_by: Timestamp,
 ) -> Result<Rotated, EngineError> {
-    let Intent::Chosen { secret, salt } = intent else {
-        let message = "what is intended for the account is not a password";
-        return Err(EngineError::refused(Cause::NeedsOperator, message));
-    };
-    let password = password(secret)?;
-    let told = match target.authentication {
-        Authentication::ScramSha256 => {
-            let salt =
-                salt.first_chunk::<{ scram::SALT_BYTES }>().unwrap_or(&[0; scram::SALT_BYTES]);
-            let iterations = NonZeroU32::new(ITERATIONS_DEFAULT).unwrap_or(NonZeroU32::MIN);
-            scram::verifier(&password, salt, iterations)
-        }
-        Authentication::Password => SecretText::new(password.reveal().to_owned()),
-    };
+    let (password, told) = told(target, intent)?;
     let values = Values { name: &account.name, password: told.reveal(), expiration: "infinity" };
     let statements = statements("rotation_statements", &account.statements)
         .map_err(|FieldError(message)| EngineError::refused(Cause::Rejected, message))?;
@@ -86,6 +81,28 @@ pub(super) async fn rotate(
     } else {
         failure.of_issue()
     })
+}
+
+/// Returns the password that is intended, and what the server is told of it.
+pub(super) fn told(
+    target: &Postgres,
+    intent: &Intent,
+) -> Result<(SecretText, SecretText), EngineError> {
+    let Intent::Chosen { secret, salt } = intent else {
+        let message = "what is intended for the account is not a password";
+        return Err(EngineError::refused(Cause::NeedsOperator, message));
+    };
+    let password = password(secret)?;
+    let told = match target.authentication {
+        Authentication::ScramSha256 => {
+            let salt =
+                salt.first_chunk::<{ scram::SALT_BYTES }>().unwrap_or(&[0; scram::SALT_BYTES]);
+            let iterations = NonZeroU32::new(ITERATIONS_DEFAULT).unwrap_or(NonZeroU32::MIN);
+            scram::verifier(&password, salt, iterations)
+        }
+        Authentication::Password => SecretText::new(password.reveal().to_owned()),
+    };
+    Ok((password, told))
 }
 
 /// Returns the statement that lets the administrator alter a role; from version 16 on it needs ADMIN on it.
@@ -156,9 +173,12 @@ async fn log_in(
         }
         Ok(Err(error)) => error,
     };
-    match error.as_database_error().and_then(DatabaseError::code).as_deref() {
+    let denied = error.as_database_error();
+    let by = denied.and_then(|denied| denied.try_downcast_ref::<PgDatabaseError>()?.routine());
+    match denied.and_then(DatabaseError::code).as_deref() {
         Some(WRONG_PASSWORD) => Ok(Tested::Denied),
         Some(NOT_ALLOWED) => Ok(Tested::Works),
+        Some(NO_LOGIN) if by == Some(AFTER_THE_PASSWORD) => Ok(Tested::Barred),
         Some(_) | None => Err(Failure::undecided(name, &error)),
     }
 }

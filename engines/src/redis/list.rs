@@ -62,6 +62,7 @@ async fn list_all(target: &Redis) -> Result<Vec<Marked<Redis>>, Failure> {
             rules: Vec::new(),
             nodes: target.nodes.seen(),
             by: Vec::new(),
+            armed: Vec::new(),
         },
         lapses_at: None,
         everywhere: places == asked,

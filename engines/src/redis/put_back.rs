@@ -9,7 +9,7 @@ use leasehold_core::time::Timestamp;
 use tokio::time::Instant;
 
 /// How many engines a handle names before nobody can say any more who may have set it: their processes died long ago.
-const MAKERS_MAX: usize = 8;
+pub(super) const MAKERS_MAX: usize = 8;
 
 type Answers = Vec<Result<(), EngineError>>;
 

@@ -172,6 +172,18 @@ async fn settled(
             makers.push((one.handle.by.clone(), unanswered.issue_by));
         }
     }
+    for (at, one) in members {
+        let others = one.handle.armed.iter().filter(|armed| armed.by != target.own);
+        for armed in others {
+            if now < armed.until {
+                let why = format!("it may still be armed at {}", node.address);
+                answers.push((*at, Err(EngineError::uncertain(Cause::Contended, why))));
+                waiting.push(*at);
+            } else {
+                makers.push((vec![armed.by.clone()], armed.until));
+            }
+        }
+    }
     landing::end_others(target, node, link, &makers, (now, until)).await?;
     Ok(members.iter().map(|(at, _)| *at).filter(|at| !waiting.contains(at)).collect())
 }

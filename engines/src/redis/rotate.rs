@@ -118,16 +118,23 @@ pub(super) async fn tested(
     let password = password(Some(secret))?;
     let until = target.until(answer_by);
     let members = target.nodes.now(until).await.map_err(|failure| failure.of_nothing())?;
+    let mut first = None;
     for member in members.iter() {
         let tested = match account.verify {
             Verify::Login => log_in(target, &member.node, &account.name, &password, until).await,
             Verify::Catalog => look_up(&member.node, &account.name, &password, until).await,
         };
-        if tested.map_err(|failure| failure.of_nothing())? == Tested::Denied {
-            return Ok(Tested::Denied);
+        let tested = tested.map_err(|failure| failure.of_nothing())?;
+        // A user that is let in somewhere is neither denied nor served.
+        if *first.get_or_insert(tested) != tested {
+            let why = format!(
+                "some nodes let `{}` in with this password, and others do not",
+                account.name
+            );
+            return Err(EngineError::refused(Cause::Contended, why));
         }
     }
-    Ok(Tested::Works)
+    first.ok_or_else(|| EngineError::refused(Cause::Unreachable, "the target has no nodes"))
 }
 
 async fn log_in(

@@ -2,11 +2,14 @@
 
 mod accounts;
 mod forgetting;
+mod meddling;
 mod mood;
 mod passing;
+mod proofs;
 
 pub use accounts::{ADMINISTRATOR, FIRST_PASSWORD};
 pub use mood::Mood;
+pub use proofs::Twist;
 
 use accounts::Accounts;
 use leasehold_core::access::password::PasswordPolicy;
@@ -55,6 +58,9 @@ struct Seen {
     turned_down: Option<String>,
     /// Which run of it this is, and whether a restart forgets credentials.
     run: u32,
+    /// Passwords that lent credentials were given for the proof of their deaths, and what goes wrong with that.
+    armed: BTreeMap<LeaseId, String>,
+    twist: Twist,
     forgetful: bool,
 }
 
@@ -90,31 +96,6 @@ impl SimulatedTarget {
     /// What it holds.
     pub fn credentials(&self) -> BTreeMap<LeaseId, Option<Timestamp>> {
         self.seen.lock().unwrap().credentials.clone()
-    }
-
-    /// Drops a credential by itself.
-    pub fn forget(&self, lease: LeaseId) {
-        self.seen.lock().unwrap().credentials.remove(&lease);
-    }
-
-    /// Holds a credential that nobody issued.
-    pub fn plant(&self, lease: LeaseId, lapses_at: Option<Timestamp>) {
-        self.seen.lock().unwrap().credentials.insert(lease, lapses_at);
-    }
-
-    /// Lets a credential do what nobody asked for.
-    pub fn grant(&self, lease: LeaseId, right: &str) {
-        self.seen.lock().unwrap().rights.entry(lease).or_default().push(right.to_owned());
-    }
-
-    /// Locks a credential by itself.
-    pub fn lock(&self, lease: LeaseId) {
-        self.seen.lock().unwrap().locked.insert(lease);
-    }
-
-    /// Knows no ends any more.
-    pub fn forget_ends(&self) {
-        self.seen.lock().unwrap().endless = true;
     }
 
     /// How often it was asked anything.
@@ -346,9 +327,7 @@ impl Engine for SimulatedEngine {
         let each: Vec<_> = asked.iter().map(|one| (one.handle, may_land(one))).collect();
         let removed = self.target.asked(asked.len(), move |seen| {
             // What is there is removed for good; what is not may still land.
-            each.iter()
-                .map(|(lease, may_land)| seen.credentials.remove(lease).is_some() || !may_land)
-                .collect()
+            each.iter().map(|(lease, may_land)| seen.remove(*lease) || !may_land).collect()
         });
         let counts = |removed: bool| {
             let error = || EngineError::uncertain(Cause::Contended, "its issue may still land");
@@ -486,6 +465,20 @@ impl Engine for SimulatedEngine {
         said: &Map<String, Value>,
     ) -> Result<Option<Choice<Self>>, PrepareError> {
         Ok(passing::choose(role, said))
+    }
+
+    fn armed_as(&self, handle: &LeaseId, _answer_by: Timestamp) -> LeaseId {
+        *handle
+    }
+
+    async fn arm(
+        &self,
+        lease: LeaseId,
+        _handle: &LeaseId,
+        secret: &Intent,
+        _answer_by: Timestamp,
+    ) -> Result<Account, EngineError> {
+        self.arm_lent(lease, secret).await
     }
 }
 

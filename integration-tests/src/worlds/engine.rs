@@ -411,4 +411,21 @@ impl Engine for NetworkEngine {
     ) -> Result<Option<Choice<Self>>, PrepareError> {
         Ok(None)
     }
+
+    fn armed_as(&self, handle: &NetworkHandle, _answer_by: Timestamp) -> NetworkHandle {
+        handle.clone()
+    }
+
+    async fn arm(
+        &self,
+        _lease: LeaseId,
+        _handle: &NetworkHandle,
+        _secret: &Intent,
+        _answer_by: Timestamp,
+    ) -> Result<Account, EngineError> {
+        Err(EngineError::refused(
+            Cause::Rejected,
+            "these servers' credentials keep their passwords",
+        ))
+    }
 }

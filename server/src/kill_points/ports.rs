@@ -16,6 +16,7 @@ use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
 use leasehold_core::engine::{EngineError, FieldError, Identity, Origin, PrepareError, Renewed};
+use leasehold_core::ids::LeaseId;
 use leasehold_core::lease::Handle;
 use leasehold_core::secret::Secret;
 use leasehold_core::store::{Batch, Entry, Key, Revision, Snapshot, Store, StoreError, Value};
@@ -259,6 +260,20 @@ impl OpenTarget for Around<Arc<dyn OpenTarget>> {
 
     fn put_back(&self, asked: Vec<ToPutBack>) -> Pending<'_, Vec<Result<(), EngineError>>> {
         self.0.put_back(asked)
+    }
+
+    fn armed_as(&self, handle: &Handle, answer_by: Timestamp) -> Result<Handle, EngineError> {
+        self.0.armed_as(handle, answer_by)
+    }
+
+    fn arm<'a>(
+        &'a self,
+        lease: LeaseId,
+        handle: &'a Handle,
+        secret: &'a Intent,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Account, EngineError>> {
+        self.0.arm(lease, handle, secret, answer_by)
     }
 }
 

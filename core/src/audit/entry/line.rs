@@ -7,6 +7,7 @@ mod headers;
 use super::{Answer, Asked, Holder, Veil, Who};
 use crate::address::ClientAddress;
 use crate::audit::hex;
+use crate::lease::death::Death;
 use crate::limits::{AUDITED_STRANGER_BYTES, AUDITED_VALUE_BYTES};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
@@ -125,6 +126,8 @@ struct ResponseLine<'a> {
     secret: Option<LeaseLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Told<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_of_death: Option<Value>,
 }
 
 #[derive(serde::Serialize)]
@@ -321,6 +324,7 @@ pub(in crate::audit) fn answered(
         auth: answer.auth.as_ref().map(|fields| Token { fields, veil }),
         secret: answer.lease_id.as_deref().map(|lease_id| LeaseLine { lease_id }),
         data: secret.or(to_hide),
+        proof_of_death: answer.death.as_ref().map(Death::shown),
     };
     serde_json::to_string(&Line {
         time: now.rfc3339(),

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The accounts of this process's memory. The store knows them all; this is only when to look.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub(in crate::broker) struct Rotations(Arc<Mutex<BTreeMap<Which, Look>>>);
 struct Look {
     running: bool,
     at: Option<Timestamp>,
+    /// Since when it is due and not done.
+    due_since: Option<Timestamp>,
 }
 
 /// A rotation that goes on; it is over when this is dropped.
@@ -59,6 +62,22 @@ impl Rotations {
         }
     }
 
+    /// It is done, and nothing is due until the next time.
+    pub(super) fn done(&self, which: &Which) {
+        if let Some(look) = self.0.lock().get_mut(which) {
+            look.due_since = None;
+        }
+    }
+
+    /// How many accounts are due and not done, and for how long the first of them has been.
+    pub(in crate::broker) fn overdue(&self, now: Timestamp) -> (usize, Duration) {
+        let looks = self.0.lock();
+        let due = |look: &Look| look.due_since.or(look.at).filter(|at| *at <= now);
+        let since: Vec<_> = looks.values().filter_map(due).collect();
+        let longest = since.iter().min().map_or(Duration::ZERO, |first| now.since(*first));
+        (since.len(), longest)
+    }
+
     fn due(&self, now: Timestamp) -> Vec<Which> {
         let mut looks = self.0.lock();
         let due = looks
@@ -66,7 +85,8 @@ impl Rotations {
             .filter(|(_, look)| !look.running && look.at.is_some_and(|at| at <= now));
         due.map(|(which, look)| {
             // Until it is known when the next one is.
-            look.at = None;
+            let at = look.at.take();
+            look.due_since = look.due_since.or(at);
             which.clone()
         })
         .collect()

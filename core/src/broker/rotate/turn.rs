@@ -1,11 +1,12 @@
 //! One account on its way to another secret: what is stored of it, and what it rests on.
 
 use super::{RotateError, Which};
+use crate::audit::{Asked, Operation};
 use crate::broker::Broker;
 use crate::chance::Chance;
 use crate::engine::FieldError;
 use crate::engine::rotation::{Account, AccountSecret, Verify};
-use crate::ids::{MountId, TargetId};
+use crate::ids::{EffectId, MountId, TargetId};
 use crate::schedule::Plan;
 use crate::store::accounts::{
     Begun, RootRotation, Rotation, StaticRole, root_rotation_at, static_role_at,
@@ -103,6 +104,27 @@ impl Turn {
 }
 
 impl Broker {
+    /// Returns how a rotation that nobody asked for is recorded: as the request that would ask for it.
+    pub(super) fn rotation_asked(&self, turn: &Turn) -> Asked {
+        let target = &turn.target.record;
+        let catalog = self.catalog();
+        let mount = catalog.mount(target.mount).map(|entry| &entry.mount.record);
+        let path = match &turn.kept {
+            Kept::Static(role) => format!("rotate-role/{}", role.name),
+            // There it has no name.
+            Kept::Root(_) if mount.is_some_and(|mount| mount.kind == "aws") => {
+                "config/rotate-root".to_owned()
+            }
+            Kept::Root(_) => format!("rotate-root/{}", target.name),
+        };
+        Asked {
+            id: EffectId::new(self.clock.now(), &*self.chance).to_string(),
+            operation: Operation::Update,
+            path: format!("{}{path}", mount.map_or("", |mount| &mount.path)),
+            ..Asked::default()
+        }
+    }
+
     /// Reads an account and what its rotation rests on.
     pub(super) async fn turn(&self, which: &Which) -> Result<Turn, RotateError> {
         match which {

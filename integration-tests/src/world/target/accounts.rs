@@ -73,9 +73,11 @@ impl SimulatedEngine {
         secret: &AccountSecret,
     ) -> Result<Tested, EngineError> {
         let (name, password) = (account.name.clone(), password(secret));
+        self.target.refuses_logins()?;
         let tried = self.target.asked(1, move |seen| {
             let is_lent = name.parse().is_ok_and(|lease| {
-                seen.credentials.contains_key(&lease) && password == secret_of(lease)
+                let given = seen.armed.get(&lease).cloned();
+                seen.lets_in(lease) && password == given.unwrap_or_else(|| secret_of(lease))
             });
             vec![is_lent || seen.accounts.0.get(&name).is_some_and(|it| *it == password)]
         });
@@ -96,10 +98,10 @@ impl Seen {
     }
 }
 
-fn password(secret: &AccountSecret) -> String {
+pub(super) fn password(secret: &AccountSecret) -> String {
     secret.part("password").unwrap().reveal().to_owned()
 }
 
-fn one<A>(mut answers: Vec<Result<A, EngineError>>) -> Result<A, EngineError> {
+pub(super) fn one<A>(mut answers: Vec<Result<A, EngineError>>) -> Result<A, EngineError> {
     answers.pop().unwrap()
 }

@@ -27,9 +27,12 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
         call.broker.read_role(&call.request, &call.mount, &call.name).await?;
 
     let mut data = recipe;
-    // Vault has no such field.
+    // Vault has no such fields.
     if role.orphan_leases {
         data.insert("orphan_leases".to_owned(), json!(true));
+    }
+    if role.proof_of_death {
+        data.insert("proof_of_death".to_owned(), json!(true));
     }
     Ok(Envelope::to(call.id()).data(data).reply())
 }
@@ -41,6 +44,7 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
         name: call.name.clone(),
         target: Some(ROOT.to_owned()),
         orphan_leases: fields.flag("orphan_leases")?,
+        proof_of_death: fields.flag("proof_of_death")?,
         fields: recipe(&fields)?,
         ..RoleWrite::default()
     };

@@ -28,9 +28,12 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     data.insert("db_name".to_owned(), json!(role.target));
     data.insert("default_ttl".to_owned(), json!(role.default_ttl.as_secs()));
     data.insert("max_ttl".to_owned(), json!(role.max_ttl.as_secs()));
-    // Vault has no such field.
+    // Vault has no such fields.
     if role.orphan_leases {
         data.insert("orphan_leases".to_owned(), json!(true));
+    }
+    if role.proof_of_death {
+        data.insert("proof_of_death".to_owned(), json!(true));
     }
     Ok(Envelope::to(call.id()).data(data).reply())
 }
@@ -44,6 +47,7 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
         default_ttl: ttl(&fields, "default_ttl")?,
         max_ttl: ttl(&fields, "max_ttl")?,
         orphan_leases: fields.flag("orphan_leases")?,
+        proof_of_death: fields.flag("proof_of_death")?,
         fields: fields.rest(),
     };
 

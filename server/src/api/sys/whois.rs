@@ -5,6 +5,7 @@ use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use leasehold_core::broker::{Holder, Stage, Whose};
+use leasehold_core::lease::death::Death;
 use leasehold_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -39,6 +40,7 @@ fn shown(whose: &Whose) -> Value {
         "last_renewal": lease.renewed_at.map(Timestamp::rfc3339),
         "expire_time": lease.lapses_at.rfc3339(),
         "settle_time": settled_at.map(Timestamp::rfc3339),
+        "proof_of_death": whose.death.as_ref().map(Death::shown),
         "revoke_error": lease.revoke_error,
         "abandoned": whose.abandonment.as_ref().map(abandoned),
         "holder": holder(&whose.holder),
