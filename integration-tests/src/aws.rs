@@ -68,6 +68,13 @@ impl Account {
         &self.address
     }
 
+    /// Returns its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let (_, port) = self.address.rsplit_once(':').expect("the address has a port");
+        port.parse().expect("it is a number")
+    }
+
     /// Returns what an operator writes to `config/root`.
     #[must_use]
     pub fn config(&self) -> Value {

@@ -1,7 +1,8 @@
 //! What every engine has to do, whatever its target: the conformance suite, to be run on real servers.
 //!
-//! A test file makes a [`Site`] of its target and calls these functions. They assert, and name what was
-//! expected.
+//! A test file makes a [`Site`] of each place that it runs its engine at, and has [`crate::engine_suite!`] make a test
+//! of every case there. The cases are listed once, in `engine_suite/cases.rs`; the table in `docs/ENGINES.md` is
+//! rendered from the same list. The tests assert, and name what was expected.
 
 #![expect(
     clippy::expect_used,
@@ -10,14 +11,22 @@
     reason = "the suite asserts: whatever is not as expected fails the test at once"
 )]
 
+pub mod batches;
+pub mod cases;
+pub mod life;
+pub mod listing;
 pub mod proof;
 pub mod rotation;
+pub mod skew;
+pub mod stops;
+pub mod table;
+pub mod way;
 
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{
-    Cause, Draft, Engine, EngineError, Issue, Origin, Renewal, Renewed, Revocation, Unanswered,
+    Cause, Draft, Engine, EngineError, Issue, Origin, Renewal, Revocation, Unanswered,
 };
 use leasehold_core::ids::{InstallationId, LeaseId, TargetId};
 use leasehold_core::secret::{Field, Secret};
@@ -29,6 +38,7 @@ use std::future::Future;
 use std::io::{BufReader, Read as _};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
+use way::Way;
 
 /// How long a credential of these tests is meant to live; none lives that long.
 const TERM: Duration = Duration::from_hours(1);
@@ -62,6 +72,27 @@ pub trait Site: Send + Sync + 'static {
     fn credentials(&self) -> impl Future<Output = BTreeSet<String>> + Send;
     /// Creates a credential by that name as somebody else would.
     fn plant(&self, name: &str) -> impl Future<Output = ()> + Send;
+    /// Creates an account that the administrator may rotate, as an operator would.
+    fn make_account(&self, name: &str) -> impl Future<Output = ()> + Send {
+        self.plant(name)
+    }
+    /// Keeps a credential from logging in, as somebody else would.
+    fn lock_out(&self, name: &str) -> impl Future<Output = ()> + Send;
+
+    /// For whom the engine acts.
+    fn origin(&self) -> Origin;
+    /// The target's port on this machine.
+    fn port(&self) -> u16;
+    /// Opens the target once more, as another process would.
+    fn opened_again(&self, opening: &Opening) -> Arc<Self::Engine>;
+    /// Suspends the target: whatever is asked waits.
+    fn suspend(&self);
+    /// Lets it go on.
+    fn resume(&self);
+    /// Stops the target at once, as a crash does; or the way to it, where a target cannot be stopped.
+    fn kill(&self, way: &Way);
+    /// Starts it again with what it keeps.
+    fn restart(&self, way: &Way);
 
     /// Whether a batch of issues is one step, of which all is done or nothing. Where it is not, each member has its own
     /// answer at once.
@@ -74,6 +105,24 @@ pub trait Site: Send + Sync + 'static {
     /// Returns the name of the credential that one logs in with.
     fn name_of(&self, login: &Login) -> impl Future<Output = String> + Send {
         std::future::ready(login.username.clone())
+    }
+}
+
+/// How a target is opened once more.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// By which port of this machine it is reached.
+    pub port: u16,
+    /// For whom the engine acts.
+    pub origin: Origin,
+    /// What the engine takes the time to be.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Opening {
+    /// Opens it as the site's own engine does.
+    pub fn of<S: Site>(site: &S) -> Self {
+        Self { port: site.port(), origin: site.origin(), clock: clock() }
     }
 }
 
@@ -241,244 +290,4 @@ pub async fn issued<S: Site>(site: &S, number: usize) -> Vec<(Issue<S::Engine>, 
 
 fn cause<T>(answer: &Result<T, EngineError>) -> Option<Cause> {
     answer.as_ref().err().map(|error| error.reason().cause)
-}
-
-/// A credential is issued, works, is renewed, is listed, and is gone with its sessions once revoked.
-pub async fn a_credential_lives_and_dies<S: Site>(site: &S) {
-    let mut issued = issued(site, 1).await;
-    let (issue, login) = issued.pop().expect("one was issued");
-    let mut session = site.log_in(&login).await.expect("the credential logs in");
-    assert!(site.works(&mut session).await, "the credential may do what its role grants");
-
-    let end = now().plus(2 * TERM);
-    assert_eq!(site.engine().renew(&[renewal(&issue, end)]).await, [Ok(Renewed::Extended)]);
-    let listed = site.engine().list().await.expect("the target lists what is ours");
-    assert_eq!(listed.len(), 1, "only what is ours is listed: {listed:?}");
-    assert_eq!(listed[0].lease, issue.lease);
-    assert_eq!(site.name(&listed[0].handle), site.name(&issue.handle));
-    if let Some(told) = listed[0].lapses_at {
-        let difference = told.since(end).max(end.since(told));
-        assert!(
-            difference < Duration::from_secs(1),
-            "the target knows the new end, to {difference:?}"
-        );
-    }
-
-    assert_eq!(site.engine().revoke(&[revocation(&issue)]).await, [Ok(())]);
-    assert!(!site.works(&mut session).await, "its open session has ended");
-    assert!(site.log_in(&login).await.is_err(), "it logs in no more");
-    assert!(
-        site.engine().list().await.expect("the target lists").is_empty(),
-        "nothing of ours is left"
-    );
-    assert_eq!(site.engine().renew(&[renewal(&issue, end)]).await, [Ok(Renewed::Gone)]);
-}
-
-/// Revoking what never was, or twice, is revoking.
-pub async fn what_is_not_there_is_revoked<S: Site>(site: &S) {
-    let never = asked(site, 1);
-    assert_eq!(site.engine().revoke(&[revocation(&never[0])]).await, [Ok(())]);
-    let (issue, _) = issued(site, 1).await.pop().expect("one was issued");
-    for _ in 0..2 {
-        assert_eq!(site.engine().revoke(&[revocation(&issue)]).await, [Ok(())]);
-    }
-}
-
-/// A client that logs in again all the time is out once its credential is revoked.
-pub async fn a_client_that_reconnects_is_cut_off<S: Site>(site: &Arc<S>) {
-    let (issue, login) = issued(&**site, 1).await.pop().expect("one was issued");
-    let (seen, mut first) = tokio::sync::mpsc::channel(1);
-    let client = {
-        let (site, login) = (Arc::clone(site), login.clone());
-        tokio::spawn(async move {
-            let mut sessions = Vec::new();
-            // Ends once it is let in no more.
-            while let Ok(session) = site.log_in(&login).await {
-                sessions.push(session);
-                let _ = seen.try_send(());
-                if sessions.len() > 20 {
-                    sessions.remove(0);
-                }
-            }
-            sessions
-        })
-    };
-    first.recv().await.expect("the client got in at first");
-    assert_eq!(site.engine().revoke(&[revocation(&issue)]).await, [Ok(())]);
-    let mut sessions =
-        tokio::time::timeout(PATIENCE, client).await.expect("the client is out").expect("it ran");
-    for session in &mut sessions {
-        assert!(!site.works(session).await, "none of its sessions lives");
-    }
-}
-
-/// A name that is taken is an error, never taken over. It refuses its whole batch, of which nothing is issued;
-/// sent alone, as such a batch is, the others are.
-pub async fn what_exists_is_never_taken_over<S: Site>(site: &S) {
-    let asked = asked(site, 3);
-    let taken = site.name(&asked[1].handle);
-    site.plant(&taken).await;
-    if S::TOGETHER {
-        let before = site.credentials().await;
-        for answer in site.engine().issue(&asked).await {
-            assert!(matches!(answer, Err(EngineError::Refused(_))), "{answer:?}");
-        }
-        assert_eq!(site.credentials().await, before);
-    }
-    let mut answers = Vec::new();
-    for one in asked.chunks(if S::TOGETHER { 1 } else { 3 }) {
-        answers.append(&mut site.engine().issue(one).await);
-    }
-    assert!(answers[0].is_ok() && answers[2].is_ok(), "the others are issued: {answers:?}");
-    let refused = answers[1].as_ref().expect_err("the taken name is an error");
-    assert!(
-        matches!(refused, EngineError::Uncertain(_)),
-        "it may be our own, so it is uncertain: {refused:?}"
-    );
-    assert!(site.credentials().await.contains(&taken), "what was there is still there");
-    let login = site.login(answers[0].as_ref().expect("it was issued"));
-    assert!(
-        site.log_in(&Login { username: taken, ..login }).await.is_err(),
-        "and its password is its own"
-    );
-}
-
-/// One revocation that cannot be done does not hold up the others; and nothing is removed whose name
-/// does not bear the bits of the lease that is revoked.
-pub async fn a_poisoned_revocation_harms_nobody_else<S: Site>(site: &S) {
-    let issued = issued(site, 5).await;
-    let mut revocations: Vec<_> = issued.iter().map(|(issue, _)| revocation(issue)).collect();
-    revocations[2].lease = lease();
-    let answers = site.engine().revoke(&revocations).await;
-    assert_eq!(cause(&answers[2]), Some(Cause::NeedsOperator), "{answers:?}");
-    assert!(
-        answers.iter().enumerate().all(|(at, answer)| at == 2 || answer.is_ok()),
-        "{answers:?}"
-    );
-    let left = site.credentials().await;
-    for (at, (issue, login)) in issued.iter().enumerate() {
-        assert_eq!(left.contains(&site.name(&issue.handle)), at == 2, "{at}");
-        assert_eq!(site.log_in(login).await.is_ok(), at == 2, "{at}");
-    }
-    let answers =
-        site.engine().renew(&[Renewal { lease: lease(), ..renewal(&issued[2].0, now()) }]).await;
-    assert_eq!(cause(&answers[0]), Some(Cause::NeedsOperator), "a renewal minds the bits as well");
-}
-
-/// Many at once, in batches and alone, do not get in each other's way.
-pub async fn sixty_four_at_once<S: Site>(site: &Arc<S>) {
-    let mut tasks = tokio::task::JoinSet::new();
-    for number in [1, 1, 1, 1, 4, 8, 16, 32] {
-        let site = Arc::clone(site);
-        tasks.spawn(async move {
-            let issued = issued(&*site, number).await;
-            let (_, login) = issued.first().expect("some were issued");
-            let mut session = site.log_in(login).await.expect("it logs in");
-            assert!(site.works(&mut session).await, "it works");
-            issued.into_iter().map(|(issue, _)| issue).collect::<Vec<_>>()
-        });
-    }
-    let issues: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
-    assert_eq!(issues.len(), 64);
-    assert_eq!(site.engine().list().await.expect("the target lists").len(), 64);
-    let revocations: Vec<_> = issues.iter().map(revocation).collect();
-    let answers = site.engine().revoke(&revocations).await;
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert!(site.engine().list().await.expect("the target lists").is_empty());
-}
-
-/// After `issue_by` nothing is created, and that is certain.
-pub async fn a_late_issue_creates_nothing<S: Site>(site: &S) {
-    let before = site.credentials().await;
-    let mut late = asked(site, 2);
-    for issue in &mut late {
-        issue.issue_by = now().minus(Duration::from_secs(1));
-    }
-    let answers = site.engine().issue(&late).await;
-    for answer in &answers {
-        assert!(matches!(answer, Err(EngineError::Refused(_))), "{answer:?}");
-        assert_eq!(cause(answer), Some(Cause::TooLate), "{answer:?}");
-    }
-    assert_eq!(site.credentials().await, before);
-}
-
-/// One whose time is up is answered so at once; those that share its batch have their own time.
-pub async fn an_expired_member_leaves_its_batch_alone<S: Site>(site: &S) {
-    let past = now().minus(Duration::from_secs(1));
-    let mut issues = asked(site, 3);
-    issues[1].issue_by = past;
-    let answers = site.engine().issue(&issues).await;
-    assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
-    assert!(matches!(answers[1], Err(EngineError::Refused(_))), "{answers:?}");
-    assert_eq!(cause(&answers[1]), Some(Cause::TooLate), "{answers:?}");
-    let logins = [&answers[0], &answers[2]].map(|answer| site.login(answer.as_ref().expect("Ok")));
-    for (login, at) in logins.iter().zip([0, 2]) {
-        let name = site.name_of(login).await;
-        assert_eq!(name, site.name(&issues[at].handle), "each has its own answer");
-    }
-    assert!(!site.credentials().await.contains(&site.name(&issues[1].handle)));
-
-    let end = now().plus(2 * TERM);
-    let mut renewals: Vec<_> = issues.iter().map(|issue| renewal(issue, end)).collect();
-    renewals[0].answer_by = past;
-    let answers = site.engine().renew(&renewals).await;
-    assert_eq!(cause(&answers[0]), Some(Cause::TooLate), "{answers:?}");
-    assert_eq!(answers[1..], [Ok(Renewed::Gone), Ok(Renewed::Extended)]);
-
-    let mut revocations: Vec<_> = issues.iter().map(revocation).collect();
-    revocations[0].answer_by = past;
-    let answers = site.engine().revoke(&revocations).await;
-    assert_eq!(cause(&answers[0]), Some(Cause::TooLate), "{answers:?}");
-    assert_eq!(answers[1..], [Ok(()), Ok(())]);
-    assert!(site.log_in(&logins[0]).await.is_ok() && site.log_in(&logins[1]).await.is_err());
-    assert_eq!(site.engine().revoke(&[revocation(&issues[0])]).await, [Ok(())]);
-}
-
-/// An absence proves nothing while an unanswered issue may still land.
-pub async fn an_unanswered_issue_is_not_counted_before_its_time<S: Site>(site: &S) {
-    let never = asked(site, 2);
-    let mut revocations: Vec<_> = never.iter().map(revocation).collect();
-    revocations[0].unanswered = until(now().plus(TERM));
-    revocations[1].unanswered = until(now().minus(TERM));
-    let answers = site.engine().revoke(&revocations).await;
-    assert_eq!(cause(&answers[0]), Some(Cause::Contended), "{answers:?}");
-    assert_eq!(answers[1], Ok(()));
-    // One that landed is removed before its time as well: it can land only once.
-    let (issue, login) = issued(site, 1).await.pop().expect("one was issued");
-    let landed = Revocation { unanswered: until(now().plus(TERM)), ..revocation(&issue) };
-    assert_eq!(site.engine().revoke(&[landed]).await, [Ok(())]);
-    assert!(site.log_in(&login).await.is_err());
-}
-
-/// Names made of hostile words are names.
-pub async fn hostile_names_are_names<S: Site>(site: &S) {
-    let role = site.role();
-    for (display_name, role_name) in
-        [("a\"; --", "b'; --"), ("\\'\"", "$$"), ("é€😀", "{{name}}"), ("/* x", ";%s?"), ("", "")]
-    {
-        let names = (display_name, role_name);
-        let asked = [prepared_as(site.lease(), &**site.engine(), &role, names, PATIENCE)];
-        let answers = site.engine().issue(&asked).await;
-        let login = site
-            .login(answers[0].as_ref().unwrap_or_else(|error| panic!("{display_name}: {error}")));
-        let name = site.name_of(&login).await;
-        assert!(site.credentials().await.contains(&name), "{login:?}");
-        let mut session = site.log_in(&login).await.expect("it logs in");
-        assert!(site.works(&mut session).await);
-        assert_eq!(site.engine().revoke(&[revocation(&asked[0])]).await, [Ok(())], "{login:?}");
-        assert!(!site.credentials().await.contains(&name));
-    }
-}
-
-/// What an engine is opened with is for one target; another's credentials are not listed.
-pub async fn only_our_own_is_listed<S: Site>(site: &S, other: &S::Engine) {
-    let (issue, _) = issued(site, 1).await.pop().expect("one was issued");
-    assert!(other.list().await.expect("the other lists").is_empty());
-    let answer = other.revoke(&[revocation(&issue)]).await;
-    assert_eq!(
-        cause(&answer[0]),
-        Some(Cause::NeedsOperator),
-        "another installation's mark is respected"
-    );
-    assert!(site.credentials().await.contains(&site.name(&issue.handle)));
 }

@@ -8,6 +8,7 @@
 )]
 
 use crate::process::{free_port, hand_over, run_as, unprivileged};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
@@ -53,7 +54,7 @@ const INIT: &str = "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1', 'root'
 pub struct Server {
     folder: tempfile::TempDir,
     settings: Vec<String>,
-    process: Child,
+    process: Mutex<Child>,
     port: u16,
 }
 
@@ -87,7 +88,7 @@ impl Server {
         let mut process = launch(folder.path(), port, &settings);
         for _ in 0..5 {
             if comes_up(&mut process, folder.path(), port) {
-                return Self { folder, settings, process, port };
+                return Self { folder, settings, process: Mutex::new(process), port };
             }
             port = free_port();
             process = launch(folder.path(), port, &settings);
@@ -147,21 +148,23 @@ impl Server {
     }
 
     /// Stops the server at once, as a crash does.
-    pub fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    pub fn kill(&self) {
+        let mut process = self.process.lock();
+        let _ = process.kill();
+        let _ = process.wait();
     }
 
     /// Starts it again on the same port.
-    pub fn restart(&mut self) {
+    pub fn restart(&self) {
         self.kill();
-        self.process = launch(self.folder.path(), self.port, &self.settings);
-        let up = comes_up(&mut self.process, self.folder.path(), self.port);
+        let mut process = self.process.lock();
+        *process = launch(self.folder.path(), self.port, &self.settings);
+        let up = comes_up(&mut process, self.folder.path(), self.port);
         assert!(up, "the server did not come up again: {}", log(self.folder.path()));
     }
 
     fn pid(&self) -> nix::unistd::Pid {
-        nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap_or(i32::MAX))
+        nix::unistd::Pid::from_raw(i32::try_from(self.process.lock().id()).unwrap_or(i32::MAX))
     }
 
     fn signal(&self, signal: nix::sys::signal::Signal) {

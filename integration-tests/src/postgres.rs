@@ -8,6 +8,7 @@
 )]
 
 use crate::process::{free_port, hand_over, run_as, unprivileged};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Executor as _};
@@ -86,7 +87,7 @@ pub struct Server {
     folder: Arc<tempfile::TempDir>,
     programs: PathBuf,
     settings: Vec<String>,
-    process: Child,
+    process: Mutex<Child>,
     port: u16,
 }
 
@@ -131,7 +132,8 @@ impl Server {
             let process = launch(&programs, folder.path(), port, settings);
             let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
             let folder = Arc::clone(&folder);
-            let mut server = Self { folder, programs: programs.clone(), settings, process, port };
+            let (programs, process) = (programs.clone(), Mutex::new(process));
+            let server = Self { folder, programs, settings, process, port };
             if server.comes_up() {
                 return server;
             }
@@ -223,28 +225,30 @@ impl Server {
     }
 
     /// Stops the server at once, as a crash does.
-    pub fn kill(&mut self) {
+    pub fn kill(&self) {
         self.resume();
         self.signal(nix::sys::signal::Signal::SIGQUIT);
+        let mut process = self.process.lock();
         for _ in 0..250 {
-            if !matches!(self.process.try_wait(), Ok(None)) {
+            if !matches!(process.try_wait(), Ok(None)) {
                 return;
             }
             thread::sleep(Duration::from_millis(20));
         }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = process.kill();
+        let _ = process.wait();
     }
 
     /// Starts it again on the same port.
-    pub fn restart(&mut self) {
+    pub fn restart(&self) {
         self.kill();
-        self.process = launch(&self.programs, self.folder.path(), self.port, &self.settings);
+        *self.process.lock() =
+            launch(&self.programs, self.folder.path(), self.port, &self.settings);
         assert!(self.comes_up(), "the server did not come up again: {}", self.log());
     }
 
     fn pid(&self) -> nix::unistd::Pid {
-        nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap_or(i32::MAX))
+        nix::unistd::Pid::from_raw(i32::try_from(self.process.lock().id()).unwrap_or(i32::MAX))
     }
 
     fn signal(&self, signal: nix::sys::signal::Signal) {
@@ -252,7 +256,7 @@ impl Server {
     }
 
     fn sessions(&self) -> Vec<nix::unistd::Pid> {
-        let pid = self.process.id();
+        let pid = self.process.lock().id();
         let children =
             fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         let pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
@@ -260,11 +264,12 @@ impl Server {
     }
 
     /// Waits until the server says that it is ready; false if it ended instead.
-    fn comes_up(&mut self) -> bool {
+    fn comes_up(&self) -> bool {
         let status = self.folder.path().join("data/postmaster.pid");
-        let own = self.process.id().to_string();
+        let mut process = self.process.lock();
+        let own = process.id().to_string();
         for _ in 0..STARTS_WITHIN {
-            if !matches!(self.process.try_wait(), Ok(None)) {
+            if !matches!(process.try_wait(), Ok(None)) {
                 return false;
             }
             let said = fs::read_to_string(&status).unwrap_or_default();

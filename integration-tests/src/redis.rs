@@ -7,6 +7,7 @@
     reason = "support of tests: what cannot be set up fails the test at once"
 )]
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{
     Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, RedisError, Value,
@@ -44,7 +45,7 @@ pub enum Users {
 pub struct Server {
     folder: TempDir,
     port: u16,
-    process: Child,
+    process: Mutex<Child>,
     program: &'static str,
     arguments: Vec<String>,
 }
@@ -110,14 +111,15 @@ impl Server {
     fn launch(folder: TempDir, program: &'static str, arguments: Vec<String>) -> Self {
         // Between looking for a free port and using it another may take it, so it is tried again.
         let port = free_port();
-        let process = spawn(program, folder.path(), port, &arguments);
+        let process = Mutex::new(spawn(program, folder.path(), port, &arguments));
         let mut server = Self { folder, port, process, program, arguments };
         for _ in 0..5 {
             if server.comes_up() {
                 return server;
             }
             server.port = free_port();
-            server.process = spawn(program, server.folder.path(), server.port, &server.arguments);
+            let (folder, port) = (server.folder.path(), server.port);
+            server.process = Mutex::new(spawn(program, folder, port, &server.arguments));
         }
         panic!("no server could be started: {}", server.log())
     }
@@ -200,20 +202,21 @@ impl Server {
     }
 
     /// Stops the server at once, as a crash does.
-    pub fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    pub fn kill(&self) {
+        let mut process = self.process.lock();
+        let _ = process.kill();
+        let _ = process.wait();
     }
 
     /// Starts it again on the same port, after a crash if it runs.
-    pub fn restart(&mut self) {
+    pub fn restart(&self) {
         self.kill();
-        self.process = spawn(self.program, self.folder.path(), self.port, &self.arguments);
+        *self.process.lock() = spawn(self.program, self.folder.path(), self.port, &self.arguments);
         assert!(self.comes_up(), "the server did not come up again: {}", self.log());
     }
 
     fn pid(&self) -> nix::unistd::Pid {
-        nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).unwrap_or(i32::MAX))
+        nix::unistd::Pid::from_raw(i32::try_from(self.process.lock().id()).unwrap_or(i32::MAX))
     }
 
     fn signal(&self, signal: nix::sys::signal::Signal) {
@@ -221,9 +224,9 @@ impl Server {
     }
 
     /// Waits until the server takes connections; false if it ended instead.
-    fn comes_up(&mut self) -> bool {
+    fn comes_up(&self) -> bool {
         for _ in 0..STARTS_WITHIN {
-            if !matches!(self.process.try_wait(), Ok(None)) {
+            if !matches!(self.process.lock().try_wait(), Ok(None)) {
                 return false;
             }
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {

@@ -18,35 +18,16 @@ mod whole;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{Engine as _, PrepareError};
+use leasehold_integration_tests::engine_suite::table::AWS;
 use leasehold_integration_tests::engine_suite::{self as suite, Urandom};
-use place::{place, role};
+use place::{late_place, place, role};
 use serde_json::json;
 use std::time::Duration;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds() {
-    let place = place();
-    suite::a_credential_lives_and_dies(&*place).await;
-    suite::what_is_not_there_is_revoked(&*place).await;
-    suite::a_client_that_reconnects_is_cut_off(&place).await;
-    suite::sixty_four_at_once(&place).await;
-    suite::a_late_issue_creates_nothing(&*place).await;
-    suite::an_expired_member_leaves_its_batch_alone(&*place).await;
-    suite::an_unanswered_issue_is_not_counted_before_its_time(&*place).await;
-    suite::hostile_names_are_names(&*place).await;
-    suite::a_poisoned_revocation_harms_nobody_else(&*place).await;
-    suite::what_exists_is_never_taken_over(&*place).await;
-    suite::proof::a_control_login_works_until_the_revocation(&*place).await;
-    suite::proof::only_what_is_the_leases_is_armed(&*place).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_where_aws_knows_late_and_lists_by_pages() {
-    let place = place();
-    place.account.judge(json!({"stale": 2, "page": 3})).await;
-    suite::a_credential_lives_and_dies(&*place).await;
-    suite::sixty_four_at_once(&place).await;
-    suite::hostile_names_are_names(&*place).await;
+leasehold_integration_tests::engine_suite! {
+    AWS;
+    prompt => place();
+    late_and_by_pages => late_place().await;
 }
 
 #[tokio::test]
@@ -57,7 +38,6 @@ async fn the_account_says_which_one_it_is() {
     let now = suite::now();
     let difference = identity.clock.since(now).max(now.since(identity.clock));
     assert!(difference < Duration::from_secs(5), "{difference:?}");
-    suite::only_our_own_is_listed(&*place, &place.open(suite::origin(), &json!({}))).await;
 }
 
 #[tokio::test]

@@ -20,46 +20,23 @@ mod trouble;
 
 use leasehold_core::engine::Engine as _;
 use leasehold_engines::mysql::MySql;
+use leasehold_integration_tests::engine_suite::table::MYSQL;
 use leasehold_integration_tests::engine_suite::{self as suite, Site as _, revocation};
-use leasehold_integration_tests::mariadb::{ROOT, ROOT_PASSWORD};
-use place::{
-    Place, config, fields_of, granting, place, place_by_statements, place_without_root, role,
-};
+use place::{config, fields_of, granting, place, place_by_statements, place_without_root, role};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Runs the whole suite on one server.
-async fn suite_on(place: &Arc<Place>) {
-    suite::a_credential_lives_and_dies(&**place).await;
-    suite::what_is_not_there_is_revoked(&**place).await;
-    suite::a_client_that_reconnects_is_cut_off(place).await;
-    suite::sixty_four_at_once(place).await;
-    suite::a_late_issue_creates_nothing(&**place).await;
-    suite::an_expired_member_leaves_its_batch_alone(&**place).await;
-    suite::an_unanswered_issue_is_not_counted_before_its_time(&**place).await;
-    suite::hostile_names_are_names(&**place).await;
-    suite::a_poisoned_revocation_harms_nobody_else(&**place).await;
-    suite::what_exists_is_never_taken_over(&**place).await;
-    suite::proof::a_control_login_works_until_the_revocation(&**place).await;
-    suite::proof::only_what_is_the_leases_is_armed(&**place).await;
+leasehold_integration_tests::engine_suite! {
+    MYSQL;
+    root => place().await;
+    no_more_than_is_needed => place_without_root().await;
+    own_statements => place_by_statements().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_as_root() {
-    suite_on(&place().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_by_an_operators_statements() {
-    suite_on(&place_by_statements().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_for_an_administrator_who_may_do_no_more_than_is_needed() {
+#[tokio::test]
+async fn an_administrator_who_may_do_what_is_needed_lacks_nothing() {
     let place = place_without_root().await;
     assert_eq!(place.engine.lacks(Some(&place.role)).await, Ok(Vec::new()));
-    suite_on(&place).await;
 }
 
 #[tokio::test]
@@ -71,9 +48,6 @@ async fn the_server_says_which_one_it_is() {
     let off = first.clock.since(suite::now()).max(suite::now().since(first.clock));
     assert!(off < Duration::from_secs(5), "{off:?}");
     assert_ne!(other.engine.identity().await.expect("it says").server, first.server);
-    let fields = fields_of(&one.server, (ROOT, ROOT_PASSWORD), &Value::Null);
-    let elsewhere = MySql::open(config(&fields), suite::origin(), suite::clock());
-    suite::only_our_own_is_listed(&*one, &elsewhere.expect("the target opens")).await;
 }
 
 /// Every privilege in turn is taken away, asked for by its own statement, and given by running that.

@@ -29,53 +29,21 @@ mod trouble;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::{Engine as _, PrepareError};
-use leasehold_engines::postgres::Postgres;
+use leasehold_integration_tests::engine_suite::table::POSTGRES;
 use leasehold_integration_tests::engine_suite::{self as suite, Urandom};
-use leasehold_integration_tests::postgres::{SUPERUSER, SUPERUSER_PASSWORD, Version};
-use place::{Place, config, fields_of, place, place_without_superuser};
-use serde_json::{Value, json};
-use std::sync::Arc;
+use leasehold_integration_tests::postgres::Version;
+use place::{place, place_by_statements, place_without_superuser};
+use serde_json::json;
 use std::time::Duration;
 
-/// Runs the whole suite on one server.
-async fn suite_on(place: &Arc<Place>) {
-    suite::a_credential_lives_and_dies(&**place).await;
-    suite::what_is_not_there_is_revoked(&**place).await;
-    suite::a_client_that_reconnects_is_cut_off(place).await;
-    suite::sixty_four_at_once(place).await;
-    suite::a_late_issue_creates_nothing(&**place).await;
-    suite::an_expired_member_leaves_its_batch_alone(&**place).await;
-    suite::an_unanswered_issue_is_not_counted_before_its_time(&**place).await;
-    suite::hostile_names_are_names(&**place).await;
-    suite::a_poisoned_revocation_harms_nobody_else(&**place).await;
-    suite::what_exists_is_never_taken_over(&**place).await;
-    suite::proof::a_control_login_works_until_the_revocation(&**place).await;
-    suite::proof::only_what_is_the_leases_is_armed(&**place).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_on_the_distributions_version() {
-    suite_on(&place(Version::Distribution).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_on_version_18() {
-    suite_on(&place(Version::V18).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_without_superuser_on_the_distributions_version() {
-    suite_on(&place_without_superuser(Version::Distribution).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_without_superuser_on_version_16() {
-    suite_on(&place_without_superuser(Version::V16).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_suite_holds_without_superuser_on_version_18() {
-    suite_on(&place_without_superuser(Version::V18).await).await;
+leasehold_integration_tests::engine_suite! {
+    POSTGRES;
+    superuser_on_the_distributions_version => place(Version::Distribution).await;
+    superuser_on_version_18 => place(Version::V18).await;
+    createrole_on_the_distributions_version => place_without_superuser(Version::Distribution).await;
+    createrole_on_version_16 => place_without_superuser(Version::V16).await;
+    createrole_on_version_18 => place_without_superuser(Version::V18).await;
+    own_statements => place_by_statements().await;
 }
 
 #[tokio::test]
@@ -97,16 +65,6 @@ async fn the_server_says_which_one_it_is() {
         Some(other.ask("app", "SELECT system_identifier::text FROM pg_control_system()").await)
     );
     assert!(second.version.starts_with("18"), "{}", second.version);
-    suite::only_our_own_is_listed(
-        &*one,
-        &Postgres::open(
-            config(&fields_of(&one.server, (SUPERUSER, SUPERUSER_PASSWORD), &Value::Null)),
-            suite::origin(),
-            suite::clock(),
-        )
-        .expect("the target opens"),
-    )
-    .await;
 }
 
 #[tokio::test]

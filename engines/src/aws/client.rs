@@ -102,6 +102,20 @@ pub(super) async fn call<T, E: ProvideErrorMetadata>(
     }
 }
 
+/// Reads the next page of a list, for as long as there is time. After an error there is none.
+pub(super) async fn page<T, E: ProvideErrorMetadata>(
+    deadline: Deadline,
+    next: impl Future<Output = Option<Result<T, SdkError<E, HttpResponse>>>>,
+) -> Option<Result<T, Failure>> {
+    if deadline.is_over() {
+        return Some(Err(Failure::Expired));
+    }
+    match tokio::time::timeout_at(deadline.until, next).await {
+        Ok(page) => page.map(|page| page.map_err(|error| Failure::of(&error))),
+        Err(_) => Some(Err(Failure::TimedOut)),
+    }
+}
+
 /// Asks AWS about a user that it was told of just now, again for as long as it does not know of it everywhere.
 pub(super) async fn patiently<T, E, F>(
     deadline: Deadline,

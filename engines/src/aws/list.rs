@@ -1,6 +1,6 @@
 //! What bears our mark, which account this is, and what the administrator lacks.
 
-use super::client::call;
+use super::client::{call, page};
 use super::failure::Failure;
 use super::look::marked;
 use super::{Aws, Handle, Role};
@@ -36,11 +36,8 @@ pub(super) async fn list(target: &Aws) -> Result<Vec<Marked<Aws>>, EngineError> 
     let folder = format!("/{}", target.folder());
     let mut names = Vec::new();
     let mut pages = target.clients.iam.list_users().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        if deadline.is_over() {
-            return Err(Failure::Expired.refused());
-        }
-        let page = page.map_err(|error| Failure::of(&error).refused())?;
+    while let Some(page) = page(deadline, pages.next()).await {
+        let page = page.map_err(|failure| failure.refused())?;
         let ours = page.users().iter().filter(|user| user.path().ends_with(&folder));
         names.extend(ours.map(|user| user.user_name().to_owned()));
     }

@@ -4,7 +4,7 @@
 //! that it never may more than it did. A user who may make keys for itself can be quicker than this once: then IAM
 //! refuses to delete it, and all is looked through again.
 
-use super::client::call;
+use super::client::{call, page};
 use super::failure::Failure;
 use super::look::{self, Seen};
 use super::{Aws, Handle, session};
@@ -87,11 +87,8 @@ fn gone<T>(outcome: Result<T, Failure>) -> Result<(), Failure> {
 macro_rules! remove_each {
     ($deadline:ident, $list:expr, $of:ident, |$one:ident| $remove:expr) => {{
         let mut pages = $list.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            if $deadline.is_over() {
-                return Err(Failure::Expired);
-            }
-            match page.map_err(|error| Failure::of(&error)) {
+        while let Some(page) = page($deadline, pages.next()).await {
+            match page {
                 Ok(page) => {
                     for $one in page.$of() {
                         gone(call($deadline, $remove).await)?;
@@ -151,8 +148,8 @@ async fn other_ways_in(iam: &Client, name: &str, deadline: Deadline) -> Result<(
 async fn devices(iam: &Client, name: &str, deadline: Deadline) -> Result<(), Failure> {
     let mut found = Vec::new();
     let mut pages = iam.list_mfa_devices().user_name(name).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        match page.map_err(|error| Failure::of(&error)) {
+    while let Some(page) = page(deadline, pages.next()).await {
+        match page {
             Ok(page) => {
                 found.extend(page.mfa_devices().iter().map(|one| one.serial_number().to_owned()));
             }

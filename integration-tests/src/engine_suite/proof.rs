@@ -5,6 +5,7 @@ use super::{PATIENCE, Site, issued, now, revocation};
 use leasehold_core::engine::rotation::{Account, Intent, Tested, Verify};
 use leasehold_core::engine::{Engine, EngineError, Issue, Revocation};
 use leasehold_core::ids::LeaseId;
+use std::sync::Arc;
 
 /// Returns the handle of a credential as it is stored before it is armed.
 pub fn armed_handle<S: Site>(site: &S, issue: &Issue<S::Engine>) -> <S::Engine as Engine>::Handle {
@@ -32,7 +33,8 @@ pub async fn tested<S: Site>(
 }
 
 /// What a credential was armed with works until the revocation, and is refused after it.
-pub async fn a_control_login_works_until_the_revocation<S: Site>(site: &S) {
+pub async fn a_control_login_works_until_the_revocation<S: Site>(site: &Arc<S>) {
+    let site = &**site;
     let (issue, login) = issued(site, 1).await.pop().expect("one was issued");
     let intent = intent();
     let account = armed(site, &issue, issue.lease, &intent).await.expect("it is armed");
@@ -46,7 +48,8 @@ pub async fn a_control_login_works_until_the_revocation<S: Site>(site: &S) {
 }
 
 /// Nothing is armed but the credential of the lease that is named, and nothing is made by it.
-pub async fn only_what_is_the_leases_is_armed<S: Site>(site: &S) {
+pub async fn only_what_is_the_leases_is_armed<S: Site>(site: &Arc<S>) {
+    let site = &**site;
     let mut two = issued(site, 2).await;
     let ((issue, login), (other, _)) = two.pop().zip(two.pop()).expect("two were issued");
     let refused = armed(site, &issue, other.lease, &intent()).await;

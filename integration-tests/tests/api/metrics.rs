@@ -51,7 +51,7 @@ async fn until_counted(server: &Server, held: u32, revoking: u32) {
 
 #[tokio::test]
 async fn the_numbers_follow_what_is_issued_renewed_revoked_and_fails() {
-    let mut lending = Lending::start().await;
+    let lending = Lending::start().await;
     let before = read(&lending.server).await;
     let answers = |told: &Exposition, verb, result| {
         let labels = at(&[("verb", verb), ("result", result)]);
@@ -230,7 +230,7 @@ fn request_of(line: &Value) -> Option<&str> {
 
 #[tokio::test]
 async fn no_password_and_no_token_is_in_the_metrics_or_the_log() {
-    let (_place, mut lending) = talkative().await;
+    let (_place, lending) = talkative().await;
     let server = &lending.server;
     let made = server.post("auth/token/create", json!({ "policies": ["root"] })).await.expect(200);
     let child = made.at("/auth/client_token").to_owned();

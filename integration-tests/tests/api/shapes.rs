@@ -282,7 +282,7 @@ async fn a_path_says_what_it_is_for_and_which_methods_it_answers_to() {
 
 #[tokio::test]
 async fn leases_that_could_not_be_revoked_are_listed_until_they_are() {
-    let mut lending = Lending::start().await;
+    let lending = Lending::start().await;
     let none = json!({ "lease_count": 0, "counts": {} });
     let count = "sys/leases/count?type=irrevocable";
     assert_eq!(lending.server.get(count).await.expect(200).data(), &none);

@@ -106,7 +106,7 @@ async fn a_target_that_cannot_be_used_is_refused_when_it_is_written() {
 
 #[tokio::test]
 async fn while_a_target_is_down_nothing_is_lent_and_nothing_forgotten() {
-    let mut lending = Lending::start().await;
+    let lending = Lending::start().await;
     let lent = lending.lend().await;
     lending.target.kill();
     let refused = lending.server.get("database/creds/app").await.expect(502);

@@ -1,12 +1,14 @@
 //! An account with an engine opened on it, and what tests ask of both.
 
 use aws_sdk_iam::Client;
+use aws_sdk_iam::types::StatusType;
 use leasehold_core::engine::{Engine as _, EngineError, Issue, Origin};
 use leasehold_core::ids::LeaseId;
 use leasehold_core::secret::Secret;
 use leasehold_engines::aws::{Aws, Config, Handle, Role};
 use leasehold_integration_tests::aws::Account;
-use leasehold_integration_tests::engine_suite::{self as suite, Login, PATIENCE, Site};
+use leasehold_integration_tests::engine_suite::way::Way;
+use leasehold_integration_tests::engine_suite::{self as suite, Login, Opening, PATIENCE, Site};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,6 +72,55 @@ impl Site for Place {
     async fn plant(&self, name: &str) {
         self.account.iam().create_user().user_name(name).send().await.expect("it is planted");
     }
+
+    /// One that was made long ago: AWS knows of it everywhere.
+    async fn make_account(&self, name: &str) {
+        self.plant(name).await;
+        self.account.judge(json!({"forget": {name: 0}})).await;
+    }
+
+    async fn lock_out(&self, name: &str) {
+        let iam = self.account.iam();
+        let listed = iam.list_access_keys().user_name(name).send().await.expect("keys are listed");
+        for key in listed.access_key_metadata {
+            let altered = iam.update_access_key().user_name(name).status(StatusType::Inactive);
+            let altered = altered.set_access_key_id(key.access_key_id).send().await;
+            altered.expect("the key is switched off");
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn port(&self) -> u16 {
+        self.account.port()
+    }
+
+    fn opened_again(&self, opening: &Opening) -> Arc<Aws> {
+        let mut fields = self.account.config();
+        for endpoint in ["iam_endpoint", "sts_endpoint"] {
+            fields[endpoint] = json!(format!("http://127.0.0.1:{}", opening.port));
+        }
+        let opened = Aws::open(config(&fields), opening.origin, Arc::clone(&opening.clock));
+        Arc::new(opened.expect("the target opens"))
+    }
+
+    fn suspend(&self) {
+        self.account.suspend();
+    }
+
+    fn resume(&self) {
+        self.account.resume();
+    }
+
+    fn kill(&self, way: &Way) {
+        way.cut();
+    }
+
+    fn restart(&self, way: &Way) {
+        way.mend();
+    }
 }
 
 impl Place {
@@ -114,6 +165,13 @@ pub(crate) fn place() -> Arc<Place> {
     let config = config(&account.config());
     let engine = Arc::new(Aws::open(config, origin, suite::clock()).expect("the target opens"));
     Arc::new(Place { account, engine, origin, role: role(&role_of_a_reader()) })
+}
+
+/// An account that knows late what it was told, and lists by pages.
+pub(crate) async fn late_place() -> Arc<Place> {
+    let place = place();
+    place.account.judge(json!({"stale": 2, "page": 3})).await;
+    place
 }
 
 /// Prepares an issue for a lease that is old enough for what is not there to be gone.

@@ -2,7 +2,10 @@
 
 use leasehold_core::engine::{Engine as _, EngineError, Issue, Origin};
 use leasehold_engines::mysql::{Config, Handle, MySql, Role};
-use leasehold_integration_tests::engine_suite::{self as suite, Login, PATIENCE, Site, prepared};
+use leasehold_integration_tests::engine_suite::way::Way;
+use leasehold_integration_tests::engine_suite::{
+    self as suite, Login, Opening, PATIENCE, Site, prepared,
+};
 use leasehold_integration_tests::mariadb::{ROOT, ROOT_PASSWORD, Server};
 use serde_json::{Map, Value, json};
 use sqlx::mysql::MySqlConnection;
@@ -19,6 +22,8 @@ pub(crate) struct Place {
     pub(crate) engine: Arc<MySql>,
     pub(crate) origin: Origin,
     pub(crate) role: Arc<Role>,
+    /// What the operator wrote of the target.
+    fields: Value,
 }
 
 impl Site for Place {
@@ -55,6 +60,42 @@ impl Site for Place {
 
     async fn plant(&self, name: &str) {
         self.run(&format!("CREATE USER '{name}'@'%' IDENTIFIED BY 'somebody else'")).await;
+    }
+
+    async fn lock_out(&self, name: &str) {
+        self.run(&format!("ALTER USER '{name}'@'%' ACCOUNT LOCK")).await;
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    fn opened_again(&self, opening: &Opening) -> Arc<MySql> {
+        let mut fields = self.fields.clone();
+        let url = format!("{{{{username}}}}:{{{{password}}}}@tcp(127.0.0.1:{})/", opening.port);
+        fields["connection_url"] = json!(url);
+        let opened = MySql::open(config(&fields), opening.origin, Arc::clone(&opening.clock));
+        Arc::new(opened.expect("the target opens"))
+    }
+
+    fn suspend(&self) {
+        self.server.suspend();
+    }
+
+    fn resume(&self) {
+        self.server.resume();
+    }
+
+    fn kill(&self, _: &Way) {
+        self.server.kill();
+    }
+
+    fn restart(&self, _: &Way) {
+        self.server.restart();
     }
 }
 
@@ -145,7 +186,7 @@ pub(crate) async fn place_of(server: Server, login: (&str, &str), role: Arc<Role
     }
     let fields = fields_of(&server, login, &Value::Null);
     let engine = MySql::open(config(&fields), origin, suite::clock()).expect("the target opens");
-    Arc::new(Place { server, engine: Arc::new(engine), origin, role })
+    Arc::new(Place { server, engine: Arc::new(engine), origin, role, fields })
 }
 
 /// What an administrator needs who is not root.

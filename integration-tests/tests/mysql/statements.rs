@@ -157,7 +157,7 @@ async fn statements_that_change_their_session_run_step_by_step_in_one_of_their_o
     place.log_in(&login).await.expect("it logs in");
     assert_eq!(place.engine.revoke(&[revocation(&issue)]).await, [Ok(())]);
     assert!(place.log_in(&login).await.is_err());
-    suite::a_credential_lives_and_dies(&*place).await;
+    suite::life::a_credential_lives_and_dies(&place).await;
 }
 
 #[tokio::test]

@@ -219,10 +219,10 @@ async fn lost_answers_are_uncertain_and_revoked() {
 /// A server that is stopped in the middle of any verb answers for nothing, and comes back to be asked again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_stopped_is_asked_again() {
-    let Ok(mut place) = Arc::try_unwrap(place().await) else { panic!("it is ours alone") };
-    let (issue, login) = suite::issued(&place, 1).await.pop().expect("one was issued");
+    let place = place().await;
+    let (issue, login) = suite::issued(&*place, 1).await.pop().expect("one was issued");
     place.server.kill();
-    let asked = suite::asked(&place, 1);
+    let asked = suite::asked(&*place, 1);
     let answer = place.engine.issue(&asked).await.remove(0);
     assert!(answer.is_err());
     let answer = place.engine.revoke(&[revocation(&issue)]).await.remove(0);

@@ -2,7 +2,10 @@
 
 use leasehold_core::engine::{Engine as _, EngineError, Issue, Origin};
 use leasehold_engines::postgres::{Config, Handle, Postgres, Role};
-use leasehold_integration_tests::engine_suite::{self as suite, Login, PATIENCE, Site, prepared};
+use leasehold_integration_tests::engine_suite::way::Way;
+use leasehold_integration_tests::engine_suite::{
+    self as suite, Login, Opening, PATIENCE, Site, prepared,
+};
 use leasehold_integration_tests::postgres::{SUPERUSER, SUPERUSER_PASSWORD, Server, Version};
 use serde_json::{Map, Value, json};
 use sqlx::Row as _;
@@ -18,6 +21,8 @@ pub(crate) struct Place {
     pub(crate) engine: Arc<Postgres>,
     pub(crate) origin: Origin,
     pub(crate) role: Arc<Role>,
+    /// What the operator wrote of the target.
+    fields: Value,
 }
 
 impl Site for Place {
@@ -54,6 +59,55 @@ impl Site for Place {
 
     async fn plant(&self, name: &str) {
         self.run("app", &format!("CREATE ROLE \"{name}\" LOGIN PASSWORD 'somebody else'")).await;
+    }
+
+    /// From version 16 on, whoever did not make a role needs leave to alter it.
+    async fn make_account(&self, name: &str) {
+        self.plant(name).await;
+        let administrator = self.fields["username"].as_str().expect("it is a text");
+        if administrator != SUPERUSER {
+            let administrator = administrator.replace('"', "\"\"");
+            let grant = format!("GRANT \"{name}\" TO \"{administrator}\" WITH ADMIN OPTION");
+            self.run("app", &grant).await;
+        }
+    }
+
+    async fn lock_out(&self, name: &str) {
+        self.run("app", &format!("ALTER ROLE \"{name}\" NOLOGIN")).await;
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    fn opened_again(&self, opening: &Opening) -> Arc<Postgres> {
+        let mut fields = self.fields.clone();
+        let url = self.server.template_url("app");
+        let port = |port: u16| format!(":{port}/");
+        fields["connection_url"] =
+            json!(url.replace(&port(self.server.port()), &port(opening.port)));
+        let opened = Postgres::open(config(&fields), opening.origin, Arc::clone(&opening.clock));
+        Arc::new(opened.expect("the target opens"))
+    }
+
+    fn suspend(&self) {
+        self.server.suspend();
+    }
+
+    fn resume(&self) {
+        self.server.resume();
+    }
+
+    fn kill(&self, _: &Way) {
+        self.server.kill();
+    }
+
+    fn restart(&self, _: &Way) {
+        self.server.restart();
     }
 }
 
@@ -135,11 +189,25 @@ pub(crate) async fn place_of(server: Server, login: (&str, &str), more: &Value) 
     );
     // One round keeps the tests fast; what a password is worth is tested elsewhere.
     let role = role(&json!({"grant_roles": ["readonly"], "scram_iterations": 1}));
-    Arc::new(Place { server, engine, origin, role })
+    Arc::new(Place { server, engine, origin, role, fields })
 }
 
 pub(crate) async fn place(version: Version) -> Arc<Place> {
     place_of(Server::start(version), (SUPERUSER, SUPERUSER_PASSWORD), &Value::Null).await
+}
+
+/// A target whose credentials are made, renewed and removed by an operator's own statements.
+pub(crate) async fn place_by_statements() -> Arc<Place> {
+    let mut place = place(Version::Distribution).await;
+    let own = Arc::get_mut(&mut place).expect("nobody else has it");
+    own.role = role(&json!({
+        "creation_statements": "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
+            GRANT readonly TO \"{{name}}\";",
+        "renew_statements": "ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}';",
+        "revocation_statements": "DROP ROLE IF EXISTS \"{{name}}\";",
+        "scram_iterations": 1,
+    }));
+    place
 }
 
 pub(crate) async fn place_without_superuser(version: Version) -> Arc<Place> {

@@ -1,6 +1,6 @@
 //! Proofs of death at a PostgreSQL server: what counts as one, and what does not.
 
-use crate::place::{Place, place, place_without_superuser, role};
+use crate::place::{Place, place, role};
 use leasehold_core::engine::rotation::Tested;
 use leasehold_core::engine::{Engine as _, Revocation};
 use leasehold_integration_tests::engine_suite::proof::{armed, armed_handle, tested};
@@ -9,15 +9,6 @@ use leasehold_integration_tests::engine_suite::{self as suite, PATIENCE, Site as
 use leasehold_integration_tests::postgres::{SUPERUSER, Version};
 use serde_json::json;
 use std::time::Duration;
-
-#[tokio::test]
-async fn roles_of_owners_are_armed_without_superuser() {
-    for version in [Version::Distribution, Version::V18] {
-        let place = place_without_superuser(version).await;
-        suite::proof::a_control_login_works_until_the_revocation(&*place).await;
-        suite::proof::only_what_is_the_leases_is_armed(&*place).await;
-    }
-}
 
 #[tokio::test]
 async fn a_role_that_is_kept_without_a_login_is_barred() {

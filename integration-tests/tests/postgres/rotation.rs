@@ -11,21 +11,6 @@ use serde_json::{Value, json};
 
 const NAME: &str = "it's \"the\" app";
 
-async fn suite_on(place: &Place) {
-    suite::rotation::an_account_has_the_password_that_was_intended(place, "billing").await;
-    suite::rotation::an_account_is_never_made_and_never_altered_late(place, "reports").await;
-}
-
-#[tokio::test]
-async fn accounts_are_rotated_on_the_distributions_version() {
-    suite_on(&*place(Version::Distribution).await).await;
-}
-
-#[tokio::test]
-async fn accounts_are_rotated_on_version_18() {
-    suite_on(&*place(Version::V18).await).await;
-}
-
 async fn tested(place: &Place, account: &Account, secret: &AccountSecret) -> Tested {
     let answer = place.engine.tested(account, secret, suite::now().plus(PATIENCE)).await;
     answer.expect("it can be found out")

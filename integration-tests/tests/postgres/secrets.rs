@@ -61,7 +61,7 @@ async fn no_error_holds_a_secret() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_is_told_from_one_that_refuses() {
-    let mut place = place(Version::Distribution).await;
+    let place = place(Version::Distribution).await;
     let issue = || prepared(&*place.engine, &place.role, ("tester", "app"), PATIENCE);
     let wrong = place.open(&json!({"password": "not the password"}));
     let answer = wrong.issue(&[issue()]).await.remove(0).expect_err("the password is wrong");
@@ -75,7 +75,6 @@ async fn a_server_that_cannot_be_reached_is_told_from_one_that_refuses() {
     );
     let issued = suite::issued(&*place, 1).await;
     let down = [issue()];
-    let place = Arc::get_mut(&mut place).expect("nobody else has it");
     place.server.kill();
     let answer = place.engine.issue(&down).await.remove(0).expect_err("it is down");
     assert_eq!(answer.reason().cause, Cause::Unreachable, "{answer:?}");

@@ -58,7 +58,6 @@ async fn what_a_dead_process_had_sent_is_ended_by_the_name_of_its_connection() {
 async fn a_server_that_is_stopped_keeps_its_leases_until_it_is_back() {
     let place = place(Users::Nowhere);
     let (issue, login) = place.issue().await;
-    let mut place = Arc::into_inner(place).expect("nobody else has it");
     place.server.kill();
     let answer = place.engine.revoke(&[revocation(&issue)]).await.remove(0);
     let error = answer.expect_err("nobody answers");

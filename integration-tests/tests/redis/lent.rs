@@ -13,7 +13,7 @@ fn login(data: &Value) -> Login {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_are_lent_put_back_after_a_restart_and_revoked() {
-    let (server, mut target) = (Server::dev(), Target::start(Users::Nowhere));
+    let (server, target) = (Server::dev(), Target::start(Users::Nowhere));
     let _ = server.post("sys/mounts/database", json!({ "type": "database" })).await.expect(204);
     let _ = server.post("database/config/cache", target.config()).await.expect(204);
     let shown = server.get("database/config/cache").await.expect(200);

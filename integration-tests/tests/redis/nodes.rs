@@ -54,7 +54,7 @@ async fn has(server: &Server, name: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_is_set_at_and_revoked_from_primary_and_replica_through_a_failover() {
-    let mut watched = Watched::start(Users::Nowhere).await;
+    let watched = Watched::start(Users::Nowhere).await;
     let engine = watched.engine(&Value::Null);
     let role = role(&Value::Null);
     // What is set only where a stored handle knows it could not be revoked there: the nodes are looked for first.
@@ -100,7 +100,7 @@ async fn a_user_is_set_at_and_revoked_from_primary_and_replica_through_a_failove
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_gone_for_good_can_be_given_up_by_an_operator() {
-    let mut watched = Watched::start(Users::Nowhere).await;
+    let watched = Watched::start(Users::Nowhere).await;
     let engine = watched.engine(&Value::Null);
     let role = role(&Value::Null);
     assert_eq!(engine.lacks(None).await, Ok(vec![]));
@@ -115,7 +115,7 @@ async fn a_node_that_is_gone_for_good_can_be_given_up_by_an_operator() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_was_away_gets_what_was_issued_meanwhile() {
-    let mut watched = Watched::start(Users::Nowhere).await;
+    let watched = Watched::start(Users::Nowhere).await;
     let engine = watched.engine(&Value::Null);
     let role = role(&Value::Null);
     let first = engine.identity().await.expect("it says").run;

@@ -2,7 +2,10 @@
 
 use leasehold_core::engine::{Engine as _, EngineError, Issue, Origin};
 use leasehold_engines::redis::{Config, Handle, Redis, Role};
-use leasehold_integration_tests::engine_suite::{self as suite, Login, PATIENCE, Site, prepared};
+use leasehold_integration_tests::engine_suite::way::Way;
+use leasehold_integration_tests::engine_suite::{
+    self as suite, Login, Opening, PATIENCE, Site, prepared,
+};
 use leasehold_integration_tests::redis::{ADMINISTRATOR, PASSWORD, Server, Users, ask, log_in_at};
 use redis::aio::MultiplexedConnection;
 use serde_json::{Map, Value, json};
@@ -15,6 +18,8 @@ pub(crate) struct Place {
     pub(crate) engine: Arc<Redis>,
     pub(crate) origin: Origin,
     pub(crate) role: Arc<Role>,
+    /// What the operator wrote of the target, but for where it is.
+    fields: Value,
 }
 
 impl Site for Place {
@@ -48,6 +53,40 @@ impl Site for Place {
     async fn plant(&self, name: &str) {
         let planted = self.server.ask(&["ACL", "SETUSER", name, "on", ">somebody else's"]).await;
         planted.expect("it is planted");
+    }
+
+    async fn lock_out(&self, name: &str) {
+        self.server.ask(&["ACL", "SETUSER", name, "off"]).await.expect("it is locked out");
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    fn opened_again(&self, opening: &Opening) -> Arc<Redis> {
+        let fields = fields_at(opening.port, &self.fields);
+        let opened = Redis::open(config(&fields), opening.origin, Arc::clone(&opening.clock));
+        Arc::new(opened.expect("the target opens"))
+    }
+
+    fn suspend(&self) {
+        self.server.suspend();
+    }
+
+    fn resume(&self) {
+        self.server.resume();
+    }
+
+    fn kill(&self, _: &Way) {
+        self.server.kill();
+    }
+
+    fn restart(&self, _: &Way) {
+        self.server.restart();
     }
 }
 
@@ -109,8 +148,13 @@ pub(crate) fn config(fields: &Value) -> Config {
 
 /// Opens an engine with the configuration of a server and more.
 pub(crate) fn opened(server: &Server, origin: Origin, more: &Value) -> Redis {
+    let fields = fields_at(server.port(), more);
+    Redis::open(config(&fields), origin, suite::clock()).expect("the target opens")
+}
+
+fn fields_at(port: u16, more: &Value) -> Value {
     let mut fields = json!({
-        "host": "127.0.0.1", "port": server.port(), "username": ADMINISTRATOR, "password": PASSWORD,
+        "host": "127.0.0.1", "port": port, "username": ADMINISTRATOR, "password": PASSWORD,
     });
     let more = more.as_object().cloned().unwrap_or_default();
     let all = fields.as_object_mut().expect("it is an object");
@@ -119,13 +163,13 @@ pub(crate) fn opened(server: &Server, origin: Origin, more: &Value) -> Redis {
         all.remove("host");
         all.remove("port");
     }
-    Redis::open(config(&fields), origin, suite::clock()).expect("the target opens")
+    fields
 }
 
 pub(crate) fn place_at(server: Server, more: &Value) -> Arc<Place> {
     let origin = suite::origin();
     let engine = Arc::new(opened(&server, origin, more));
-    Arc::new(Place { server, engine, origin, role: role(&Value::Null) })
+    Arc::new(Place { server, engine, origin, role: role(&Value::Null), fields: more.clone() })
 }
 
 pub(crate) fn place(users: Users) -> Arc<Place> {
