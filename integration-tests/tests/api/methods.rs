@@ -212,3 +212,33 @@ async fn a_user_may_be_written_with_a_hash_by_bcrypt() {
         assert_eq!(told.at("/auth/token_type"), kind);
     }
 }
+
+/// A network alone may have 96 logins wait; 2 are looked at, at a time.
+#[tokio::test]
+async fn who_logs_in_too_often_at_once_is_told_when_to_come_again() {
+    let server = Server::dev();
+    with_userpass(&server).await;
+    let wrong = json!({ "password": "wrong" });
+    let logins = (0..400).map(|number| {
+        let (server, wrong) = (&server, wrong.clone());
+        async move {
+            let path = format!("auth/userpass/login/nobody-{number}");
+            server.ask("", "POST", &path, wrong).await
+        }
+    });
+    let answers = futures_util::future::join_all(logins).await;
+    let (full, wrong): (Vec<_>, Vec<_>) = answers.iter().partition(|one| one.status == 429);
+    assert!(!full.is_empty(), "the queue was never full");
+    for answer in full {
+        assert!(answer.errors().contains("too many logins at once"), "{}", answer.text);
+        let after: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!(after > 0);
+    }
+    for answer in wrong {
+        assert_eq!(answer.status, 400, "{}", answer.text);
+        assert_eq!(answer.errors(), "invalid username or password");
+    }
+    // Once those are done that wait there is room again.
+    let right = json!({ "password": "canary-right" });
+    let _ = server.ask("", "POST", "auth/userpass/login/ann", right).await.expect(200);
+}

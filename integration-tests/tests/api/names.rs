@@ -44,6 +44,7 @@ async fn set_up(server: &Server, account: &Account) {
         ("sys/mounts/aws", json!({ "type": "aws" })),
         ("aws/config/root", account.config()),
         ("aws/roles/app", json!({ "credential_type": "iam_user", "policy_document": of_a_reader })),
+        ("aws/static-roles/fixed", json!({ "username": "robot", "rotation_period": "1h" })),
         (
             "database/static-roles/fixed",
             json!({ "db_name": "pg", "username": "billing", "rotation_period": "1h" }),
@@ -74,6 +75,7 @@ impl World {
         let server = &lending.server;
         let mut superuser = lending.target.superuser("postgres").await;
         superuser.execute("CREATE ROLE billing LOGIN PASSWORD 'the old one'").await.unwrap();
+        account.iam().create_user().user_name("robot").send().await.unwrap();
         set_up(server, &account).await;
         let entity = server.post("identity/entity/name/app", json!({})).await.expect(200);
         let group =
@@ -86,7 +88,10 @@ impl World {
         let moved = json!({ "from": "moved", "to": "there" });
         let moved = server.post("sys/remount", moved).await.expect(200);
         let role_id = server.get("auth/approle/role/app/role-id").await.expect(200);
+        let revoked = json!({ "prefix": "there" });
+        let revoked = server.post("sys/revocations", revoked).await.expect(200);
         let names = BTreeMap::from([
+            ("sys/revocations/", revoked.at("/data/id").to_owned()),
             ("identity/entity/id/", entity.at("/data/id").to_owned()),
             ("identity/group/id/", group.at("/data/id").to_owned()),
             ("identity/entity-alias/id/", entity_alias.at("/data/id").to_owned()),
@@ -116,13 +121,13 @@ impl World {
         let name = match (listed.behind, before) {
             ("userpass", _) => "ann",
             ("database", "config/" | "reset/" | "rotate-root/") => "pg",
-            ("database", "static-creds/" | "static-roles/" | "rotate-role/") => "fixed",
+            ("database" | "aws", "static-creds/" | "static-roles/" | "rotate-role/") => "fixed",
             ("sys" | "", "sys/mounts/") => "database",
             ("", "sys/auth/") => "userpass",
             ("", "sys/audit/" | "sys/audit-hash/" | "sys/audit-keys/") => "first",
             ("", "sys/policies/acl/" | "sys/policy/") => "team",
             ("", "sys/config/auditing/request-headers/") => "x-one",
-            ("", "sys/storage/take-over/" | "sys/reconcile/") => "database/pg",
+            ("", "sys/storage/take-over/" | "sys/reconcile/" | "sys/abandon/") => "database/pg",
             ("", "sys/rehearse/") => "database/app",
             ("", "sys/internal/ui/mounts/") => "database",
             (
@@ -214,7 +219,7 @@ async fn cve_2025_6004_and_64761_no_other_way_of_writing_a_name_passes_a_policy_
     assert!(named.len() > 70, "{}", named.len());
     // What ends or moves what others name comes last.
     let ends =
-        |listed: &ListedPath| listed.path.contains("revoke") || listed.path.contains("force");
+        |listed: &ListedPath| ["revoke", "abandon"].iter().any(|end| listed.path.contains(end));
     named.sort_by_key(ends);
     let mut complaints = Vec::new();
     for listed in &named {

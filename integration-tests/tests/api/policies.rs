@@ -364,7 +364,8 @@ async fn to_write_what_is_not_there_takes_create_and_to_change_it_takes_update()
         let name = format!("may-{capability}");
         let path = format!("sys/policies/acl/{name}");
         let _ = server.post(&path, json!({ "policy": policy })).await.expect(204);
-        let made = server.post("auth/token/create", json!({ "policies": [name] })).await;
+        let wanted = json!({ "policies": [name], "no_default_policy": true });
+        let made = server.post("auth/token/create", wanted).await;
         made.expect(200).at("/auth/client_token").to_owned()
     };
     let (creator, changer) = (holder("create").await, holder("update").await);

@@ -190,6 +190,7 @@ fn unusable(path: &Path, error: &io::Error) -> OpenError {
 mod tests {
     use super::*;
     use leasehold_core::audit::Audit as _;
+    use std::os::fd::OwnedFd;
     use std::sync::Arc;
 
     fn text(path: &Path) -> String {
@@ -209,6 +210,25 @@ mod tests {
                 assert_eq!(text(&path), expected);
             }
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn with_fsync_a_line_counts_only_once_it_is_known_to_be_on_the_disk() {
+        // What can be written to and not be synced tells whether that was asked.
+        for fsync in [false, true] {
+            let (mut reader, pipe) = io::pipe().unwrap();
+            let lines = Lines { to: File::from(OwnedFd::from(pipe)), torn: false };
+            let mut sink = FileSink { place: None, lines, fsync };
+            let taken = sink.take(b"line\n");
+            assert_eq!(taken.is_ok(), !fsync, "{taken:?}");
+            if let Err(Broken { arrived, .. }) = taken {
+                assert_eq!(arrived, 5, "what was written stays written");
+            }
+            drop(sink);
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "line\n");
         }
     }
 

@@ -3,6 +3,7 @@
 use super::engines::{AWS, DATABASE};
 use super::identity::IDENTITY;
 use super::methods::{APPROLE, USERPASS};
+use super::revocations::REVOCATIONS;
 use super::tables::{METRICS, OPEN, SYS};
 use super::tokens::{CUBBYHOLE, TOKEN};
 use super::{Right, Route, Tail};
@@ -23,7 +24,7 @@ pub struct ListedPath {
 /// Returns every path of every table.
 #[must_use]
 pub fn listed_paths() -> Vec<ListedPath> {
-    let always = SYS.iter().chain(&TOKEN).chain(&CUBBYHOLE).chain(&IDENTITY);
+    let always = SYS.iter().chain(&REVOCATIONS).chain(&TOKEN).chain(&CUBBYHOLE).chain(&IDENTITY);
     let of = |behind: &'static str, routes: &'static [Route]| {
         routes.iter().map(move |route| route.listed(behind))
     };
