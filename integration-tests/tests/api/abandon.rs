@@ -12,7 +12,7 @@ fn field(answer: &Value, pointer: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_gone_for_ever_keeps_no_leases_and_is_known_when_it_comes_back() {
-    let mut lending = Lending::start().await;
+    let lending = Lending::start().await;
     let lent = [lending.lend().await, lending.lend().await];
     lending.target.kill();
 
