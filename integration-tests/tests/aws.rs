@@ -1,6 +1,11 @@
 //! The AWS engine against moto, with a judge before it that is as slow, busy and forgetful as AWS.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests may fail a test")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests may fail a test"
+)]
 
 #[path = "aws/place.rs"]
 mod place;

@@ -134,7 +134,7 @@ impl<S: Site> Trial<S> {
     }
 
     /// The answer was true, and who comes later brings all to an end. Returns the name that is gone.
-    async fn is_true(mut self, answer: Answer) -> String {
+    async fn proves_true(mut self, answer: Answer) -> String {
         match (self.step, answer) {
             (Step::Issue, Answer::Refused) => {
                 assert!(!self.is_there().await, "what is refused was never made");
@@ -172,7 +172,7 @@ async fn measured<S: Site>(site: &Arc<S>, step: Step) -> Measure {
     let took = now().since(began);
     let turns = trial.way.turns() - before;
     assert!(turns > 0, "{step:?} asks the target, by the way that it was given");
-    trial.is_true(Answer::Done).await;
+    trial.proves_true(Answer::Done).await;
     Measure { turns, time: TIME_MIN.max(SLOWER * took).min(PATIENCE) }
 }
 
@@ -202,7 +202,7 @@ pub async fn a_lost_answer_loses_nothing<S: Site>(site: &Arc<S>) {
                     if let (Step::Issue, Some(login)) = (step, &trial.login) {
                         trial.site.log_in(login).await.map(drop).expect("what is issued logs in");
                     }
-                    (has_met, trial.is_true(answer).await)
+                    (has_met, trial.proves_true(answer).await)
                 });
             }
         }
@@ -249,7 +249,7 @@ pub async fn a_target_that_dies_leaves_nothing<S: Site>(site: &Arc<S>) {
             let trial = Trial::of(site, step).await;
             let (trial, answer) = struck(trial, turn, time, S::kill).await;
             site.restart(&trial.way);
-            names.push(trial.is_true(answer).await);
+            names.push(trial.proves_true(answer).await);
         }
     }
     all_are_gone(&**site, &names).await;
@@ -267,7 +267,7 @@ pub async fn a_target_that_is_suspended_leaves_nothing<S: Site>(site: &Arc<S>) {
         let took = began.elapsed();
         site.resume();
         assert!(took < time + PATIENCE / 2, "nobody waits longer than they have: {took:?}");
-        names.push(trial.is_true(answer).await);
+        names.push(trial.proves_true(answer).await);
     }
     all_are_gone(&**site, &names).await;
 }
