@@ -3,6 +3,8 @@
 //! Labels name what operators set up, mounts and targets, and otherwise words from this code, so that nobody who only
 //! borrows can make more series.
 
+mod upkeep;
+
 use crate::meters::Meters;
 use leasehold_core::audit::Load;
 use leasehold_core::broker::{DifferenceKind, Readings};
@@ -25,7 +27,7 @@ pub(super) fn families(
     if let Some(readings) = readings {
         families.extend(of_leases(readings, now));
         families.extend(of_flow(readings));
-        families.extend(of_upkeep(readings));
+        families.extend(upkeep::families(readings));
         families.extend(of_targets(readings));
         families.extend(of_lanes(readings));
         families.extend(of_broker(readings));
@@ -123,36 +125,6 @@ fn of_flow(readings: &Readings) -> Vec<MetricFamily> {
             "leasehold_deaths_total",
             "Credentials of roles with proof_of_death that are gone, by how that was proven: by a login that worked before and was refused after, by the catalog, or not_proven.",
             deaths.collect(),
-        ),
-    ]
-}
-
-/// What is done at targets by itself beside revocations.
-fn of_upkeep(readings: &Readings) -> Vec<MetricFamily> {
-    let (overdue, for_long) = readings.overdue;
-    vec![
-        counters(
-            "leasehold_rotations_total",
-            "Rotations of static accounts and administrators: those that succeeded, and tries that failed.",
-            vec![
-                counter(&[("result", "ok")], readings.rotated),
-                counter(&[("result", "failed")], readings.unrotated),
-            ],
-        ),
-        gauges(
-            "leasehold_rotations_overdue",
-            "Accounts that are due for a rotation that is not done yet.",
-            vec![gauge(&[], size(overdue))],
-        ),
-        gauges(
-            "leasehold_rotation_lateness_seconds",
-            "For how long the first of them has been due.",
-            vec![gauge(&[], for_long.as_secs_f64())],
-        ),
-        counters(
-            "leasehold_put_backs_total",
-            "Credentials that a target had forgotten in a restart, and that were set again.",
-            vec![counter(&[], readings.put_back)],
         ),
     ]
 }
