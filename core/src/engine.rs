@@ -431,6 +431,14 @@ pub struct Reason {
     pub message: String,
 }
 
+impl Reason {
+    /// Whether the credential lives until it ends by itself, and nothing else is the matter.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        matches!(self.cause, Cause::Lives(_))
+    }
+}
+
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {

@@ -12,10 +12,10 @@ mod waiting;
 use crate::access::password::PasswordPolicy;
 use crate::chance::Chance;
 use crate::engine::erased::{
-    Drafted, Fields, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
+    Chosen, Drafted, Fields, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
 };
 use crate::engine::naming::Naming;
-use crate::engine::own_end::{Choice, OwnEnd};
+use crate::engine::own_end::Choice;
 use crate::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested};
 use crate::engine::{
     Cause, Draft, Engine, EngineError, FieldError, Identity, Issue, Marked, PrepareError, PutBack,
@@ -337,7 +337,7 @@ impl<E: Engine> Recipe for Bound<E> {
         Ok(Box::new(OneDraft { line, role, lease: naming.lease, handle, typed, draft }))
     }
 
-    fn choose(&self, said: &Fields) -> Result<Option<(Arc<dyn Recipe>, OwnEnd)>, PrepareError> {
+    fn choose(&self, said: &Fields) -> Result<Option<Chosen>, PrepareError> {
         let Some(Choice { role, own_end }) = E::choose(&self.role, said)? else { return Ok(None) };
         let bound = Self { line: Arc::clone(&self.line), role: Arc::new(role) };
         Ok(Some((Arc::new(bound), own_end)))

@@ -340,10 +340,7 @@ impl Broker {
         };
         let passwords = self.passwords_of(&target.record).await??;
         let recipe = self.open_target(target)?.bind(role_ref)?;
-        let (recipe, own_end) = match recipe.choose(&purpose.said(request))? {
-            None => (recipe, None),
-            Some((chosen, own_end)) => (chosen, Some(own_end)),
-        };
+        let (recipe, own_end) = term::chosen(recipe, &purpose.said(request))?;
         let naming = Naming {
             lease: id,
             display_name: &owner.display_name,

@@ -257,14 +257,12 @@ impl Broker {
             }
         };
         self.note_failure(&claimed, cause, why.clone(), wait).await;
-        match &error {
-            RevokeError::Target { error, .. }
-                if matches!(error.reason().cause, Failure::Lives(_)) =>
-            {
-                Ok(Revoked::Lives(why))
-            }
-            _ => Err(error),
+        if let RevokeError::Target { error, .. } = &error
+            && error.reason().lives()
+        {
+            return Ok(Revoked::Lives(why));
         }
+        Err(error)
     }
 
     /// Waits until nothing else is done to a lease. An issue or a renewal at a target that hangs takes its time, and

@@ -197,8 +197,11 @@ pub trait Recipe: fmt::Debug + Send + Sync {
         chance: &dyn Chance,
     ) -> Result<Box<dyn Drafted>, PrepareError>;
     /// See [`Engine::choose`]: the recipe for what was chosen.
-    fn choose(&self, said: &Fields) -> Result<Option<(Arc<dyn Recipe>, OwnEnd)>, PrepareError>;
+    fn choose(&self, said: &Fields) -> Result<Option<Chosen>, PrepareError>;
 }
+
+/// The recipe for what was chosen, and when what is made by it ends by itself.
+pub type Chosen = (Arc<dyn Recipe>, OwnEnd);
 
 /// A credential prepared in memory, between its name and its issue.
 pub trait Drafted: Send {

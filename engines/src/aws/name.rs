@@ -20,14 +20,14 @@ pub(super) fn handle(
     let chosen = role.chosen();
     match role.credential_type() {
         CredentialType::IamUser => {
-            Ok(Handle::IamUser { name: fitting(template.render(naming, chance), naming)? })
+            Ok(Handle::IamUser { name: fitting(&template.render(naming, chance), naming)? })
         }
         CredentialType::AssumedRole => {
             let rendered = match chosen.session_name.as_str() {
                 "" => template.render(naming, chance),
                 asked => asked.to_owned(),
             };
-            let name = fitting(rendered, naming);
+            let name = fitting(&rendered, naming);
             let name = if chosen.session_name.is_empty() { name } else { name.map_err(as_asked) };
             Ok(Handle::AssumedRole { name: name?, role_arn: chosen.role_arn.clone() })
         }
@@ -36,7 +36,7 @@ pub(super) fn handle(
     }
 }
 
-fn fitting(rendered: String, naming: &Naming<'_>) -> Result<String, PrepareError> {
+fn fitting(rendered: &str, naming: &Naming<'_>) -> Result<String, PrepareError> {
     let name = with_lease_bits(rendered.chars().map(plain).collect(), naming.lease);
     if name.len() > NAME_CHARS_MAX {
         let bytes = name.len();

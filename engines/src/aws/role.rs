@@ -27,7 +27,8 @@ pub struct Role {
     permissions_boundary_arn: String,
     user_path: String,
     /// Which roles at AWS may be assumed; whoever asks chooses one where there are several.
-    role_arns: Vec<String>,
+    #[serde(rename = "role_arns")]
+    assumed: Vec<String>,
     /// How long a session lives that nobody asks to live for another time, in seconds; zero for an hour.
     default_sts_ttl: u64,
     /// How long one lives at most; zero for as long as AWS lets it.
@@ -78,7 +79,7 @@ impl Role {
             iam_tags: tags(&mut fields)?,
             permissions_boundary_arn: fields.text("permissions_boundary_arn")?,
             user_path: path(&fields.text("user_path")?)?,
-            role_arns: arns(&mut fields, "role_arns")?,
+            assumed: arns(&mut fields, "role_arns")?,
             default_sts_ttl: fields.span("default_sts_ttl")?.as_secs(),
             max_sts_ttl: fields.span("max_sts_ttl")?.as_secs(),
             session_tags: fields.pairs("session_tags")?,
@@ -101,7 +102,7 @@ impl Role {
         let sessions: &[_] = &[AssumedRole, FederationToken, SessionToken];
         let given: &[_] = &[IamUser, AssumedRole, FederationToken];
         let of = [
-            ("role_arns", !self.role_arns.is_empty(), &[AssumedRole][..]),
+            ("role_arns", !self.assumed.is_empty(), &[AssumedRole][..]),
             ("default_sts_ttl", self.default_sts_ttl > 0, sessions),
             ("max_sts_ttl", self.max_sts_ttl > 0, sessions),
             ("session_tags", !self.session_tags.is_empty(), &[AssumedRole]),
@@ -124,7 +125,7 @@ impl Role {
                 format!("`{name}` is for roles whose `credential_type` is {}", types.join(" or "));
             return Err(FieldError(message));
         }
-        if self.credential_type == AssumedRole && self.role_arns.is_empty() {
+        if self.credential_type == AssumedRole && self.assumed.is_empty() {
             return Err(FieldError(
                 "`role_arns` is needed: the roles that may be assumed".to_owned(),
             ));
@@ -137,7 +138,7 @@ impl Role {
     }
 
     pub(super) fn role_arns(&self) -> &[String] {
-        &self.role_arns
+        &self.assumed
     }
 
     /// Returns how long a session lives by default, and at most; zero where it is not said.

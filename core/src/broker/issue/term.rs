@@ -5,11 +5,13 @@ use crate::access::token::Token;
 use crate::broker::Broker;
 use crate::broker::authenticate::AdmitError;
 use crate::engine::PrepareError;
+use crate::engine::erased::{Fields, Recipe};
 use crate::engine::own_end::OwnEnd;
 use crate::lease::term::Term;
 use crate::limits::ISSUE_WITHIN;
 use crate::store::mounts::Role;
 use crate::time::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a lease would have lived for, and what it was capped to.
@@ -36,6 +38,17 @@ impl Broker {
         let capped = (ttl > ttl_max).then_some((ttl, ttl_max));
         Ok((Term::starting(ttl, now.plus(ttl_max), now), capped))
     }
+}
+
+/// Returns the recipe for what a caller chose of one, and when what is made by it ends by itself, if it does.
+pub(super) fn chosen(
+    recipe: Arc<dyn Recipe>,
+    said: &Fields,
+) -> Result<(Arc<dyn Recipe>, Option<OwnEnd>), PrepareError> {
+    Ok(match recipe.choose(said)? {
+        None => (recipe, None),
+        Some((chosen, own_end)) => (chosen, Some(own_end)),
+    })
 }
 
 /// Returns how long a lease may live. What the token does not take with it ends before it does (law 4), unless the
