@@ -163,10 +163,13 @@ impl Broker {
         self.kind(&turn.target.record.plugin_name)?.check_account(&turn.account)?;
         let passwords = self.passwords_of(&turn.target.record).await??;
         let secret = AccountSecret::of_password(passwords.generate(&*self.chance));
-        turn.check_administrator(self, &secret)?;
         let chosen = Intent::chosen(secret, &*self.chance);
         let by = self.clock.now().plus(ISSUE_WITHIN);
         let intent = open.intend(&turn.account, chosen, by).await.map_err(RotateError::Target)?;
+        // One that the target chooses has the parts that it has now.
+        if let Some(secret) = intent.secret() {
+            turn.check_administrator(self, secret)?;
+        }
         let begun = Begun { intent, may_land_until: None, given: None, is_served: false };
         turn.rotation_mut().begun = Some(begun);
         turn.rotation_mut().due_at = Some(self.clock.now().plus(SETTLED_WITHIN));
