@@ -164,6 +164,12 @@ impl Plan {
         }
     }
 
+    /// Returns what its target reads a recipe from.
+    fn role_ref(&self) -> RoleRef<'_> {
+        let Found { record, revision } = &*self.role;
+        RoleRef { name: &record.name, revision: *revision, fields: &record.fields }
+    }
+
     /// Adds to a batch that all of it is still so.
     fn expected(&self, batch: Batch) -> Batch {
         let (mount, role, target) = (&self.entry.mount, &self.role, &self.target);
@@ -333,13 +339,8 @@ impl Broker {
             entity: rights.identity.as_ref().map(|identity| identity.entity.id),
             request: request.asked.id.clone(),
         };
-        let role_ref = RoleRef {
-            name: &role.record.name,
-            revision: role.revision,
-            fields: &role.record.fields,
-        };
         let passwords = self.passwords_of(&target.record).await??;
-        let recipe = self.open_target(target)?.bind(role_ref)?;
+        let recipe = self.open_target(target)?.bind(plan.role_ref())?;
         let (recipe, own_end) = term::chosen(recipe, &purpose.said(request))?;
         let naming = Naming {
             lease: id,
