@@ -204,16 +204,14 @@ impl Broker {
         }
     }
 
-    /// Returns what operators should know of the record as a whole.
+    /// Returns what operators should know of the record as a whole, beside that there is none: the list itself says so.
     pub fn audit_cautions(&self) -> Vec<String> {
-        let none = "no audit device is declared: nothing that is asked or done is recorded";
-        let none = self.trail.devices().next().is_none().then(|| none.to_owned());
         let undeclared = self.trail.undeclared().into_iter().map(|name| {
             format!(
                 "the audit device `{name}` has recorded before and is not declared any more; if that is meant, \
                  `leasehold delete sys/audit/{name}` says so on record"
             )
         });
-        none.into_iter().chain(undeclared).collect()
+        undeclared.collect()
     }
 }
