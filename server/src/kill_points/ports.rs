@@ -9,7 +9,8 @@ use leasehold_core::broker::Ports;
 use leasehold_core::broker::batch::LinePorts;
 use leasehold_core::chance::Chance;
 use leasehold_core::engine::erased::{
-    Drafted, Fields, Kind, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
+    Chosen, Drafted, Fields, Kind, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew,
+    ToRevoke,
 };
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::rotation::{
@@ -285,6 +286,11 @@ impl Recipe for Around<Arc<dyn Recipe>> {
         chance: &dyn Chance,
     ) -> Result<Box<dyn Drafted>, PrepareError> {
         Ok(Box::new(Around(self.0.prepare(naming, passwords, chance)?)))
+    }
+
+    fn choose(&self, said: &Fields) -> Result<Option<Chosen>, PrepareError> {
+        let chosen = self.0.choose(said)?;
+        Ok(chosen.map(|(recipe, own_end)| (Arc::new(Around(recipe)) as Arc<dyn Recipe>, own_end)))
     }
 }
 
