@@ -46,6 +46,26 @@ impl Rights {
             None => batch,
         }
     }
+
+    /// Whether a caller may do what a request asks, and with `sudo`.
+    pub(super) fn have_sudo(&self, request: &Request) -> bool {
+        self.acl.decide(&with_sudo(request)).verdict.is_allowed()
+    }
+}
+
+impl Caller {
+    /// Refuses what a route lets pass without `sudo`, where what is asked for there needs it.
+    pub(super) fn require_sudo(&self, request: &Request) -> Result<(), AdmitError> {
+        let rights = &self.rights;
+        let decision = rights.acl.decide(&with_sudo(request));
+        if decision.verdict.is_allowed() {
+            return Ok(());
+        }
+        let policies = held(&self.token.record, rights.identity.as_deref());
+        Err(AdmitError::Denied {
+            why: may_see_why(&rights.acl, &policies).then(|| decision.to_string()),
+        })
+    }
 }
 
 impl Broker {
@@ -172,10 +192,8 @@ impl Broker {
         request: &Request,
     ) -> Result<Rights, AdmitError> {
         let mut rights = self.rights_of(token).await?.ok_or(AdmitError::BadToken)?;
-        let question = Question {
-            capability: self.capability(token, request).await?,
-            ..self.question(request)
-        };
+        let question =
+            Question { capability: self.capability(token, request).await?, ..question(request) };
         let decision = rights.acl.decide(&question);
         if !decision.verdict.is_allowed() {
             let why = may_see_why(&rights.acl, &held(token, rights.identity.as_deref()))
@@ -186,24 +204,6 @@ impl Broker {
             rights.granting = grant.granting(question.capability);
         }
         Ok(rights)
-    }
-
-    /// Refuses what a route lets pass without `sudo`, where what is asked for there needs it.
-    pub(super) fn require_sudo(
-        &self,
-        request: &Request,
-        caller: &Caller,
-    ) -> Result<(), AdmitError> {
-        let rights = &caller.rights;
-        let question = Question { right: Right::Sudo, ..self.question(request) };
-        let decision = rights.acl.decide(&question);
-        if decision.verdict.is_allowed() {
-            return Ok(());
-        }
-        let policies = held(&caller.token.record, rights.identity.as_deref());
-        Err(AdmitError::Denied {
-            why: may_see_why(&rights.acl, &policies).then(|| decision.to_string()),
-        })
     }
 
     /// Returns what a caller is by now, if they still may do what they ask: their token, and what it may do.
@@ -221,31 +221,36 @@ impl Broker {
         Ok((Arc::new(token), rights))
     }
 
-    /// Puts a request to the policies: what it does, at its path, with its parameters.
-    pub(super) fn question<'a>(&self, request: &'a Request) -> Question<'a> {
-        let Asked { operation, path, data, .. } = &request.asked;
-        Question {
-            path,
-            capability: match operation {
-                Operation::Read => Capability::Read,
-                Operation::List => Capability::List,
-                Operation::Delete => Capability::Delete,
-                Operation::Update | Operation::Revoke => Capability::Update,
-            },
-            parameters: data.as_ref().and_then(serde_json::Value::as_object),
-            wrap_ttl: request.wrap_ttl,
-            right: request.right,
-        }
-    }
-
     /// Returns what a request needs of a token's policies: to write what is not there yet is to create it.
     async fn capability(&self, token: &Token, request: &Request) -> Result<Capability, StoreError> {
         let writes = request.asked.operation == Operation::Update;
         if writes && self.would_make(token, request).await? {
             return Ok(Capability::Create);
         }
-        Ok(self.question(request).capability)
+        Ok(question(request).capability)
     }
+}
+
+/// Puts a request to the policies: what it does, at its path, with its parameters.
+fn question(request: &Request) -> Question<'_> {
+    let Asked { operation, path, data, .. } = &request.asked;
+    Question {
+        path,
+        capability: match operation {
+            Operation::Read => Capability::Read,
+            Operation::List => Capability::List,
+            Operation::Delete => Capability::Delete,
+            Operation::Update | Operation::Revoke => Capability::Update,
+        },
+        parameters: data.as_ref().and_then(serde_json::Value::as_object),
+        wrap_ttl: request.wrap_ttl,
+        right: request.right,
+    }
+}
+
+/// The same, with `sudo`.
+fn with_sudo(request: &Request) -> Question<'_> {
+    Question { right: Right::Sudo, ..question(request) }
 }
 
 /// Returns all policies that the holder of a token has: the token's own, and those of who is behind it.

@@ -141,7 +141,7 @@ impl Broker {
             let access = self.records.access_revision().await?;
             // A right that was taken away before this is written does not write it.
             let rights = self.allowed_now(&caller.token.record, request).await?;
-            let giver = self.giver(request, &caller.token.record, &rights);
+            let giver = Giver::new(request, &caller.token.record, &rights);
             let (change, told) = decide(giver, Change::default()).await?;
             match self.records.commit_access(change.batch(), access).await {
                 Ok(_) => return Ok(told),

@@ -240,7 +240,7 @@ impl Broker {
     ) -> Result<(), RoleError> {
         let delete = async |caller: Caller| {
             if revoke {
-                self.require_sudo(request, &caller)?;
+                caller.require_sudo(request)?;
             }
             let id = self.drop_role(mount, name, &caller.rights).await?;
             if revoke {

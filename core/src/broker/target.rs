@@ -388,7 +388,7 @@ impl Broker {
             if !revoke {
                 return self.retire(mount, name, &caller.rights).await;
             }
-            self.require_sudo(request, &caller)?;
+            caller.require_sudo(request)?;
             self.delete_with_leases(mount, name, &caller.rights).await
         };
         self.served(request, async |caller| self.until_kept(request, caller, delete).await).await

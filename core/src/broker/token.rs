@@ -31,6 +31,7 @@ use crate::store::tokens::{TokenKey, token_at, token_role_at};
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
+use given::given;
 use role::{bound, made_at};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -259,7 +260,7 @@ impl Broker {
         let (mut maker, mut rights) = (Arc::clone(&caller.token), caller.rights.clone());
         for _ in 0..CONFLICT_TRIES {
             let by = (&*maker, &rights, role);
-            let policies = self.given(request, by, &wanted, needs_sudo)?;
+            let policies = given(request, by, &wanted, needs_sudo)?;
             if maker.record.kind == TokenKind::Batch {
                 return Err(TokenError::Bad("batch tokens cannot create more tokens".into()));
             }

@@ -29,8 +29,8 @@ async fn a_server_that_is_gone_for_ever_keeps_no_leases_and_is_known_when_it_com
     assert_eq!(done.status, 200, "{}", done.text);
     assert_eq!(field(&done.body, "/data/abandoned/reason"), "scrapped");
     until("no lease is left", async || {
-        let left = lending.server.get(PATH).await;
-        field(&left.body, "/data/generations/0/leases") == 0
+        let shown = lending.server.get(PATH).await;
+        field(&shown.body, "/data/generations/0/leases") == 0
     })
     .await;
     let name = json!({ "name": lent[0].username });

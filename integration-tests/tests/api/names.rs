@@ -122,14 +122,13 @@ impl World {
             ("userpass", _) => "ann",
             ("database", "config/" | "reset/" | "rotate-root/") => "pg",
             ("database" | "aws", "static-creds/" | "static-roles/" | "rotate-role/") => "fixed",
-            ("sys" | "", "sys/mounts/") => "database",
+            ("sys" | "", "sys/mounts/") | ("", "sys/internal/ui/mounts/") => "database",
             ("", "sys/auth/") => "userpass",
             ("", "sys/audit/" | "sys/audit-hash/" | "sys/audit-keys/") => "first",
             ("", "sys/policies/acl/" | "sys/policy/") => "team",
             ("", "sys/config/auditing/request-headers/") => "x-one",
             ("", "sys/storage/take-over/" | "sys/reconcile/" | "sys/abandon/") => "database/pg",
             ("", "sys/rehearse/") => "database/app",
-            ("", "sys/internal/ui/mounts/") => "database",
             (
                 "",
                 "sys/leases/revoke-prefix/"
@@ -187,7 +186,9 @@ fn variants(name: &str) -> Vec<String> {
     let slash = if before.is_empty() { "" } else { "/" };
     let of = |last: &str| format!("{before}{slash}{last}");
     let mut capital = last.to_owned();
-    capital[..1].make_ascii_uppercase();
+    if let Some(first) = capital.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
     vec![
         name.to_uppercase(),
         of(&last.to_uppercase()),

@@ -254,8 +254,8 @@ async fn a_static_role_tells_a_key_that_works_and_the_administrator_gets_another
     let id = rotated.data()["access_key"].as_str().expect("its id is told").to_owned();
     assert_ne!(id, account.key.0);
     assert!(rotated.body["warnings"][0].as_str().is_some_and(|text| text.contains("backups")));
-    let root = server.get("aws/config/root").await.expect(200);
-    assert_eq!(root.data()["access_key"], id.as_str());
+    let shown = server.get("aws/config/root").await.expect(200);
+    assert_eq!(shown.data()["access_key"], id.as_str());
     let old = json!({"access_key": account.key.0, "secret_key": account.key.1});
     assert_eq!(boto3(&account, &old).await, json!({"error": "InvalidClientTokenId"}));
     let lent = server.get("aws/creds/app").await.expect(200).data().clone();

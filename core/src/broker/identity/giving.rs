@@ -4,8 +4,8 @@
 //! a group, by membership, by an alias, by a merge. And nobody changes what they are: their own entity, its aliases, and
 //! the groups it is in. A name or a note there may be what a template reads, and a policy what denies them something.
 
+use super::super::Request;
 use super::super::access::{Rights, held};
-use super::super::{Broker, Request};
 use super::IdentityError;
 use crate::access::identity::Identity;
 use crate::access::token::Token;
@@ -23,20 +23,18 @@ pub(super) struct Giver {
     groups: BTreeSet<GroupId>,
 }
 
-impl Broker {
-    pub(super) fn giver(&self, request: &Request, token: &Token, rights: &Rights) -> Giver {
+impl Giver {
+    pub(super) fn new(request: &Request, token: &Token, rights: &Rights) -> Self {
         let identity = rights.identity.as_deref();
         let groups = identity.into_iter().flat_map(Identity::groups);
-        Giver {
-            free: self.has_sudo(request, rights),
+        Self {
+            free: rights.have_sudo(request),
             policies: held(token, identity).iter().cloned().collect(),
             entity: identity.map(|identity| identity.entity.id),
             groups: groups.map(|group| group.id).collect(),
         }
     }
-}
 
-impl Giver {
     /// Refuses to give policies that the caller has not.
     pub(super) fn give<'a>(
         &self,

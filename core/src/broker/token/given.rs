@@ -6,7 +6,7 @@ use super::role::refuse_root;
 use super::{TokenError, TokenRequest};
 use crate::access::identity::{Identity, checked_alias_name};
 use crate::access::login::alias_name;
-use crate::access::policy::{DEFAULT_POLICY, PolicyName, Question, Right};
+use crate::access::policy::{DEFAULT_POLICY, PolicyName};
 use crate::access::token::{ROOT_POLICY, Token, TokenRole};
 use crate::limits::POLICIES_MAX;
 use crate::mount::{token_accessor, token_mount};
@@ -30,51 +30,6 @@ impl TokenRequest {
 }
 
 impl Broker {
-    /// Decides which policies a new token carries. Without `sudo` at the path nobody gives more than they have, and
-    /// nobody but root gives root.
-    pub(super) fn given(
-        &self,
-        request: &Request,
-        (maker, rights, role): (&Found<Token>, &Rights, Option<&TokenRole>),
-        wanted: &TokenRequest,
-        needs_sudo: Option<&'static str>,
-    ) -> Result<Vec<String>, TokenError> {
-        let maker = &maker.record;
-        let sudo = self.has_sudo(request, rights);
-        let bad = |message: &str| Err(TokenError::Bad(message.into()));
-        if let (false, Some(why)) = (sudo, needs_sudo) {
-            return bad(why);
-        }
-        // The lists of a role say what it gives, in place of what its maker has.
-        let lists = role.filter(|role| role.decides_on_policies());
-        let named = named(&wanted.policies)?;
-        let has = |name: &str| maker.policies.iter().any(|policy| policy == name);
-        let adds_default = lists.is_some() || (!named.is_empty() && (sudo || has(DEFAULT_POLICY)));
-        if lists.is_none() && !sudo && !named.iter().all(|name| has(name)) {
-            return bad("child policies must be subset of parent");
-        }
-        let mut policies = match lists {
-            Some(role) => role.policies(&named, &maker.policies).map_err(TokenError::Bad)?,
-            None if named.is_empty() => maker.policies.clone(),
-            None => named,
-        };
-        if policies.iter().any(|policy| policy == ROOT_POLICY) {
-            refuse_root(role)?;
-            if !maker.is_root() {
-                return bad("root tokens may not be created without parent token being root");
-            }
-            return Ok(vec![ROOT_POLICY.into()]);
-        }
-        if wanted.no_default_policy {
-            policies.retain(|policy| policy != DEFAULT_POLICY);
-        } else if adds_default {
-            policies.push(DEFAULT_POLICY.into());
-        }
-        policies.sort();
-        policies.dedup();
-        Ok(policies)
-    }
-
     /// Finds who is behind a new token, with the batch that keeps them if they are new: whoever the request names, if the
     /// role allows that; else whoever is behind its maker, and behind an orphan nobody, as in Vault.
     pub(super) async fn behind_child(
@@ -101,12 +56,6 @@ impl Broker {
         Ok((Some(behind.identity), behind.batch))
     }
 
-    /// Whether a caller may do what a request asks, and with `sudo`.
-    pub(in crate::broker) fn has_sudo(&self, request: &Request, rights: &Rights) -> bool {
-        let question = Question { right: Right::Sudo, ..self.question(request) };
-        rights.acl.decide(&question).verdict.is_allowed()
-    }
-
     /// Warns of policies that do not exist: they grant nothing until somebody writes them.
     pub(super) async fn unknown_policies(
         &self,
@@ -120,6 +69,50 @@ impl Broker {
         }
         Ok(warnings)
     }
+}
+
+/// Decides which policies a new token carries. Without `sudo` at the path nobody gives more than they have, and
+/// nobody but root gives root.
+pub(super) fn given(
+    request: &Request,
+    (maker, rights, role): (&Found<Token>, &Rights, Option<&TokenRole>),
+    wanted: &TokenRequest,
+    needs_sudo: Option<&'static str>,
+) -> Result<Vec<String>, TokenError> {
+    let maker = &maker.record;
+    let sudo = rights.have_sudo(request);
+    let bad = |message: &str| Err(TokenError::Bad(message.into()));
+    if let (false, Some(why)) = (sudo, needs_sudo) {
+        return bad(why);
+    }
+    // The lists of a role say what it gives, in place of what its maker has.
+    let lists = role.filter(|role| role.decides_on_policies());
+    let named = named(&wanted.policies)?;
+    let has = |name: &str| maker.policies.iter().any(|policy| policy == name);
+    let adds_default = lists.is_some() || (!named.is_empty() && (sudo || has(DEFAULT_POLICY)));
+    if lists.is_none() && !sudo && !named.iter().all(|name| has(name)) {
+        return bad("child policies must be subset of parent");
+    }
+    let mut policies = match lists {
+        Some(role) => role.policies(&named, &maker.policies).map_err(TokenError::Bad)?,
+        None if named.is_empty() => maker.policies.clone(),
+        None => named,
+    };
+    if policies.iter().any(|policy| policy == ROOT_POLICY) {
+        refuse_root(role)?;
+        if !maker.is_root() {
+            return bad("root tokens may not be created without parent token being root");
+        }
+        return Ok(vec![ROOT_POLICY.into()]);
+    }
+    if wanted.no_default_policy {
+        policies.retain(|policy| policy != DEFAULT_POLICY);
+    } else if adds_default {
+        policies.push(DEFAULT_POLICY.into());
+    }
+    policies.sort();
+    policies.dedup();
+    Ok(policies)
 }
 
 /// Reads the names of policies; each is normalized before anything looks at it.
