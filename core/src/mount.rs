@@ -314,6 +314,12 @@ impl Target {
     pub fn allows(&self, role: &str) -> bool {
         self.allowed_roles.iter().any(|pattern| matches(pattern, role))
     }
+
+    /// Returns how many credentials it may have, if that is bounded.
+    #[must_use]
+    pub fn credentials_max(&self) -> Option<u64> {
+        Some(self.max_credentials).filter(|max| *max > 0)
+    }
 }
 
 /// Vault's globs of names and values: `*` at the beginning, at the end, or at both.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use leasehold_core::broker::{DifferenceKind, IssueError, Issued, QuotaWrite, Repair, Until};
+use leasehold_core::broker::{
+    Act, DifferenceKind, IssueError, Issued, QuotaWrite, Repair, TargetWrite, Until,
+};
 use leasehold_core::limits::{LEASES_PER_ROLE_MAX, LEASES_PER_TOKEN_MAX, LEASES_RECOUNTED};
 use leasehold_core::store::quotas::{Limit, QuotaKind};
 use leasehold_core::store::{Batch, Key, Store, StoreError};
@@ -258,5 +260,68 @@ async fn a_role_has_a_bounded_number_of_leases_and_root_tokens_hold_any_number()
     world.store.commit(batch).await.unwrap();
     assert!(is_full(&world.issue("app").await));
     world.pass(LEASES_RECOUNTED).await;
+    world.issue("app").await.unwrap();
+}
+
+/// Bounds how many credentials a target may have.
+async fn bound(world: &World, target: &str, max_credentials: u64) {
+    let wanted = TargetWrite {
+        mount: "database/".into(),
+        name: target.into(),
+        max_credentials: Some(max_credentials),
+        ..TargetWrite::default()
+    };
+    world.broker().write_target(&request(ROOT), wanted).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_64_callers_who_ask_at_once_for_the_last_of_1000_credentials_of_a_target_one_gets_it() {
+    let world = Arc::new(World::new().await);
+    let target = world.target("app", "1h", "24h").await;
+    let other = world.target("other", "1h", "24h").await;
+    // Two roles of one target, and one of another.
+    world.role("job", "app", "1h", "24h").await;
+    target.mood(Mood::Slow(Duration::from_millis(10)));
+    assert_eq!(crowd(&world, "app", 500).await, 500);
+    bound(&world, "app", 1000).await;
+    assert_eq!(crowd(&world, "job", 499).await, 499);
+    assert_eq!(crowd(&world, "app", 64).await, 1);
+    assert_eq!(target.credentials().len(), 1000);
+    assert_eq!(crowd(&world, "other", 64).await, 64);
+    assert_eq!(other.credentials().len(), 64);
+    world.restart().await;
+    assert_eq!(crowd(&world, "job", 64).await, 0);
+    bound(&world, "app", 0).await;
+    assert_eq!(crowd(&world, "job", 64).await, 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_fills_up_is_told_of_and_a_full_one_takes_no_rehearsal_either() {
+    let world = World::new().await;
+    let target = world.target("app", "1h", "24h").await;
+    bound(&world, "app", 5).await;
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        told.push(world.issue("app").await.unwrap());
+    }
+    let filling: Vec<_> =
+        told.iter().map(|issued| issued.filling.map(|filling| filling.used)).collect();
+    assert_eq!(filling, [None, None, None, Some(4), Some(5)]);
+    let full = world.issue("app").await;
+    assert!(is_full(&full));
+    let words = full.unwrap_err().to_string();
+    assert!(words.contains("`database/app` may have 5 credentials and has as many"), "{words}");
+    let rehearsal = world.broker().rehearse(&request(ROOT), ("database/", "app")).await.unwrap();
+    let acts: Vec<_> = rehearsal.steps.iter().map(|step| step.act).collect();
+    assert_eq!(acts, [Act::Issue], "{rehearsal:?}");
+    // What is being revoked is there until it is gone.
+    target.mood(Mood::Down);
+    let first = &told[0].lease_id;
+    world.broker().revoke(&request(ROOT), first, Until::Settled).await.unwrap_err();
+    target.mood(Mood::Well);
+    assert!(is_full(&world.issue("app").await));
+    let capacities = world.broker().readings().capacities;
+    assert_eq!(capacities[&("database/".to_owned(), "app".to_owned())], (5, 5));
+    world.pass(Duration::from_mins(10)).await;
     world.issue("app").await.unwrap();
 }

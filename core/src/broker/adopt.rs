@@ -6,6 +6,7 @@ use crate::ids::TokenAccessor;
 use crate::lease::term::Term;
 use crate::lease::{IssueSpan, Lease, Owner, Place};
 use crate::limits::TTL_MAX;
+use crate::quota::tallies::Bounds;
 use crate::store::mounts::Target;
 use crate::store::tokens::TokenKey;
 use crate::store::{Batch, StoreError};
@@ -39,9 +40,9 @@ impl Broker {
         let lease = Lease::new(listed.lease, place, owner, listed.handle.clone(), issue, term, now);
         let batch = Batch { spends_reserve: true, ..Batch::default() };
         let batch = self.records.put_new_lease(batch, &lease)?;
-        let room = self.reserve(lease.id(), (target.mount, &lease.place().role), true);
+        let room = self.reserve(lease.id(), lease.place(), Bounds::default());
         let adopted = self.records.commit(batch).await;
-        if let Ok(room) = room {
+        if let Ok((room, _)) = room {
             room.ended(&adopted, now);
         }
         match adopted {

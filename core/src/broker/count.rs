@@ -31,6 +31,8 @@ pub struct Readings {
     pub counted: Arc<Counted>,
     /// Leases that are due, by the path of their mount and the name of their target.
     pub lanes: BTreeMap<(String, String), InHand>,
+    /// How many credentials targets have that may have only so many, and how many that is.
+    pub capacities: BTreeMap<(String, String), (u64, u64)>,
     /// Leases that became durable.
     pub made: u64,
     /// Leases whose credentials were seen to be gone.
@@ -128,11 +130,19 @@ impl Broker {
             *known =
                 std::cmp::max_by_key(*known, skew.ahead_ms, |ahead_ms| ahead_ms.unsigned_abs());
         }
+        let bounded = catalog.mounts().flat_map(|entry| entry.targets.values());
+        let bounded = bounded.filter_map(|target| {
+            let max = target.record.credentials_max()?;
+            let used = self.tallies.lock().at_target(target.record.id);
+            Some((label_of(&catalog, &target.record), (used, max)))
+        });
+        let capacities = bounded.collect();
         let held_back = |cause| (cause, catalog.holds_of(cause).count());
         Readings {
             targets: self.metrics.targets(),
             counted: self.metrics.counted(),
             lanes,
+            capacities,
             made: made.value(),
             settled: settled.value(),
             rotated: self.metrics.rotated.value(),

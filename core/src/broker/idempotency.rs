@@ -324,6 +324,7 @@ impl Broker {
             renewable: !lease.ends_itself(),
             secret: Arc::clone(&remembered.secret),
             capped: remembered.capped,
+            filling: None,
         }))
     }
 

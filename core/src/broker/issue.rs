@@ -16,6 +16,7 @@ use crate::ids::LeaseId;
 use crate::lease::{Cause, IssueSpan, Lease, Owner, Place};
 use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN, REHEARSAL_TERM, SETTLED_WITHIN};
 use crate::mount::MountEntry;
+use crate::quota::tallies::{Bounds, Filling};
 use crate::secret::Secret;
 use crate::store::leases::{RepeatKey, repeat_at};
 use crate::store::mounts::{Role, Target, mount_at, role_at, target_at};
@@ -44,6 +45,8 @@ pub struct Issued {
     pub renewable: bool,
     /// Set if the role's TTL was over its maximum: what it was, and what it was capped to.
     pub capped: Option<(Duration, Duration)>,
+    /// Set if its target has nearly as many credentials as it may have.
+    pub filling: Option<Filling>,
 }
 
 /// No secret was handed out. Whatever there may be at the target is on a lease.
@@ -108,17 +111,19 @@ pub enum IssueError {
 pub(super) enum Purpose {
     /// To be used; under the key by which its request may be repeated, if it may be.
     Use(Option<RepeatKey>),
-    /// To see whether its role works: for the shortest term, and beside all quotas.
+    /// To see whether its role works: for the shortest term, and beside all quotas. What its target may have at all
+    /// bounds it too.
     Rehearsal,
 }
 
 impl Purpose {
-    /// Returns by which key its request may be repeated, and whether it is made whatever quotas say.
-    fn bounds(self) -> (Option<RepeatKey>, bool) {
-        match self {
-            Self::Use(repeat) => (repeat, false),
-            Self::Rehearsal => (None, true),
-        }
+    /// Returns by which key its request may be repeated, and what may leave no room for it.
+    fn bounds(self, target: &Target) -> (Option<RepeatKey>, Bounds) {
+        let (repeat, by_quota) = match self {
+            Self::Use(repeat) => (repeat, true),
+            Self::Rehearsal => (None, false),
+        };
+        (repeat, Bounds { by_quota, at_target: target.credentials_max() })
     }
 
     /// Returns how long its lease lives of what its role says.
@@ -144,6 +149,7 @@ struct Committed {
     drafted: Box<dyn Drafted>,
     flight: Flight,
     capped: Option<(Duration, Duration)>,
+    filling: Option<Filling>,
 }
 
 /// What a path turned out to mean, at one moment.
@@ -254,7 +260,7 @@ impl Broker {
         purpose: Purpose,
     ) -> Result<(Issued, Found<Lease>), IssueError> {
         self.may_borrow(caller, path)?;
-        let Committed { lease, drafted, flight, capped } =
+        let Committed { lease, drafted, flight, capped, filling } =
             self.commit_lease(request, caller, path, purpose).await?;
 
         let record = &lease.record;
@@ -270,8 +276,16 @@ impl Broker {
                 let lease_id = self.catalog().wire_id(record.place(), record.id());
                 let ttl = record.works_until().since(record.issued_at());
                 let (secret, renewable) = (Arc::new(secret), !record.ends_itself());
-                let lease_of = record.id();
-                Ok((Issued { lease: lease_of, lease_id, ttl, secret, renewable, capped }, lease))
+                let issued = Issued {
+                    lease: record.id(),
+                    lease_id,
+                    ttl,
+                    secret,
+                    renewable,
+                    capped,
+                    filling,
+                };
+                Ok((issued, lease))
             }
             Err(error) => {
                 let refused = matches!(error, EngineError::Refused(_));
@@ -330,7 +344,7 @@ impl Broker {
         plan: &Plan,
         purpose: Purpose,
     ) -> Result<Committed, IssueError> {
-        let (mount, role, target) = (&plan.entry.mount, &plan.role, &plan.target);
+        let (role, target) = (&plan.role, &plan.target);
         let (now, id) = (self.clock.now(), self.new_lease_id());
         let owner = Owner {
             token: ends_with(&token.record, &role.record),
@@ -350,7 +364,7 @@ impl Broker {
         };
         let drafted = recipe.prepare(&naming, &passwords, &*self.chance)?;
 
-        let (repeat, beside_quotas) = purpose.bounds();
+        let (repeat, bounds) = purpose.bounds(&target.record);
         let (term, capped) = self.term_for(plan, &token.record, (purpose, own_end), now)?;
         let lease = Lease::new(
             id,
@@ -372,7 +386,7 @@ impl Broker {
         }
         let batch = self.records.put_new_lease(batch, &lease)?;
 
-        let room = self.reserve(id, (mount.record.id, &role.record.name), beside_quotas)?;
+        let (room, filling) = self.reserve(id, lease.place(), bounds)?;
         // Ids are not reused, so nobody else can be in this flight.
         let flight = self.issuing.begin(id).ok_or(StoreError::Conflict)?;
         let derived = self.derive(drafted);
@@ -386,7 +400,7 @@ impl Broker {
         let drafted = derived.await.map_err(|oneshot::Canceled| {
             IssueError::Unusable(FieldError("the credential could not be prepared".into()))
         })?;
-        Ok(Committed { lease, drafted, flight, capped })
+        Ok(Committed { lease, drafted, flight, capped, filling })
     }
 
     pub(super) fn issue_span(&self, now: Timestamp) -> IssueSpan {

@@ -7,10 +7,10 @@ use super::Broker;
 use super::issue::IssueError;
 use crate::access::token::Token;
 use crate::ids::{LeaseId, MountId};
-use crate::lease::Lease;
+use crate::lease::{Lease, Place};
 use crate::limits::{LEASES_PER_ROLE_MAX, LEASES_PER_TOKEN_MAX, READ_CHUNK};
 use crate::quota::estimates::{Holder, Verdict};
-use crate::quota::tallies::{Full, Outcome, Tallies};
+use crate::quota::tallies::{Bounds, Filling, Full, Of, Outcome, Tallies};
 use crate::store::StoreError;
 use crate::store::leases::of_role_lease;
 use crate::store::quotas::QuotaKind;
@@ -37,6 +37,17 @@ pub enum TooManyLeases {
         quota: String,
         /// How many it allows.
         max_leases: u64,
+    },
+    /// The target has as many credentials as an operator lets it have.
+    #[error(
+        "the target `{target}` may have {max} credentials and has as many, those that are being revoked included; \
+         revoke what is not needed, or raise `max_credentials` of its configuration"
+    )]
+    Target {
+        /// Its mount and its name.
+        target: String,
+        /// How many.
+        max: u64,
     },
     /// The token holds too many.
     #[error(
@@ -85,22 +96,35 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Broker {
-    /// Takes room for a lease of a role. Whoever comes with one that there is already is let through.
+    /// Takes room for a lease, as far as its bounds let it. Tells if its target is filling up.
     pub(super) fn reserve(
         &self,
         id: LeaseId,
-        (mount, role): (MountId, &str),
-        is_there: bool,
-    ) -> Result<UnderWay<'_>, TooManyLeases> {
+        place: &Place,
+        bounds: Bounds,
+    ) -> Result<(UnderWay<'_>, Option<Filling>), TooManyLeases> {
         let catalog = self.catalog();
-        let path = catalog.creds_path(mount, role);
-        let mut tallies = self.tallies.lock();
-        tallies.sort(catalog.quotas(), |(mount, role)| catalog.creds_path(*mount, role));
-        match tallies.begin_issue(id, (mount, role.to_owned()), &path, is_there) {
-            Ok(()) => Ok(self.under_way(id, Change::Issue)),
-            Err(Full { quota, max_leases }) => {
+        let path = catalog.creds_path(place.mount, &place.role);
+        let reserved = {
+            let mut tallies = self.tallies.lock();
+            tallies.sort(catalog.quotas(), |(mount, role)| catalog.creds_path(*mount, role));
+            tallies.begin_issue(id, of(place), &path, bounds)
+        };
+        let name = || {
+            let target = catalog.target(place.target, place.generation);
+            target.map(|target| self.target_name(&target.record)).unwrap_or_default()
+        };
+        match reserved {
+            Ok(filling) => {
+                if let Some(Filling { used, max, .. }) = filling.filter(|filling| filling.is_new) {
+                    tracing::warn!(target_name = %name(), used, max, "a target has nearly as many credentials as it may have");
+                }
+                Ok((self.under_way(id, Change::Issue), filling))
+            }
+            Err(Full::Quota { quota, max_leases }) => {
                 Err(TooManyLeases::Quota { path, quota, max_leases })
             }
+            Err(Full::Target { max }) => Err(TooManyLeases::Target { target: name(), max }),
         }
     }
 
@@ -153,8 +177,7 @@ impl Broker {
     /// Says that a lease is about to be removed: its credential is gone.
     pub(super) fn leaves(&self, lease: &Lease) -> UnderWay<'_> {
         let (id, place) = (lease.id(), lease.place());
-        let role = (place.mount, place.role.clone());
-        self.tallies.lock().begin_settle(id, role, &of_role_lease(place, id));
+        self.tallies.lock().begin_settle(id, of(place), &of_role_lease(place, id));
         self.under_way(id, Change::Settle)
     }
 
@@ -162,16 +185,19 @@ impl Broker {
         UnderWay { tallies: &self.tallies, id, change, outcome: Outcome::Undone }
     }
 
-    /// Counts the leases there are, if there is a quota on them and they are not counted yet. Leases come and go
-    /// meanwhile.
+    /// Counts the leases there are, if anything bounds how many there may be and they are not counted yet. Leases come
+    /// and go meanwhile.
     pub(super) async fn count_if_needed(&self) -> Result<(), StoreError> {
-        if self.catalog().quotas().all(QuotaKind::LeaseCount).next().is_none() {
+        let catalog = self.catalog();
+        let is_bounded = catalog.quotas().all(QuotaKind::LeaseCount).next().is_some()
+            || catalog.targets().any(|target| target.record.credentials_max().is_some());
+        if !is_bounded {
             return Ok(());
         }
         self.count_for_quotas().await
     }
 
-    /// The same for a quota that is about to be written.
+    /// The same for a bound that is about to be written.
     pub(super) async fn count_for_quotas(&self) -> Result<(), StoreError> {
         if !self.tallies.lock().is_off() {
             return Ok(());
@@ -206,4 +232,8 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+fn of(place: &Place) -> Of {
+    Of { role: (place.mount, place.role.clone()), target: place.target }
 }

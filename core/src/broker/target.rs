@@ -41,6 +41,8 @@ pub struct TargetWrite {
     pub reconcile_period: Option<Duration>,
     /// Whether what differs then is repaired.
     pub reconcile_repair: Option<bool>,
+    /// How many credentials it may have; as many as there may be if zero.
+    pub max_credentials: Option<u64>,
     /// When its administrator is rotated.
     pub rotation: PlanWrite,
     /// An answer to the question whether the same server has a new address.
@@ -150,6 +152,7 @@ impl Broker {
         if target.verify_connection && !is_copied {
             target.server = self.verify(&target).await?;
         }
+        self.count_if_bounded(&target).await?;
         let Some(was) = was else {
             if let Some((id, generation)) = self.successor(&entry.mount, &target.name) {
                 target = Target { id, generation, ..target };
@@ -180,6 +183,15 @@ impl Broker {
         // What is held back at a new identity of it is seen to at once.
         self.wake_sweep();
         Ok(())
+    }
+
+    /// Counts the leases there are before a bound on them holds: once it is written it does.
+    async fn count_if_bounded(&self, target: &Target) -> Result<(), StoreError> {
+        if target.credentials_max().is_none() {
+            return Ok(());
+        }
+        let _writing = self.counted.writing.lock().await;
+        self.count_for_quotas().await
     }
 
     /// Makes sure that the administrator is no account of a static role, and can be rotated if it is to be.
@@ -259,6 +271,10 @@ impl Broker {
             reconcile_repair: wanted
                 .reconcile_repair
                 .or_else(|| was.map(|was| was.reconcile_repair))
+                .unwrap_or_default(),
+            max_credentials: wanted
+                .max_credentials
+                .or_else(|| was.map(|was| was.max_credentials))
                 .unwrap_or_default(),
             revokes: false,
         })

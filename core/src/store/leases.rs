@@ -18,7 +18,7 @@ use crate::ids::{LeaseId, MountId, TargetId};
 use crate::lease::death::Death;
 use crate::lease::{Generation, Lease, LeaseState, Place};
 use crate::quota::estimates::Holder;
-use crate::quota::tallies::RoleOf;
+use crate::quota::tallies::Of;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -283,16 +283,16 @@ impl Records {
             .collect())
     }
 
-    /// Returns up to `limit` leases of all roles, after the key `after`, with the roles that they are of.
+    /// Returns up to `limit` leases of all roles, after the key `after`, with the roles and targets that they are of.
     pub async fn leases_by_role(
         &self,
         after: Option<&Key>,
         limit: usize,
-    ) -> Result<Vec<(Key, RoleOf, LeaseId)>, StoreError> {
+    ) -> Result<Vec<(Key, Of, LeaseId)>, StoreError> {
         let prefix = joined(&[b"of-role/"]);
         let from = after.map_or_else(|| prefix.clone(), Key::next);
         let found = self.index(&from, &prefix.after_prefix(), limit).await?;
-        Ok(found.into_iter().filter_map(|(key, _)| read_of_role(key)).collect())
+        Ok(found.into_iter().filter_map(|(key, value)| read_of_role(key, &value)).collect())
     }
 
     /// Returns up to `limit` keys that lead to the leases of a token or a role, after the key `after`.
@@ -450,13 +450,14 @@ fn read_due(key: &Key) -> Option<(Timestamp, LeaseId, Key)> {
     Some((Timestamp(at), LeaseId::from_bytes(tail(key)?), key.clone()))
 }
 
-fn read_of_role(key: Key) -> Option<(Key, RoleOf, LeaseId)> {
+fn read_of_role(key: Key, value: &Value) -> Option<(Key, Of, LeaseId)> {
     let (mount, rest) = key.0.strip_prefix(b"of-role/")?.split_first_chunk::<16>()?;
     let (role, id) = rest.split_last_chunk::<16>()?;
     let role = String::from_utf8_lossy(role.strip_suffix(&[0])?).into_owned();
     let role = (MountId::from_bytes(*mount), role);
     let id = LeaseId::from_bytes(*id);
-    Some((key, role, id))
+    let (target, _) = read_place(&value.0)?;
+    Some((key, Of { role, target }, id))
 }
 
 fn read_placed(key: &Key, value: &Value) -> Option<Placed> {

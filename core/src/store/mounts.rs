@@ -124,6 +124,9 @@ pub struct Target {
     /// Whether what differs then is repaired, where that takes nothing from anybody.
     #[serde(default)]
     pub reconcile_repair: bool,
+    /// How many credentials it may have; as many as there may be if zero.
+    #[serde(default)]
+    pub max_credentials: u64,
     /// Set when it was deleted with its leases: they are taken from their holders, for as long as there are any.
     #[serde(default)]
     pub revokes: bool,

@@ -46,3 +46,28 @@ async fn where_a_quota_leaves_no_room_for_a_lease_nothing_is_lent_until_one_has_
     let _ = server.delete("sys/quotas/lease-count/q").await.expect(204);
     let _fourth = Lent::of(&server.get("database/creds/app").await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_has_as_many_credentials_as_its_configuration_lets_it_have_and_warns_before() {
+    let lending = Lending::start().await;
+    let server = &lending.server;
+    let bad = server.post("database/config/pg", json!({ "max_credentials": -1 })).await;
+    assert_eq!(bad.status, 400, "{}", bad.text);
+    let _ = server.post("database/config/pg", json!({ "max_credentials": 2 })).await.expect(204);
+    let read = server.get("database/config/pg").await.expect(200);
+    assert_eq!(read.body["data"]["max_credentials"], 2, "{}", read.text);
+    let first = server.get("database/creds/app").await.expect(200);
+    assert!(first.body["warnings"].is_null(), "{}", first.text);
+    let last = server.get("database/creds/app").await.expect(200);
+    let warned = last.body["warnings"].to_string();
+    assert!(warned.contains("has 2 of the 2 credentials"), "{}", last.text);
+    let full = server.get("database/creds/app").await;
+    assert_eq!(full.status, 429, "{}", full.text);
+    assert!(full.text.contains("`database/pg` may have 2 credentials"), "{}", full.text);
+    assert_eq!(lending.users().await.len(), 2);
+    let metrics = server.get("sys/metrics?format=prometheus").await;
+    for line in ["leasehold_target_credentials{", "leasehold_target_credentials_max{"] {
+        let told = metrics.text.lines().find(|told| told.starts_with(line));
+        assert!(told.is_some_and(|told| told.ends_with(" 2")), "{told:?}");
+    }
+}

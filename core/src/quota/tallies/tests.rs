@@ -17,6 +17,17 @@ fn role(name: &str) -> RoleOf {
     (MountId::from_bytes([1; 16]), name.to_owned())
 }
 
+/// The one target that all are at.
+fn target() -> TargetId {
+    TargetId::from_bytes([2; 16])
+}
+
+fn of(name: &str) -> Of {
+    Of { role: role(name), target: target() }
+}
+
+const BY_QUOTA: Bounds = Bounds { by_quota: true, at_target: None };
+
 fn path(role: &RoleOf) -> String {
     format!("database/creds/{}", role.1)
 }
@@ -41,16 +52,15 @@ fn counting(quotas: &Arc<Quotas>) -> Tallies {
 }
 
 fn issue(tallies: &mut Tallies, number: u8, name: &str) -> Result<(), Full> {
-    let role = role(name);
-    let path = path(&role);
-    tallies.begin_issue(id(number), role, &path, false)
+    let path = path(&role(name));
+    tallies.begin_issue(id(number), of(name), &path, BY_QUOTA).map(|_| ())
 }
 
 #[test]
 fn room_is_given_back_by_a_failed_commit_and_by_a_removal_only() {
     let quotas = quotas(&[("", 2)]);
     let mut tallies = counting(&quotas);
-    let full = Err(Full { quota: "of ".into(), max_leases: 2 });
+    let full = Err(Full::Quota { quota: "of ".into(), max_leases: 2 });
     assert_eq!(issue(&mut tallies, 1, "a"), Ok(()));
     assert_eq!(issue(&mut tallies, 2, "b"), Ok(()));
     assert_eq!(issue(&mut tallies, 3, "a"), full);
@@ -60,15 +70,18 @@ fn room_is_given_back_by_a_failed_commit_and_by_a_removal_only() {
     assert_eq!(issue(&mut tallies, 3, "a"), Ok(()));
     tallies.end_issue(id(3), Outcome::Done);
     // A removal that fails leaves the lease.
-    tallies.begin_settle(id(1), role("a"), &Key::default());
+    tallies.begin_settle(id(1), of("a"), &Key::default());
     assert_eq!(issue(&mut tallies, 4, "c"), full);
     tallies.end_settle(id(1), Outcome::Undone);
     assert_eq!(issue(&mut tallies, 4, "c"), full);
-    tallies.begin_settle(id(1), role("a"), &Key::default());
+    tallies.begin_settle(id(1), of("a"), &Key::default());
     tallies.end_settle(id(1), Outcome::Done);
     assert_eq!(issue(&mut tallies, 4, "c"), Ok(()));
     // One that is there already is counted, however many there may be.
-    assert_eq!(tallies.begin_issue(id(5), role("d"), "database/creds/d", true), Ok(()));
+    assert_eq!(
+        tallies.begin_issue(id(5), of("d"), "database/creds/d", Bounds::default()),
+        Ok(None)
+    );
     tallies.end_issue(id(4), Outcome::Undone);
     assert_eq!(issue(&mut tallies, 6, "c"), full);
 }
@@ -101,9 +114,9 @@ fn what_is_in_doubt_counts_until_the_store_has_said() {
     tallies.end_issue(id(2), Outcome::Done);
 
     // A removal in doubt that is then done is taken off once, whoever notices first.
-    tallies.begin_settle(id(2), role("a"), &Key::default());
+    tallies.begin_settle(id(2), of("a"), &Key::default());
     tallies.end_settle(id(2), Outcome::Doubtful(NOW));
-    tallies.begin_settle(id(2), role("a"), &Key::default());
+    tallies.begin_settle(id(2), of("a"), &Key::default());
     assert!(tallies.doubtful(Timestamp(NOW.0 + 1)).is_empty());
     tallies.resolve(id(2), false);
     tallies.end_settle(id(2), Outcome::Done);
@@ -154,7 +167,7 @@ fn step(
             let there = model.stored.iter().filter(|(_, number)| !model.leaving.contains(number));
             let there: Vec<_> = there.cloned().collect();
             let Some((key, number)) = there.get(dice(there.len().max(1))) else { return };
-            tallies.begin_settle(id(*number), role(role_of(*number)), key);
+            tallies.begin_settle(id(*number), of(role_of(*number)), key);
             model.leaving.push(*number);
         }
         _ if !model.leaving.is_empty() => {
@@ -195,9 +208,7 @@ fn whatever_comes_and_goes_while_the_index_is_read_the_count_is_right() {
             let Some((last, _)) = chunk.last() else { break };
             from = last.next();
             tallies.count(
-                chunk
-                    .iter()
-                    .map(|(key, number)| (key.clone(), role(role_of(*number)), id(*number))),
+                chunk.iter().map(|(key, number)| (key.clone(), of(role_of(*number)), id(*number))),
             );
         }
         tallies.finish();
@@ -215,4 +226,32 @@ fn whatever_comes_and_goes_while_the_index_is_read_the_count_is_right() {
             );
         }
     }
+}
+
+#[test]
+fn a_target_is_told_to_be_filling_up_once_until_it_is_much_emptier_and_takes_no_more_than_it_may_have()
+ {
+    let mut tallies = counting(&quotas(&[]));
+    let bounds = Bounds { by_quota: true, at_target: Some(10) };
+    let issue = |tallies: &mut Tallies, number: u8| {
+        let told = tallies.begin_issue(id(number), of("a"), "database/creds/a", bounds);
+        told.map(|filling| filling.map(|filling| (filling.used, filling.is_new)))
+    };
+    for number in 1..=7 {
+        assert_eq!(issue(&mut tallies, number), Ok(None), "{number}");
+    }
+    assert_eq!(issue(&mut tallies, 8), Ok(Some((8, true))));
+    assert_eq!(issue(&mut tallies, 9), Ok(Some((9, false))));
+    tallies.end_issue(id(9), Outcome::Undone);
+    tallies.end_issue(id(8), Outcome::Undone);
+    assert_eq!(issue(&mut tallies, 8), Ok(Some((8, false))), "seven are not much fewer");
+    assert_eq!(issue(&mut tallies, 9), Ok(Some((9, false))));
+    assert_eq!(issue(&mut tallies, 10), Ok(Some((10, false))));
+    assert_eq!(issue(&mut tallies, 11), Err(Full::Target { max: 10 }));
+    assert_eq!(tallies.at_target(target()), 10);
+    for number in 1..=4 {
+        tallies.end_issue(id(number), Outcome::Undone);
+    }
+    assert_eq!(issue(&mut tallies, 1), Ok(None));
+    assert_eq!(issue(&mut tallies, 2), Ok(Some((8, true))));
 }

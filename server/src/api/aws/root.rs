@@ -2,23 +2,30 @@
 
 use super::ROOT;
 use crate::api::caller::Call;
+use crate::api::database::config::max_credentials;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use leasehold_core::broker::{TargetError, TargetWrite};
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let view = call.broker.read_target(&call.request, &call.mount, ROOT).await?;
-    Ok(Envelope::to(call.id()).data(view.shown).reply())
+    let mut shown = view.shown;
+    if let Some(max) = view.target.credentials_max() {
+        shown.insert("max_credentials".to_owned(), max.into());
+    }
+    Ok(Envelope::to(call.id()).data(shown).reply())
 }
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
+    let fields = call.fields();
     let wanted = TargetWrite {
         mount: call.mount.clone(),
         name: ROOT.to_owned(),
         plugin_name: Some("aws".to_owned()),
         // All roles of the mount are for it.
         allowed_roles: Some(vec!["*".to_owned()]),
-        fields: call.fields().rest(),
+        max_credentials: max_credentials(&fields)?,
+        fields: fields.rest(),
         ..TargetWrite::default()
     };
 

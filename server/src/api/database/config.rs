@@ -32,6 +32,9 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
         data.insert("reconcile_period".into(), json!(target.reconcile_period.as_secs()));
         data.insert("reconcile_repair".into(), json!(target.reconcile_repair));
     }
+    if let (Some(data), Some(max)) = (data.as_object_mut(), target.credentials_max()) {
+        data.insert("max_credentials".into(), json!(max));
+    }
     if let Some(data) = data.as_object_mut().filter(|_| target.rotation != Plan::default()) {
         data.extend(planned(&target.rotation));
     }
@@ -74,8 +77,15 @@ fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TargetWrite, Refusal> {
         root_rotation_statements: statements,
         reconcile_period: fields.ttl("reconcile_period")?,
         reconcile_repair: fields.flag("reconcile_repair")?,
+        max_credentials: max_credentials(fields)?,
         rotation: plan(fields)?,
         moved: fields.flag("moved")?,
         fields: fields.rest(),
     })
+}
+
+/// Reads how many credentials a target may have.
+pub(in crate::api) fn max_credentials(fields: &Fields<'_>) -> Result<Option<u64>, Refusal> {
+    let max = fields.number("max_credentials")?.map(u64::try_from).transpose();
+    max.map_err(|_| Refusal::bad("`max_credentials` must be 0, for no bound, or more"))
 }

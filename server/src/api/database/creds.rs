@@ -6,6 +6,7 @@ use crate::api::error::Refusal;
 use leasehold_core::access::token::Wrapped;
 use leasehold_core::broker::Issued;
 use leasehold_core::duration::capped_warning;
+use leasehold_core::quota::tallies::Filling;
 use leasehold_core::secret::{Field, Secret};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -21,14 +22,23 @@ pub(in crate::api) async fn lent(
 ) -> Result<Reply, Refusal> {
     let issued = call.broker.issue(&call.request, &call.mount, &call.name).await?;
 
+    let capped = issued.capped.map(|(ttl, max)| capped_warning(ttl, max));
+    let warnings = capped.into_iter().chain(issued.filling.map(filling_warning));
     let more = more(&issued);
     Ok(Envelope::to(call.id())
         .data(Lent { secret: Shown(&issued.secret), more })
         .lease(&issued.lease_id, issued.ttl)
         .renewable(issued.renewable)
-        .warnings(issued.capped.map(|(ttl, max)| capped_warning(ttl, max)))
+        .warnings(warnings)
         .reply()
         .made(Wrapped::Lease(issued.lease)))
+}
+
+fn filling_warning(Filling { used, max, .. }: Filling) -> String {
+    format!(
+        "the target has {used} of the {max} credentials that `max_credentials` of its configuration lets it have; \
+         once it has all of them nobody is lent another"
+    )
 }
 
 /// What is lent.

@@ -3,6 +3,7 @@
 //! Labels name what operators set up, mounts and targets, and otherwise words from this code, so that nobody who only
 //! borrows can make more series.
 
+mod capacity;
 mod upkeep;
 
 use crate::meters::Meters;
@@ -34,6 +35,7 @@ pub(super) fn families(
         families.extend(of_audit(readings));
         families.extend(of_clocks(readings));
         families.extend(of_comparisons(readings, now));
+        families.extend(capacity::families(readings));
     }
     families.extend(of_server(meters));
     // The text format knows no metric without a sample: nothing was set up that it could be of.
