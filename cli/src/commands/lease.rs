@@ -177,6 +177,7 @@ Examples:
 /// was started is not meant.
 #[derive(clap::Args)]
 #[command(after_help = REVOKE_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Revoke {
     /// Id of the lease, or with -prefix the beginning of the ids
     id: String,

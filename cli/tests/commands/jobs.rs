@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 const ID: &str = "01jdx3m5k8v2q7t4w9y6z1b0ce";
 
 fn job(state: &str, more: &Value) -> String {
-    let mut job = json!({
+    let job = json!({
         "id": ID, "prefix": "database/creds/app", "state": state, "asked_by": "root",
         "asked_at": "2026-11-22T17:27:53Z", "done_at": null, "leases": 5, "marked": 5, "gone": 3,
         "tried": 2, "waiting": 0, "errors": [],
     });
-    job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    envelope(&job)
+    let fields = job.as_object().into_iter().chain(more.as_object()).flatten();
+    envelope(&fields.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 #[test]
