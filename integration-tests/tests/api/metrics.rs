@@ -121,6 +121,7 @@ async fn vaults_json_and_the_text_of_prometheus_tell_the_same() {
     let lending = Lending::on(place.found().await).await;
     lending.lend().await;
     let server = &lending.server;
+    let _ = server.post("database/config/pg", json!({ "max_credentials": 100 })).await.expect(204);
     let _ = server.post("sys/reconcile/database/pg", json!({})).await.expect(200);
     until_counted(server, 1, 0).await;
     let mut told = read(server).await;

@@ -12,7 +12,15 @@ const OVER_MAX: Duration = Duration::from_secs(5);
 impl Judge {
     /// Somebody is told a token.
     pub fn token_told(&self, text: &str, accessor: TokenAccessor) {
-        self.known.lock().told_tokens.insert(text.to_owned(), accessor);
+        let mut known = self.known.lock();
+        known.told_tokens.insert(text.to_owned(), accessor);
+        let token = known.tokens.values().find(|token| token.accessor == accessor);
+        if let Some((token, ended)) = token.and_then(|token| Some((token, token.ended?)))
+            && !known.may_end(Some(token), ended.since)
+        {
+            let why = format!("token {accessor} was told, and had been ended early");
+            self.setting.broken(2, None, why);
+        }
     }
 
     /// Somebody is about to make a request with a token.

@@ -214,7 +214,8 @@ impl Known {
                 .any(|(whole, asking)| *asking > 0 && self.is_in(whole, lease))
     }
 
-    /// Whether somebody asked for a token's end, or its time is over, or its maker has ended.
+    /// Whether somebody asked for a token's end, or its time is over, or its maker has ended; or nobody has been told
+    /// it, since one whose making cannot be recorded ends at once (law 8).
     pub(super) fn may_end(&self, token: Option<&Token>, now: Timestamp) -> bool {
         let Some(token) = token else { return true };
         let maker_ended = token.parent.is_some_and(|parent| {
@@ -223,6 +224,11 @@ impl Known {
         self.unwanted_tokens.contains(&token.accessor)
             || maker_ended
             || token.num_uses > 0
+            || (token.term.is_some() && !self.is_told(token.accessor))
             || token.term.is_some_and(|term| now >= term.lapses_at())
+    }
+
+    fn is_told(&self, token: TokenAccessor) -> bool {
+        self.told_tokens.values().any(|told| *told == token)
     }
 }
