@@ -9,6 +9,7 @@ use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -167,16 +168,23 @@ async fn cve_2023_6337_bodies_past_the_bound_are_refused_and_memory_stays_flat()
 async fn cve_2024_8185_strangers_bodies_together_take_a_bounded_part_of_memory() {
     let server = Server::dev();
     let before = memory(&server, "VmRSS");
-    // Eight times half of the longest: all that there may be. Each begins a body, and leaves it. They say that they have
-    // a token, for without one there is no large body at all.
+    // Eight times half of the longest: all that there may be. Each begins a body, and leaves it; whoever finds no room,
+    // or is cut off for being slow, begins again. They say that they have a token, for without one there is no large
+    // body at all.
     let opening = "POST /v1/sys/mounts/x HTTP/1.1\r\nHost: x\r\nX-Vault-Token: wrong\r\n\
                    Content-Length: 33554432\r\n\r\n";
-    let opening = [opening.as_bytes(), &vec![b'x'; 16 << 20]].concat();
-    let mut stalled = Vec::new();
+    let opening: Arc<[u8]> = [opening.as_bytes(), &vec![b'x'; 16 << 20]].concat().into();
+    let mut stalled = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
-        stream.write_all(&opening).await.unwrap();
-        stalled.push(stream);
+        let (address, opening) = (server.address().to_owned(), Arc::clone(&opening));
+        stalled.spawn(async move {
+            loop {
+                let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+                if stream.write_all(&opening).await.is_ok() {
+                    let _ = stream.read(&mut [0; 1024]).await;
+                }
+            }
+        });
     }
     let text = "x".repeat(100 << 10);
     let large = json!({ "type": "nope", "description": text }).to_string().into_bytes();
