@@ -5,7 +5,7 @@ use super::{Broker, Request};
 use crate::access::login::LoginOrigin;
 use crate::access::params::is_within;
 use crate::access::policy::Right;
-use crate::access::token::Token;
+use crate::access::token::{Token, Wrapped};
 use crate::address::ClientAddress;
 use crate::audit::{Answer, AuditError, Who};
 use crate::limits::CONFLICT_TRIES;
@@ -157,14 +157,7 @@ impl Broker {
         T: Recorded,
         E: From<AdmitError> + fmt::Display,
     {
-        let caller = self.admit(request).await?;
-        let outcome = verb(caller.clone()).await;
-        let answer = match &outcome {
-            Ok(done) => done.recorded(),
-            Err(error) => Answer::error(error),
-        };
-        self.conclude(request, &caller, &answer).await?;
-        outcome
+        self.served_or_ended(request, |_| Wrapped::Answer, verb).await
     }
 
     /// Decides for a caller, and decides anew while what is kept of it was decided by something that has changed

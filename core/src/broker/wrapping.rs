@@ -393,7 +393,8 @@ impl Broker {
         };
         let recorded = self.conclude(request, &caller, &answer).await;
         if let (Err(_), Ok(unseen)) = (&recorded, &outcome) {
-            self.end_unseen(made(unseen)).await;
+            // Seldom, and long beside the rest: kept out of what every request carries with it.
+            Box::pin(self.end_unseen(made(unseen))).await;
         }
         recorded?;
         outcome
