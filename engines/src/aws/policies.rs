@@ -2,10 +2,11 @@
 //! so that what these may is written into it, as Vault does.
 
 use super::Aws;
-use super::client::call;
+use super::client::{call, page};
 use super::failure::Failure;
 use super::role::Role;
 use crate::deadline::Deadline;
+use crate::percent;
 use aws_sdk_iam::Client;
 use serde_json::{Map, Value, json};
 
@@ -41,45 +42,25 @@ async fn of_group(
     (documents, arns): (&mut Vec<String>, &mut Vec<String>),
 ) -> Result<(), Failure> {
     let mut pages = iam.list_group_policies().group_name(group).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| Failure::of(&error))?;
+    while let Some(page) = page(deadline, pages.next()).await {
+        let page = page?;
         for name in page.policy_names() {
             let asked = iam.get_group_policy().group_name(group).policy_name(name).send();
             documents.push(decoded(call(deadline, asked).await?.policy_document()));
         }
     }
     let mut pages = iam.list_attached_group_policies().group_name(group).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| Failure::of(&error))?;
+    while let Some(page) = page(deadline, pages.next()).await {
+        let page = page?;
         arns.extend(page.attached_policies().iter().filter_map(|one| one.policy_arn.clone()));
     }
     Ok(())
 }
 
-/// Returns a document as it was written: IAM tells it with whatever is no letter as `%XX`.
-pub(super) fn decoded(told: &str) -> String {
-    let mut bytes = Vec::with_capacity(told.len());
-    let mut rest = told.bytes();
-    while let Some(byte) = rest.next() {
-        let mut ahead = rest.clone();
-        let digits = (byte == b'%').then(|| [ahead.next(), ahead.next()]);
-        let decoded = match digits {
-            Some([Some(high), Some(low)]) => hex(high).zip(hex(low)),
-            Some(_) | None => None,
-        };
-        match decoded {
-            Some((high, low)) => {
-                bytes.push((high << 4) | low);
-                rest = ahead;
-            }
-            None => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+/// Returns a document as it was written: IAM tells it with whatever is no letter as `%XX`. One that cannot have been told so
+/// is taken as it is.
+fn decoded(told: &str) -> String {
+    percent::decoded(told).unwrap_or_else(|_| told.to_owned())
 }
 
 /// Makes one policy of several.
