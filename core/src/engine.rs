@@ -69,6 +69,10 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
     /// Returns how many batches the target may work on at once.
     fn connections(&self) -> usize;
 
+    /// Returns how many of these may be revocations: fewer where the target does one after the other, so that the rest
+    /// would only wait and slow down what is worked on.
+    fn revoking_at_once(&self) -> usize;
+
     /// Names the credential and draws its secret, before anything is stored or asked. A password is drawn as
     /// `passwords` says.
     fn prepare(

@@ -154,6 +154,10 @@ impl Engine for Aws {
         CONNECTIONS
     }
 
+    fn revoking_at_once(&self) -> usize {
+        self.connections()
+    }
+
     fn prepare(
         &self,
         role: &Role,

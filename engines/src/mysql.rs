@@ -55,6 +55,11 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+/// How many batches of revocations the server is given at once. It drops users one after the other, and the slower the
+/// more connections ask for it (of 10,000 users one connection drops 400 a second, four together 300); of two the other
+/// goes on where one waits for a session that does not end.
+const REVOKING: usize = 2;
+
 /// One MySQL or MariaDB server and its administrator.
 #[derive(Debug)]
 pub struct MySql {
@@ -152,6 +157,10 @@ impl Engine for MySql {
 
     fn connections(&self) -> usize {
         self.links.max()
+    }
+
+    fn revoking_at_once(&self) -> usize {
+        REVOKING
     }
 
     fn prepare(

@@ -165,6 +165,10 @@ impl Engine for Postgres {
         self.links.max()
     }
 
+    fn revoking_at_once(&self) -> usize {
+        self.connections()
+    }
+
     fn prepare(
         &self,
         role: &Role,

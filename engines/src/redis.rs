@@ -175,6 +175,10 @@ impl Engine for Redis {
         self.nodes.config().connections()
     }
 
+    fn revoking_at_once(&self) -> usize {
+        self.connections()
+    }
+
     fn prepare(
         &self,
         role: &Role,

@@ -12,6 +12,8 @@ mod abandoned;
 mod attempts;
 #[path = "laws/batch_tokens.rs"]
 mod batch_tokens;
+#[path = "laws/batches.rs"]
+mod batches;
 #[path = "laws/counts.rs"]
 mod counts;
 #[path = "laws/deletions.rs"]

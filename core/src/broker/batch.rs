@@ -36,7 +36,7 @@ use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use waiting::{Job, Waiting};
+use waiting::{Job, Room, Takes, Waiting};
 
 /// What a line needs of the world.
 #[derive(Clone, Debug)]
@@ -133,9 +133,14 @@ impl<E: Engine> Inner<E> {
         })
     }
 
+    fn room(&self) -> Room {
+        let connections = self.engine.connections();
+        Room { connections, revocations: self.engine.revoking_at_once().min(connections) }
+    }
+
     /// Starts a worker if there is work and a connection for it.
     fn hire(self: &Arc<Self>) {
-        let first = self.waiting.lock().hire(self.engine.connections());
+        let first = self.waiting.lock().hire(self.room());
         if let Some(job) = first {
             let line = Arc::clone(self);
             self.ports.tasks.spawn(Box::pin(async move { line.work(job).await }));
@@ -143,15 +148,15 @@ impl<E: Engine> Inner<E> {
     }
 
     async fn work(self: Arc<Self>, first: Job<E>) {
-        let mut place = Place { line: &self, one_lane: first.one_lane() };
+        let mut place = Place { line: &self, takes: first.takes() };
         let mut job = Some(first);
         while let Some(current) = job {
-            place.one_lane = current.one_lane();
+            place.takes = current.takes();
             self.run(current).await;
-            job = self.waiting.lock().next_for(place.one_lane, self.engine.connections());
+            job = self.waiting.lock().next_for(place.takes, self.room());
             if job.is_some() {
-                // Its lane was given back with the question for the next job.
-                place.one_lane = false;
+                // What it took was given back with the question for the next job.
+                place.takes = Takes::Nothing;
             }
         }
         // The last question found nothing and has dismissed this worker already.
@@ -162,12 +167,12 @@ impl<E: Engine> Inner<E> {
 /// A worker's place at the target. Dropped only when an engine panics: then the place is free again.
 struct Place<'a, E: Engine> {
     line: &'a Arc<Inner<E>>,
-    one_lane: bool,
+    takes: Takes,
 }
 
 impl<E: Engine> Drop for Place<'_, E> {
     fn drop(&mut self) {
-        self.line.waiting.lock().dismiss(self.one_lane);
+        self.line.waiting.lock().dismiss(self.takes);
         self.line.hire();
     }
 }

@@ -198,6 +198,8 @@ pub struct SimulatedEngine {
 pub struct SimulatedConfig {
     number: u64,
     password: String,
+    /// As many revocations at once as connections, unless it says otherwise.
+    revoking_at_once: Option<usize>,
 }
 
 impl Engine for SimulatedEngine {
@@ -212,7 +214,9 @@ impl Engine for SimulatedEngine {
         let number = fields.get("number").and_then(Value::as_u64);
         let number = number.ok_or_else(|| FieldError("number is missing".into()))?;
         let password = fields.get("password").and_then(Value::as_str).unwrap_or(FIRST_PASSWORD);
-        Ok(SimulatedConfig { number, password: password.to_owned() })
+        let revoking = fields.get("revoking_at_once").and_then(Value::as_u64);
+        let revoking_at_once = revoking.and_then(|number| usize::try_from(number).ok());
+        Ok(SimulatedConfig { number, password: password.to_owned(), revoking_at_once })
     }
 
     fn role(fields: &Map<String, Value>) -> Result<Self::Role, FieldError> {
@@ -237,6 +241,10 @@ impl Engine for SimulatedEngine {
 
     fn connections(&self) -> usize {
         4
+    }
+
+    fn revoking_at_once(&self) -> usize {
+        self.config.revoking_at_once.unwrap_or(self.connections())
     }
 
     fn prepare(

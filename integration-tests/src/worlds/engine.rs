@@ -220,6 +220,10 @@ impl Engine for NetworkEngine {
         4
     }
 
+    fn revoking_at_once(&self) -> usize {
+        self.connections()
+    }
+
     fn prepare(
         &self,
         _role: &Self::Role,

@@ -22,6 +22,8 @@ pub(super) struct Waiting<E: Engine> {
     pub(super) revocations: VecDeque<Asked<Revocation<E>, ()>>,
     at_work: usize,
     lane_taken: bool,
+    /// How many of those at work revoke.
+    revoking: usize,
     turn: Turn,
     costs: VecDeque<(Arc<E::Role>, Cost)>,
     revoke_cost: Cost,
@@ -50,6 +52,26 @@ pub(super) enum Job<E: Engine> {
     Revoke(Vec<Asked<Revocation<E>, ()>>),
 }
 
+/// How many batches the target works on at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// In all.
+    pub(super) connections: usize,
+    /// Of revocations.
+    pub(super) revocations: usize,
+}
+
+/// What a batch takes besides a connection, and gives back once it is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Takes {
+    #[default]
+    Nothing,
+    /// The lane of issues of which only one may be at the target.
+    Lane,
+    /// A place among the revocations.
+    Revocation,
+}
+
 /// Roles whose cost is remembered at one target.
 const COSTS_MAX: usize = 64;
 
@@ -61,6 +83,7 @@ impl<E: Engine> Default for Waiting<E> {
             revocations: VecDeque::new(),
             at_work: 0,
             lane_taken: false,
+            revoking: 0,
             turn: Turn::default(),
             costs: VecDeque::new(),
             revoke_cost: Cost::default(),
@@ -69,10 +92,11 @@ impl<E: Engine> Default for Waiting<E> {
 }
 
 impl<E: Engine> Job<E> {
-    pub(super) fn one_lane(&self) -> bool {
+    pub(super) fn takes(&self) -> Takes {
         match self {
-            Self::Issue { one_lane, .. } => *one_lane,
-            Self::Renew(_) | Self::Revoke(_) => false,
+            Self::Issue { one_lane: true, .. } => Takes::Lane,
+            Self::Revoke(_) => Takes::Revocation,
+            Self::Issue { one_lane: false, .. } | Self::Renew(_) => Takes::Nothing,
         }
     }
 
@@ -116,32 +140,36 @@ impl<E: Engine> Waiting<E> {
     }
 
     /// A worker starts, if there is a connection and work for it.
-    pub(super) fn hire(&mut self, connections: usize) -> Option<Job<E>> {
-        if self.at_work >= connections.max(1) {
+    pub(super) fn hire(&mut self, room: Room) -> Option<Job<E>> {
+        if self.at_work >= room.connections.max(1) {
             return None;
         }
-        let job = self.take(connections)?;
+        let job = self.take(room)?;
         self.at_work = self.at_work.saturating_add(1);
         Some(job)
     }
 
     /// A worker is done and asks for more; it is dismissed if there is nothing.
-    pub(super) fn next_for(&mut self, had_lane: bool, connections: usize) -> Option<Job<E>> {
-        if had_lane {
-            self.lane_taken = false;
-        }
-        let job = self.take(connections);
+    pub(super) fn next_for(&mut self, had: Takes, room: Room) -> Option<Job<E>> {
+        self.give_back(had);
+        let job = self.take(room);
         if job.is_none() {
-            self.dismiss(false);
+            self.dismiss(Takes::Nothing);
         }
         job
     }
 
     /// A worker leaves.
-    pub(super) fn dismiss(&mut self, had_lane: bool) {
+    pub(super) fn dismiss(&mut self, had: Takes) {
         self.at_work = self.at_work.saturating_sub(1);
-        if had_lane {
-            self.lane_taken = false;
+        self.give_back(had);
+    }
+
+    fn give_back(&mut self, had: Takes) {
+        match had {
+            Takes::Nothing => {}
+            Takes::Lane => self.lane_taken = false,
+            Takes::Revocation => self.revoking = self.revoking.saturating_sub(1),
         }
     }
 
@@ -172,14 +200,14 @@ impl<E: Engine> Waiting<E> {
         self.revocations.retain(|(_, answer)| !answer.is_canceled());
     }
 
-    fn take(&mut self, connections: usize) -> Option<Job<E>> {
+    fn take(&mut self, room: Room) -> Option<Job<E>> {
         self.forget_abandoned();
-        let free = connections.max(1).saturating_sub(self.at_work).max(1);
+        let free = room.connections.max(1).saturating_sub(self.at_work).max(1);
         for _ in 0..3 {
             let job = match self.turn {
                 Turn::Issues => self.take_issues(free),
                 Turn::Renewals => self.take_renewals(free),
-                Turn::Revocations => self.take_revocations(),
+                Turn::Revocations => self.take_revocations(room),
             };
             self.turn = match self.turn {
                 Turn::Issues => Turn::Renewals,
@@ -217,10 +245,17 @@ impl<E: Engine> Waiting<E> {
         (share > 0).then(|| Job::Renew(self.renewals.drain(..share).collect()))
     }
 
-    fn take_revocations(&mut self) -> Option<Job<E>> {
+    fn take_revocations(&mut self, room: Room) -> Option<Job<E>> {
+        if self.revoking >= room.revocations.max(1) {
+            return None;
+        }
         // Not divided over the free connections: nobody waits, and one commit for all costs the target less.
         let most = self.revoke_cost.members(REVOKE_BATCH_TIME, REVOKE_BATCH_MAX);
         let share = self.revocations.len().min(most);
-        (share > 0).then(|| Job::Revoke(self.revocations.drain(..share).collect()))
+        if share == 0 {
+            return None;
+        }
+        self.revoking = self.revoking.saturating_add(1);
+        Some(Job::Revoke(self.revocations.drain(..share).collect()))
     }
 }
