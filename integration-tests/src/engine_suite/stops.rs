@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout};
 /// How long a step may take at least; more where the machine needs more without any trouble.
 const TIME_MIN: Duration = Duration::from_secs(2);
 
-/// How much longer a disturbed step may take than one that nothing disturbs.
-const SLOWER: u32 = 10;
+/// How much longer a disturbed step may take than one that nothing disturbs and that is alone.
+const SLOWER: usize = 10;
 
 /// A step in the life of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,15 @@ impl Answer {
 #[derive(Clone, Copy, Debug)]
 struct Measure {
     turns: usize,
-    /// How long a disturbed one may take.
-    time: Duration,
+    took: Duration,
+}
+
+impl Measure {
+    /// Returns how long a disturbed one may take of so many at once: a target may do one after the other.
+    fn time(&self, at_once: usize) -> Duration {
+        let slower = u32::try_from(SLOWER.max(2 * at_once)).unwrap_or(u32::MAX);
+        self.took.saturating_mul(slower).clamp(TIME_MIN, PATIENCE)
+    }
 }
 
 /// One step at one credential, by a way that can be disturbed.
@@ -173,7 +180,7 @@ async fn measured<S: Site>(site: &Arc<S>, step: Step) -> Measure {
     let turns = trial.way.turns() - before;
     assert!(turns > 0, "{step:?} asks the target, by the way that it was given");
     trial.proves_true(Answer::Done).await;
-    Measure { turns, time: TIME_MIN.max(SLOWER * took).min(PATIENCE) }
+    Measure { turns, took }
 }
 
 /// None of these is at the target, now that all that was ever sent to it has arrived.
@@ -188,7 +195,8 @@ async fn all_are_gone<S: Site>(site: &S, names: &[String]) {
 pub async fn a_lost_answer_loses_nothing<S: Site>(site: &Arc<S>) {
     let mut names = Vec::new();
     for step in STEPS {
-        let Measure { turns, time } = measured(site, step).await;
+        let measure = measured(site, step).await;
+        let (turns, time) = (measure.turns, measure.time(2 * measure.turns));
         // All of them at once: what was not answered has to be waited for.
         let mut trials = tokio::task::JoinSet::new();
         for turn in 0..turns {
@@ -244,7 +252,8 @@ async fn struck<S: Site>(
 pub async fn a_target_that_dies_leaves_nothing<S: Site>(site: &Arc<S>) {
     let mut names = Vec::new();
     for step in STEPS {
-        let Measure { turns, time } = measured(site, step).await;
+        let measure = measured(site, step).await;
+        let (turns, time) = (measure.turns, measure.time(1));
         for turn in BTreeSet::from([0, turns / 2]) {
             let trial = Trial::of(site, step).await;
             let (trial, answer) = struck(trial, turn, time, S::kill).await;
@@ -260,7 +269,8 @@ pub async fn a_target_that_dies_leaves_nothing<S: Site>(site: &Arc<S>) {
 pub async fn a_target_that_is_suspended_leaves_nothing<S: Site>(site: &Arc<S>) {
     let mut names = Vec::new();
     for step in STEPS {
-        let Measure { turns, time } = measured(site, step).await;
+        let measure = measured(site, step).await;
+        let (turns, time) = (measure.turns, measure.time(1));
         let trial = Trial::of(site, step).await;
         let began = Instant::now();
         let (trial, answer) = struck(trial, turns / 2, time, |site, _| site.suspend()).await;
