@@ -1,6 +1,6 @@
 //! Which engine, target and role a path means: all mounts as they are now, in memory.
 
-use crate::access::policy::Capability;
+use crate::access::policy::{Capability, is_caseless};
 use crate::audit::AuditedHeaders;
 use crate::ids::{InstallationId, MountId, TargetId};
 use crate::lease::{Generation, Place};
@@ -143,10 +143,7 @@ impl Catalog {
     /// Returns the mount that a new one at `path` would hide, or be hidden by.
     #[must_use]
     pub fn in_the_way(&self, path: &str) -> Option<&str> {
-        self.by_path
-            .keys()
-            .find(|at| at.starts_with(path) || path.starts_with(*at))
-            .map(String::as_str)
+        self.by_path.keys().map(String::as_str).find(|at| nest(at, path))
     }
 
     /// Returns a mount, closed or not.
@@ -331,6 +328,16 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
         (None, Some(start)) => name.starts_with(start),
         (None, None) => pattern == name,
     }
+}
+
+/// Whether of two paths of mounts one would hide the other. Methods have to differ in more than case: policies compare
+/// what is behind them in any case.
+#[must_use]
+pub fn nest(one: &str, other: &str) -> bool {
+    let compared =
+        |path: &str| if is_caseless(path) { path.to_lowercase() } else { path.to_owned() };
+    let (one, other) = (compared(one), compared(other));
+    one.starts_with(&other) || other.starts_with(&one)
 }
 
 #[cfg(test)]

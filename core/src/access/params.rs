@@ -1,5 +1,6 @@
 //! What a method says of the tokens that its logins make: Vault's `token_*` fields, once for all methods.
 
+use super::policy::PolicyName;
 use super::token::{ROOT_POLICY, TokenKind};
 use crate::address::Network;
 use crate::limits::TTL_MAX;
@@ -133,7 +134,9 @@ impl TokenType {
 impl TokenParams {
     /// The same after a change, checked.
     pub fn changed(mut self, write: ParamsWrite) -> Result<Self, BadParams> {
-        self.policies = write.policies.map_or(self.policies, |names| plain_policies(&names));
+        if let Some(names) = write.policies {
+            self.policies = plain_policies(&names)?;
+        }
         self.no_default_policy = write.no_default_policy.unwrap_or(self.no_default_policy);
         self.ttl = write.ttl.unwrap_or(self.ttl);
         self.max_ttl = write.max_ttl.unwrap_or(self.max_ttl);
@@ -250,12 +253,14 @@ pub fn networks(written: &[String]) -> Result<Vec<Network>, BadParams> {
 }
 
 /// A policy has one name, whichever way it is written (CVE-2025-5999).
-fn plain_policies(names: &[String]) -> Vec<String> {
-    let mut plain: Vec<_> = names.iter().map(|name| name.trim().to_lowercase()).collect();
-    plain.retain(|name| !name.is_empty());
-    plain.sort();
-    plain.dedup();
-    plain
+fn plain_policies(names: &[String]) -> Result<Vec<String>, BadParams> {
+    let written = names.iter().filter(|name| !name.trim().is_empty());
+    let plain = written.map(|name| match PolicyName::parse(name) {
+        Ok(name) => Ok(name.to_string()),
+        Err(error) => Err(BadParams(error.to_string())),
+    });
+    let plain = plain.collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(plain.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -272,6 +277,10 @@ mod tests {
         for name in ["root", " Root", "ROOT\t", "rOOt "] {
             let refused = TokenParams::default().changed(policies(&["a", name]));
             assert!(refused.is_err(), "{name:?}");
+        }
+        for name in ["ro\u{43e}t", "bac\u{212a}up", "a\tb"] {
+            let refused = TokenParams::default().changed(policies(&["a", name]));
+            assert!(refused.is_err(), "{name:?} is no name, and no other way of writing one");
         }
         let params = TokenParams::default().changed(policies(&["B ", "a", "b", ""])).unwrap();
         assert_eq!(params.token_policies(), ["a", "b", "default"]);

@@ -17,7 +17,7 @@ mod parameters;
 pub(super) mod syntax;
 mod template;
 
-pub use acl::{Acl, Decision, Grant, Question, Source, Undecidable, Verdict};
+pub use acl::{Acl, Decision, Grant, Question, Source, Undecidable, Verdict, is_caseless};
 pub use cases::{Case, Tested};
 pub use document::Policy;
 pub use format::format;

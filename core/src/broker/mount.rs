@@ -457,7 +457,7 @@ pub(super) fn checked_path(side: Side, path: &str) -> Result<String, MountError>
 pub(super) fn is_reserved(side: Side, path: &str) -> bool {
     match side {
         Side::Engines => RESERVED.iter().any(|reserved| path.starts_with(reserved)),
-        Side::Methods => path.starts_with("auth/token/"),
+        Side::Methods => path.to_lowercase().starts_with("auth/token/"),
     }
 }
 

@@ -6,6 +6,7 @@ use super::mount::{Side, checked_path, full_path, is_reserved};
 use super::{Broker, MountError, Request};
 use crate::audit::Answer;
 use crate::limits::CONFLICT_TRIES;
+use crate::mount::nest;
 use crate::store::StoreError;
 use crate::store::quotas::QuotaKind;
 use std::sync::Arc;
@@ -65,10 +66,7 @@ impl Broker {
             let none = || MountError::Bad(format!("no matching mount at {from:?}"));
             let was = &catalog.at(&from).ok_or_else(none)?.mount;
             let mut others = catalog.mounts().map(|entry| entry.mount.record.path.as_str());
-            let in_the_way = |other: &&str| {
-                let nests = other.starts_with(&to) || to.starts_with(other);
-                nests && (*other != from || to == from)
-            };
+            let in_the_way = |other: &&str| nest(other, &to) && (*other != from || to == from);
             if let Some(other) = others.find(in_the_way) {
                 return Err(MountError::Bad(format!("path already in use at {other:?}")));
             }

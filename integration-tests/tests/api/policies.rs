@@ -127,6 +127,45 @@ async fn cve_2025_64761_a_policy_cannot_be_read_or_changed_under_another_way_of_
 }
 
 #[tokio::test]
+async fn a_rule_that_is_written_in_capitals_speaks_of_the_name_that_it_means() {
+    let server = Server::dev();
+    for (path, body) in [
+        ("sys/auth/userpass", json!({ "type": "userpass" })),
+        ("sys/auth/approle", json!({ "type": "approle" })),
+        ("auth/userpass/users/root-admin", json!({ "password": "first" })),
+        ("auth/approle/role/myapp", json!({})),
+    ] {
+        let _ = server.post(path, body).await.expect(204);
+    }
+    let text = r#"
+        path "auth/userpass/users/*" { capabilities = ["create", "read", "update"] }
+        path "auth/userpass/users/Root-Admin" { capabilities = ["deny"] }
+        path "auth/approle/role/MyApp/secret-id" { capabilities = ["update"] }"#;
+    write(&server, "helpdesk", text).await;
+    let token = holder(&server, &["helpdesk"]).await;
+    for name in ["root-admin", "Root-Admin", "ROOT-ADMIN", "root-admin/password"] {
+        let path = format!("auth/userpass/users/{name}");
+        let taken = json!({ "password": "taken-over" });
+        let refused = server.ask(&token, "POST", &path, taken).await;
+        let is_below = name.contains('/');
+        assert_eq!(refused.status, if is_below { 204 } else { 403 }, "{name}: {refused:?}");
+        let asked = json!({ "token": token, "path": path });
+        let told = server.post("sys/capabilities", asked).await.expect(200);
+        let denied = json!(["deny"]);
+        assert_eq!(told.data()["capabilities"] == denied, !is_below, "{name}");
+    }
+    for name in ["MyApp", "myapp"] {
+        let path = format!("auth/approle/role/{name}/secret-id");
+        let _ = server.ask(&token, "POST", &path, json!({})).await.expect(200);
+    }
+    // Two methods whose paths differ in nothing but case would share rules.
+    for path in ["sys/auth/Userpass", "sys/auth/USERPASS/more", "sys/auth/TOKEN"] {
+        let refused = server.post(path, json!({ "type": "userpass" })).await.expect(400);
+        assert!(refused.errors().contains("already in use"), "{path}: {refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn protected_paths_need_sudo_beside_the_right() {
     let server = Server::dev();
     let _ = server.post("sys/mounts/db", json!({ "type": "database" })).await.expect(204);

@@ -10,7 +10,10 @@
 //!
 //! What is listed is named with a `/` at its end or without. A rule that speaks of either speaks of the list, and the
 //! same order holds among them: no broader rule outdoes a narrower one by the `/`.
+//!
+//! Where names are the same in any case, rules and requests are compared in lower case ([`caseless`]).
 
+mod caseless;
 mod pattern;
 
 use super::document::{Policy, Rule, Wrapping};
@@ -18,6 +21,8 @@ use super::name::PolicyName;
 use super::parameters::{Parameters, Wrong};
 use super::template::{self, Facts};
 use super::{Capabilities, Capability, Right};
+use caseless::folded;
+pub use caseless::is_caseless;
 use pattern::{Pattern, Shape};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -32,6 +37,8 @@ pub struct Acl {
     exact: BTreeMap<Box<str>, Grant>,
     /// Patterns by their heads, each list in the order in which they are tried.
     patterns: BTreeMap<Box<str>, Vec<Pattern>>,
+    /// The same in lower case, for names that are the same in any case; `None` if nothing is different then.
+    caseless: Option<Box<Self>>,
     /// Whether something was to be filled in, so that it is good for one caller.
     filled_in: bool,
     /// Why nothing can be decided, and everything is refused.
@@ -234,17 +241,17 @@ impl Acl {
     /// Compiles policies for a caller of whom this is known.
     pub fn compile<'p>(policies: impl IntoIterator<Item = &'p Policy>, facts: &Facts) -> Self {
         let mut acl = Self::default();
-        let mut grants = BTreeMap::<Box<str>, Grant>::new();
+        let mut rules = Vec::new();
         for policy in policies {
             for rule in &policy.rules {
                 let path = if template::is_template(&rule.path) {
                     acl.filled_in = true;
-                    facts.fill(&rule.path)
+                    facts.fill(&rule.path).map(Cow::Owned)
                 } else {
-                    Some(rule.path.clone())
+                    Some(Cow::Borrowed(rule.path.as_str()))
                 };
                 match path {
-                    Some(path) => Grant::entry(&mut grants, path.into()).add(&policy.name, rule),
+                    Some(path) => rules.push((path, &policy.name, rule)),
                     // Nobody is this caller, so it grants nothing; but what it denies is not known.
                     None if rule.capabilities.has(Capability::Deny) => {
                         let source = Source::of(&policy.name, rule);
@@ -254,11 +261,28 @@ impl Acl {
                 }
             }
         }
-        for (path, grant) in grants {
-            acl.insert(path, grant);
+        let written = rules.iter().map(|(path, name, rule)| (&**path, *name, *rule));
+        if rules.iter().any(|(path, ..)| folded(path) != *path) {
+            let lower: Vec<_> = rules.iter().map(|(path, ..)| folded(path)).collect();
+            let lower = lower.iter().zip(written.clone());
+            let mut caseless = Self::default();
+            caseless.take(lower.map(|(path, (_, name, rule))| (&**path, name, rule)));
+            acl.caseless = Some(Box::new(caseless));
         }
-        acl.patterns.values_mut().for_each(|patterns| patterns.sort_by(Pattern::order));
+        acl.take(written);
         acl
+    }
+
+    /// Takes in all rules, each with its path and its policy.
+    fn take<'r>(&mut self, rules: impl Iterator<Item = (&'r str, &'r PolicyName, &'r Rule)>) {
+        let mut grants = BTreeMap::<Box<str>, Grant>::new();
+        for (path, policy, rule) in rules {
+            Grant::entry(&mut grants, path.into()).add(policy, rule);
+        }
+        for (path, grant) in grants {
+            self.insert(path, grant);
+        }
+        self.patterns.values_mut().for_each(|patterns| patterns.sort_by(Pattern::order));
     }
 
     fn insert(&mut self, path: Box<str>, grant: Grant) {
@@ -295,8 +319,9 @@ impl Acl {
         if let Some(undecidable) = &self.undecidable {
             return Decision { verdict: Verdict::Undecidable(undecidable), grant: None };
         }
-        let (path, also) = spellings(question.path, question.capability == Capability::List);
-        let grant = self.matching(&path, also).next();
+        let (rules, path) = self.rules_for(question.path);
+        let (path, also) = spellings(&path, question.capability == Capability::List);
+        let grant = rules.matching(&path, also).next();
         let verdict = match (grant, question.right) {
             (Some(grant), _) => grant.verdict(question),
             (None, Right::Own) => Verdict::Allowed,
@@ -311,14 +336,16 @@ impl Acl {
         if self.root || self.undecidable.is_some() {
             return Capabilities::default();
         }
-        let (path, also) = spellings(path, path.ends_with('/'));
-        self.matching(&path, also).next().map_or_else(Capabilities::default, Grant::capabilities)
+        let (rules, path) = self.rules_for(path);
+        let (path, also) = spellings(&path, path.ends_with('/'));
+        rules.matching(&path, also).next().map_or_else(Capabilities::default, Grant::capabilities)
     }
 
     /// Returns all rules that speak of what is asked, the one that decides first.
     pub fn speaking<'a>(&'a self, question: &Question<'_>) -> Vec<&'a Grant> {
-        let (path, also) = spellings(question.path, question.capability == Capability::List);
-        self.matching(&path, also).collect()
+        let (rules, path) = self.rules_for(question.path);
+        let (path, also) = spellings(&path, question.capability == Capability::List);
+        rules.matching(&path, also).collect()
     }
 
     /// Whether anything is granted at or below a path that ends in `/`.
@@ -345,6 +372,14 @@ impl Acl {
             let written = if pattern.pluses == 0 { &pattern.text } else { &pattern.grant.path };
             (&**written, pattern.grant.capabilities)
         })
+    }
+
+    /// Returns the rules that a path is compared with, and how it is written for that.
+    fn rules_for<'q>(&self, path: &'q str) -> (&Self, Cow<'q, str>) {
+        if !is_caseless(path) {
+            return (self, Cow::Borrowed(path));
+        }
+        (self.caseless.as_deref().unwrap_or(self), folded(path))
     }
 
     /// Returns the rules that speak of a path, or of another spelling of it, which is its beginning; the one that

@@ -1,4 +1,5 @@
 use super::*;
+use leasehold_core::access::policy::is_caseless;
 
 fn leads(routes: &'static [Route], path: &str, operation: Operation) -> Result<String, Nowhere> {
     let Picked { endpoint, name, .. } = pick(routes, path, operation);
@@ -276,5 +277,29 @@ fn a_name_in_a_path_is_put_in_its_place_as_the_broker_knows_it() {
         let again = meant.and_then(|meant| matching(routes, meant));
         let again = again.and_then(|(route, name)| route.with_meant(name));
         assert_eq!(again.as_deref(), meant, "what is meant means itself");
+    }
+}
+
+/// What a policy denies by a name it denies however the name is written, in the rule as well as in the request.
+#[test]
+fn policies_know_every_place_where_names_are_the_same_in_any_case() {
+    let tables = [
+        ("", &SYS[..]),
+        ("", &IDENTITY[..]),
+        ("", &TOKEN[..]),
+        ("auth/people/", &USERPASS[..]),
+        ("auth/apps/", &APPROLE[..]),
+        ("db/", &DATABASE[..]),
+    ];
+    for (mount, routes) in tables {
+        for route in routes {
+            let path = format!("{mount}{}Name", route.path);
+            let names = !matches!(route.tail, Tail::End);
+            let folds = route.meant.is_some();
+            assert!(!folds || is_caseless(&path), "{path} is the same in any case");
+            // Under a method there is nothing else that a path can name.
+            let other = names && !folds && !mount.starts_with("auth/");
+            assert!(!other || !is_caseless(&path), "{path} is another in another case");
+        }
     }
 }

@@ -100,11 +100,6 @@ fn policies(call: &Call, fields: &Fields<'_>) -> Result<Vec<String>, Refusal> {
     Ok(single.unwrap_or(listed))
 }
 
-/// A policy has one name, whichever way it is written.
-pub(super) fn policy(name: &str) -> String {
-    name.trim().to_lowercase()
-}
-
 /// The characters that Vault leaves in a display name; the rest would end up in the names of credentials.
 fn plain(name: &str) -> String {
     let kept = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };

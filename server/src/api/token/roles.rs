@@ -1,13 +1,16 @@
 //! `auth/token/roles/:name`: recipes for tokens.
 
-use super::create::{policy, span};
+use super::create::span;
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use crate::api::fields::Fields;
+use leasehold_core::access::login::plain_name;
+use leasehold_core::access::policy::PolicyName;
 use leasehold_core::access::token::RoleTokenType;
 use leasehold_core::broker::TokenRoleWrite;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
@@ -81,12 +84,11 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenRoleWrite, Refusal> {
         return Err(Refusal::bad("given role path suffix contains invalid characters"));
     }
     Ok(TokenRoleWrite {
-        allowed_policies: policies(fields, "allowed_policies")?,
-        allowed_policies_glob: policies(fields, "allowed_policies_glob")?,
-        disallowed_policies: policies(fields, "disallowed_policies")?,
-        disallowed_policies_glob: policies(fields, "disallowed_policies_glob")?,
-        // Names of aliases are written in one way, as those of policies are.
-        allowed_entity_aliases: policies(fields, "allowed_entity_aliases")?,
+        allowed_policies: listed(fields, "allowed_policies", policy)?,
+        allowed_policies_glob: listed(fields, "allowed_policies_glob", plain)?,
+        disallowed_policies: listed(fields, "disallowed_policies", policy)?,
+        disallowed_policies_glob: listed(fields, "disallowed_policies_glob", plain)?,
+        allowed_entity_aliases: listed(fields, "allowed_entity_aliases", plain)?,
         orphan: fields.flag("orphan")?,
         renewable: fields.flag("renewable")?,
         path_suffix: path_suffix.map(|suffix| suffix.trim_matches('/').to_owned()),
@@ -112,13 +114,24 @@ fn either(
     Ok(named.or(old))
 }
 
-fn policies(fields: &Fields<'_>, name: &'static str) -> Result<Option<Vec<String>>, Refusal> {
-    let written = fields.texts(name)?;
-    Ok(written.map(|names| {
-        let mut names: Vec<_> = names.iter().map(|name| policy(name)).collect();
-        names.retain(|name| !name.is_empty());
-        names.sort();
-        names.dedup();
-        names
-    }))
+/// Reads a list of names, each in the one way that it is kept.
+fn listed(
+    fields: &Fields<'_>,
+    name: &'static str,
+    kept: fn(&str) -> Result<String, Refusal>,
+) -> Result<Option<Vec<String>>, Refusal> {
+    let Some(written) = fields.texts(name)? else { return Ok(None) };
+    let written = written.iter().filter(|name| !name.trim().is_empty());
+    let names = written.map(|name| kept(name)).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(Some(names.into_iter().collect()))
+}
+
+fn policy(name: &str) -> Result<String, Refusal> {
+    let name = PolicyName::parse(name);
+    name.map(|name| name.to_string()).map_err(|error| Refusal::bad(error.to_string()))
+}
+
+/// A name, or a pattern of names, that is the same in any case.
+fn plain(name: &str) -> Result<String, Refusal> {
+    Ok(plain_name(name))
 }

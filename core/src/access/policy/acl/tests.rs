@@ -112,6 +112,46 @@ fn equal_paths_are_merged_and_deny_wins() {
 }
 
 #[test]
+fn where_names_are_the_same_in_any_case_rules_speak_of_them_in_any_case() {
+    let written = policy(
+        "written",
+        r#"
+        path "auth/userpass/users/*" { capabilities = ["read", "update"] }
+        path "auth/userpass/users/Root-Admin" { capabilities = ["deny"] }
+        path "auth/+/role/My*" { capabilities = ["read"] }
+        path "sys/policies/acl/Admin" { capabilities = ["read"] }
+        path "sys/policies/acl/admin" { capabilities = ["deny"] }
+        path "identity/entity/name/{{identity.entity.name}}" { capabilities = ["read"] }
+        path "database/creds/MyRole" { capabilities = ["read"] }
+        path "auth/token/roles/My" { capabilities = ["read"] }
+    "#,
+    );
+    let facts = Facts::named([("identity.entity.name", "Ann")]).unwrap();
+    let acl = Acl::compile([&written], &facts);
+    for name in ["root-admin", "Root-Admin", "ROOT-ADMIN"] {
+        let path = format!("auth/userpass/users/{name}");
+        assert_eq!(acl.decide(&ask(&path, Update)).verdict, Verdict::Denied, "{name}");
+        assert_eq!(acl.capabilities(&path).words(), ["deny"]);
+        assert_eq!(acl.speaking(&ask(&path, Update)).len(), 2);
+    }
+    for (path, is_allowed) in [
+        ("auth/userpass/users/ann", true),
+        ("auth/approle/role/myapp", true),
+        ("auth/approle/role/yours", false),
+        ("sys/policies/acl/admin", false),
+        ("sys/policies/acl/Admin", false),
+        ("identity/entity/name/ann", true),
+        ("identity/entity/name/bob", false),
+        ("database/creds/MyRole", true),
+        ("database/creds/myrole", false),
+        ("auth/token/roles/My", true),
+        ("auth/token/roles/my", false),
+    ] {
+        assert_eq!(may(&acl, path, Read), is_allowed, "{path}");
+    }
+}
+
+#[test]
 fn sudo_is_needed_beside_what_is_asked() {
     let acl = acl(r#"
         path "sys/auth/*" { capabilities = ["update", "sudo"] }
