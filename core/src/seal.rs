@@ -158,6 +158,36 @@ pub async fn change_seal(
     let batch = stored.replaced(batch, purpose, &Splits::default(), new, chance)?;
     let splits = Splits::of_same_holders(joined, &stored.splits, other, new, chance);
     let batch = there.replaced(batch, other, &splits, new, chance)?;
+    kept(store, batch, &ring, new).await
+}
+
+/// Gives a store another root key, which the holders of the unseal key open with the shares that they have. Whoever has
+/// only shares from before, and an old copy of the store, opens that copy and nothing else.
+pub async fn renew_root(
+    store: &dyn Store,
+    (stored, joined): (&Stored, &Joined),
+    (old, new): (&RootKey, &RootKey),
+    chance: &dyn Chance,
+) -> Result<Unsealed, SealError> {
+    let recovery = Stored::read(store, Purpose::Recovery, Some(old)).await?;
+    let Opened { ring, revision } = ring::open(store, old).await?;
+    let batch = ring.put(Some(revision), new, chance)?;
+    let splits = Splits::of_same_holders(joined, &stored.splits, Purpose::Unseal, new, chance);
+    let batch = stored.replaced(batch, Purpose::Unseal, &splits, new, chance)?;
+    let batch = match recovery.revision {
+        Some(_) => recovery.replaced(batch, Purpose::Recovery, &recovery.splits, new, chance)?,
+        None => batch,
+    };
+    kept(store, batch, &ring, new).await
+}
+
+/// Keeps a ring under another root key.
+async fn kept(
+    store: &dyn Store,
+    batch: Batch,
+    ring: &KeyRing,
+    new: &RootKey,
+) -> Result<Unsealed, SealError> {
     match store.commit(batch).await {
         // Whether it was kept is seen by looking: nothing else was ever sealed under the new key.
         Err(StoreError::Uncertain(why)) => {

@@ -8,8 +8,14 @@
 
 use leasehold_core::broker::{KeyRingError, RotationWrite};
 use leasehold_core::limits::{SEALS_BLOCK, SEALS_MAX};
+use leasehold_core::seal::shares::{Share, Split};
+use leasehold_core::seal::splits::{Gathered, Joined, Purpose, Splits, Stored};
+use leasehold_core::seal::{self, RootKey, SealError};
 use leasehold_core::secret::Locked;
 use leasehold_core::store::{Batch, Key, Store, StoreError};
+use leasehold_core::time::Timestamp;
+use leasehold_integration_tests::engine_suite::Urandom;
+use leasehold_integration_tests::world::store::MemoryStore;
 use leasehold_integration_tests::world::{ROOT, World, request};
 use serde_json::Value;
 use std::time::Duration;
@@ -169,4 +175,54 @@ fn the_page_of_a_key_is_locked() {
         }
     }
     assert_eq!(locked, Some(key.is_locked()));
+}
+
+/// Joins the shares of a key.
+fn joined(splits: &Splits, shares: &[Share]) -> Joined {
+    let mut gathered = Gathered::new(&Urandom);
+    let each = shares.iter().map(|share| Share::parse(&share.hex()).unwrap());
+    let mut taken = each.map(|share| gathered.take(Purpose::Unseal, splits, share).unwrap());
+    taken.find_map(|joined| joined).unwrap()
+}
+
+/// Whoever left has their shares, and may have a copy of the store from when these were good.
+#[tokio::test]
+async fn shares_that_are_void_and_an_old_copy_of_the_store_do_not_open_the_store_of_now() {
+    let (store, split) = (MemoryStore::default(), Split::new(3, 2).unwrap());
+    let first = RootKey::draw(&Urandom);
+    let (of_old, old_shares) = Splits::first(Purpose::Unseal, split, &first, &Urandom);
+    let kept =
+        |batch| Stored::default().replaced(batch, Purpose::Unseal, &of_old, &first, &Urandom);
+    let founded = seal::initialize(&store, &first, Timestamp(1), &Urandom, |_, batch| kept(batch));
+    let installation = founded.await.unwrap().installation;
+
+    // A copy is taken. Then the key is split among others, and they show their shares.
+    let copy = of_old;
+    let by_old = joined(&copy, &old_shares);
+    let (both, new_shares) = copy.and_then(Purpose::Unseal, split, &first, &Urandom);
+    assert!(!both.root_is_due(&by_old), "the new shares open the same root key, and wait");
+    assert!(both.without_unshown().root_is_due(&by_old), "who was given them has them still");
+    let by_new = joined(&both, &new_shares);
+    let stored = Stored::read(&store, Purpose::Unseal, None).await.unwrap();
+    let verified = both.once_shown(&by_new);
+    let batch = Batch::default();
+    let batch = stored.replaced(batch, Purpose::Unseal, &verified, &first, &Urandom).unwrap();
+    store.commit(batch).await.unwrap();
+
+    // At their next unsealing the root key becomes another one.
+    let stored = Stored::read(&store, Purpose::Unseal, None).await.unwrap();
+    let by_new = joined(&stored.splits, &new_shares);
+    assert!(stored.splits.root_is_due(&by_new));
+    let second = RootKey::draw(&Urandom);
+    let renewed = seal::renew_root(&store, (&stored, &by_new), (&first, &second), &Urandom);
+    assert_eq!(renewed.await.unwrap().installation, installation);
+
+    let found = joined(&copy, &old_shares).root().unwrap();
+    let refused = seal::unseal(&store, &found).await.unwrap_err();
+    assert!(matches!(refused, SealError::WrongKey), "{refused}");
+    let stored = Stored::read(&store, Purpose::Unseal, None).await.unwrap();
+    let by_new = joined(&stored.splits, &new_shares);
+    assert!(!stored.splits.root_is_due(&by_new), "once is enough");
+    let opened = seal::unseal(&store, &by_new.root().unwrap()).await.unwrap();
+    assert_eq!(opened.installation, installation);
 }

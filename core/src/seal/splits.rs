@@ -35,6 +35,10 @@ pub enum Purpose {
 pub struct Splits {
     /// The one in force, and then a new one of which not enough shares were shown yet.
     groups: Vec<Group>,
+    /// Whether shares that are void now once told the root key: whoever has them and an old copy of this record can still
+    /// find it, so the store is to have another one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    root_is_known: bool,
 }
 
 /// Who holds shares of a key.
@@ -113,7 +117,7 @@ impl Splits {
         chance: &dyn Chance,
     ) -> (Self, Vec<Share>) {
         let (group, shares) = Group::draw(purpose, split, &WholeKey::draw(chance), root, chance);
-        (Self { groups: vec![group] }, shares)
+        (Self { groups: vec![group], root_is_known: false }, shares)
     }
 
     /// Splits a new key. The group in force stays so until enough of the new shares were shown.
@@ -127,7 +131,7 @@ impl Splits {
     ) -> (Self, Vec<Share>) {
         let (group, shares) = Group::draw(purpose, split, &WholeKey::draw(chance), root, chance);
         let groups = self.groups.first().cloned().into_iter().chain([group]).collect();
-        (Self { groups }, shares)
+        (Self { groups, ..*self }, shares)
     }
 
     /// The holders stay, and what their key opens is another root key.
@@ -143,7 +147,15 @@ impl Splits {
             opens: Group::sealed(purpose, &joined.key, root, chance),
             ..group
         });
-        Self { groups: group.into_iter().collect() }
+        Self { groups: group.into_iter().collect(), root_is_known: false }
+    }
+
+    /// Whether the store should get another root key, now that these shares were shown: others are void that told this
+    /// one. Shares that nobody has shown yet tell it as well, and have to wait for it.
+    #[must_use]
+    pub fn root_is_due(&self, joined: &Joined) -> bool {
+        let remaining = self.once_shown(joined);
+        remaining.root_is_known && !remaining.has_unshown()
     }
 
     /// Reads the splits of the unseal key, if a record is that of theirs.
@@ -181,19 +193,28 @@ impl Splits {
     /// What remains once enough shares of a group were shown: older ones have no force any more.
     #[must_use]
     pub fn once_shown(&self, joined: &Joined) -> Self {
-        Self { groups: self.groups.iter().skip(joined.group).cloned().collect() }
+        Self {
+            groups: self.groups.iter().skip(joined.group).cloned().collect(),
+            root_is_known: self.root_is_known || joined.group > 0,
+        }
     }
 
     /// The newest of them alone.
     #[must_use]
     pub fn newest(&self) -> Self {
-        Self { groups: self.groups.last().cloned().into_iter().collect() }
+        Self {
+            groups: self.groups.last().cloned().into_iter().collect(),
+            root_is_known: self.root_is_known || self.has_unshown(),
+        }
     }
 
     /// What remains if the new shares are given up.
     #[must_use]
     pub fn without_unshown(&self) -> Self {
-        Self { groups: self.groups.first().cloned().into_iter().collect() }
+        Self {
+            groups: self.groups.first().cloned().into_iter().collect(),
+            root_is_known: self.root_is_known || self.has_unshown(),
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use super::{DRAIN_ATTEMPTS, DRAIN_REQUESTS, StartError};
 use leasehold_core::ids::InstallationId;
 use leasehold_core::seal::keeper::{Keeper, KeeperError};
 use leasehold_core::seal::shares::{Share, Split};
-use leasehold_core::seal::splits::{Gathered, Purpose, Stored, WrongShare};
-use leasehold_core::seal::{self, RootKey, SealError};
-use leasehold_core::store::{Batch, StoreError};
+use leasehold_core::seal::splits::{Gathered, Joined, Purpose, Stored, WrongShare};
+use leasehold_core::seal::{self, RootKey, SealError, Unsealed};
+use leasehold_core::store::StoreError;
 use std::sync::Arc;
 
 /// Who has the root key.
@@ -166,19 +166,7 @@ impl Server {
         let (store, chance) = (&*self.ports.store, self.chance());
         let root = root.or_else(|| joined.root()).ok_or(SealError::WrongKey)?;
         let unsealed = match moving {
-            None => {
-                let unsealed = seal::unseal(store, &root).await?;
-                if joined.is_first_showing() {
-                    let splits = stored.splits.once_shown(&joined);
-                    let batch = Batch::default();
-                    let batch = stored.replaced(batch, purpose, &splits, &root, chance)?;
-                    // Else the old shares stay good, until the new ones are shown again.
-                    if let Err(error) = store.commit(batch).await {
-                        tracing::warn!(%error, "the old key shares could not be voided yet");
-                    }
-                }
-                unsealed
-            }
+            None => self.opened_by(&stored, &joined, &root).await?,
             Some(moving) => {
                 let new = match moving {
                     Move::ToKeeper => self.kept_or_new().await?,
@@ -191,6 +179,32 @@ impl Server {
             }
         };
         Ok(self.open(unsealed).await?)
+    }
+
+    /// Opens the store for those who have shown enough shares. Where that makes older shares void, or some are void that
+    /// told the root key, the store gets another one; if it cannot be kept, it is tried again when they are shown again.
+    async fn opened_by(
+        &self,
+        stored: &Stored,
+        joined: &Joined,
+        root: &RootKey,
+    ) -> Result<Unsealed, SealError> {
+        let (store, chance) = (&*self.ports.store, self.chance());
+        if stored.splits.root_is_due(joined) {
+            let new = RootKey::draw(chance);
+            match seal::renew_root(store, (stored, joined), (root, &new), chance).await {
+                Ok(unsealed) => {
+                    tracing::warn!(
+                        "the root key is another one now, which no older key share opens"
+                    );
+                    return Ok(unsealed);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the root key, which older key shares open, could not be replaced yet");
+                }
+            }
+        }
+        seal::unseal(store, root).await
     }
 
     /// Forgets the shares that were shown, for somebody who has one.
