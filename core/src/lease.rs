@@ -10,9 +10,12 @@
 
 pub mod backoff;
 pub mod death;
+mod handle;
 pub mod id_key;
 pub mod queue;
 pub mod term;
+
+pub use handle::Handle;
 
 use crate::engine::Unanswered;
 use crate::ids::{BootId, EntityId, LeaseId, MountId, TargetId, TokenAccessor};
@@ -22,7 +25,6 @@ use crate::store::leases::RepeatKey;
 use crate::store::tokens::TokenKey;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::fmt;
 use std::time::Duration;
 use term::Term;
@@ -101,12 +103,6 @@ pub struct IssueSpan {
     /// After this, an issue that was sent can no longer take effect.
     pub settles_at: Timestamp,
 }
-
-/// The credential's name at the target with all that revoking needs, as its engine wrote it. It may hold what the
-/// target keeps instead of a password, so it is shown to nobody.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Handle(pub Box<RawValue>);
 
 /// Where a lease is in its life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -461,33 +457,6 @@ impl fmt::Display for Cause {
         })
     }
 }
-
-impl Handle {
-    /// Returns what the credential is called, which every engine writes under `name`; all of it where one does not.
-    #[must_use]
-    pub fn name(&self) -> String {
-        #[derive(Deserialize)]
-        struct Named {
-            name: String,
-        }
-        let named = serde_json::from_str::<Named>(self.0.get());
-        named.map_or_else(|_| self.0.get().trim_matches('"').to_owned(), |named| named.name)
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle(..)")
-    }
-}
-
-impl PartialEq for Handle {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
-    }
-}
-
-impl Eq for Handle {}
 
 #[cfg(test)]
 #[path = "lease/tests.rs"]
