@@ -40,6 +40,9 @@ pub struct Lease {
     handle: Handle,
     owner: Owner,
     issue: IssueSpan,
+    /// What the target itself calls the credential, where it chose that once it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    known_as: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repeat_key: Option<RepeatKey>,
     issued_at: Timestamp,
@@ -182,13 +185,14 @@ impl Lease {
         now: Timestamp,
     ) -> Self {
         let state = LeaseState::Held;
-        let (repeat_key, renewed_at, ends_itself) = (None, None, false);
+        let (known_as, repeat_key, renewed_at, ends_itself) = (None, None, None, false);
         Self {
             id,
             place,
             handle,
             owner,
             issue,
+            known_as,
             repeat_key,
             issued_at: now,
             renewed_at,
@@ -208,6 +212,12 @@ impl Lease {
     #[must_use]
     pub fn repeatable(self, repeat_key: Option<RepeatKey>) -> Self {
         Self { repeat_key, ..self }
+    }
+
+    /// The target has answered, and calls the credential so.
+    #[must_use]
+    pub fn known_as(self, name: &str) -> Self {
+        Self { known_as: Some(name.to_owned()), ..self }
     }
 
     /// The term starts again, as far as the ceiling allows.
@@ -383,6 +393,11 @@ impl Lease {
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+    /// What the target itself calls the credential, where it chose that.
+    #[must_use]
+    pub fn own_name(&self) -> Option<&str> {
+        self.known_as.as_deref()
     }
     /// To whom it was given.
     #[must_use]
