@@ -105,7 +105,7 @@ pub use token::{
     WhichToken, entity_told, found, found_with_holders,
 };
 pub use userpass::UserWrite;
-pub use whois::{Holder, Stage, Whois, WhoisError, Whose};
+pub use whois::{AccountKnown, Holder, Stage, Whois, WhoisError, Whose};
 pub use wrapping::{Unwrapped, WrapError, Wrapping};
 
 use crate::access::lockout::Lockouts;

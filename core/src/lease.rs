@@ -10,9 +10,12 @@
 
 pub mod backoff;
 pub mod death;
+mod handle;
 pub mod id_key;
 pub mod queue;
 pub mod term;
+
+pub use handle::Handle;
 
 use crate::engine::Unanswered;
 use crate::ids::{BootId, EntityId, LeaseId, MountId, TargetId, TokenAccessor};
@@ -22,7 +25,6 @@ use crate::store::leases::RepeatKey;
 use crate::store::tokens::TokenKey;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::fmt;
 use std::time::Duration;
 use term::Term;
@@ -38,6 +40,9 @@ pub struct Lease {
     handle: Handle,
     owner: Owner,
     issue: IssueSpan,
+    /// What the target itself calls the credential, where it chose that once it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    known_as: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repeat_key: Option<RepeatKey>,
     issued_at: Timestamp,
@@ -101,12 +106,6 @@ pub struct IssueSpan {
     /// After this, an issue that was sent can no longer take effect.
     pub settles_at: Timestamp,
 }
-
-/// The credential's name at the target with all that revoking needs, as its engine wrote it. It may hold what the
-/// target keeps instead of a password, so it is shown to nobody.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Handle(pub Box<RawValue>);
 
 /// Where a lease is in its life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,13 +185,14 @@ impl Lease {
         now: Timestamp,
     ) -> Self {
         let state = LeaseState::Held;
-        let (repeat_key, renewed_at, ends_itself) = (None, None, false);
+        let (known_as, repeat_key, renewed_at, ends_itself) = (None, None, None, false);
         Self {
             id,
             place,
             handle,
             owner,
             issue,
+            known_as,
             repeat_key,
             issued_at: now,
             renewed_at,
@@ -212,6 +212,12 @@ impl Lease {
     #[must_use]
     pub fn repeatable(self, repeat_key: Option<RepeatKey>) -> Self {
         Self { repeat_key, ..self }
+    }
+
+    /// The target has answered, and calls the credential so.
+    #[must_use]
+    pub fn known_as(self, name: &str) -> Self {
+        Self { known_as: Some(name.to_owned()), ..self }
     }
 
     /// The term starts again, as far as the ceiling allows.
@@ -388,6 +394,11 @@ impl Lease {
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
+    /// What the target itself calls the credential, where it chose that.
+    #[must_use]
+    pub fn own_name(&self) -> Option<&str> {
+        self.known_as.as_deref()
+    }
     /// To whom it was given.
     #[must_use]
     pub fn owner(&self) -> &Owner {
@@ -461,33 +472,6 @@ impl fmt::Display for Cause {
         })
     }
 }
-
-impl Handle {
-    /// Returns what the credential is called, which every engine writes under `name`; all of it where one does not.
-    #[must_use]
-    pub fn name(&self) -> String {
-        #[derive(Deserialize)]
-        struct Named {
-            name: String,
-        }
-        let named = serde_json::from_str::<Named>(self.0.get());
-        named.map_or_else(|_| self.0.get().trim_matches('"').to_owned(), |named| named.name)
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle(..)")
-    }
-}
-
-impl PartialEq for Handle {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
-    }
-}
-
-impl Eq for Handle {}
 
 #[cfg(test)]
 #[path = "lease/tests.rs"]

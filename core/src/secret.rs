@@ -55,6 +55,7 @@ impl fmt::Debug for SecretText {
 #[derive(Debug)]
 pub struct Secret {
     fields: Vec<(&'static str, Field)>,
+    known_as: Option<String>,
 }
 
 /// One field of a [`Secret`].
@@ -70,7 +71,20 @@ impl Secret {
     /// Makes a secret of its fields.
     #[must_use]
     pub fn new(fields: Vec<(&'static str, Field)>) -> Self {
-        Self { fields }
+        Self { fields, known_as: None }
+    }
+
+    /// The target has given the credential a name of its own choice, which is not secret and stands in its logs: the id
+    /// of an access key.
+    #[must_use]
+    pub fn known_as(self, name: String) -> Self {
+        Self { known_as: Some(name), ..self }
+    }
+
+    /// Returns what the target itself calls the credential, where it chose that.
+    #[must_use]
+    pub fn own_name(&self) -> Option<&str> {
+        self.known_as.as_deref()
     }
 
     /// Returns the fields. Their values are shown in one place only: where the response is rendered.

@@ -115,6 +115,8 @@ caught! {
         LapsedTokenAdmitted breaks [4], within 100;
     a_secret_in_the_record_of_a_repetition_is_caught:
         SecretInTheRepeat breaks [3], within 50;
+    an_abandonment_of_which_nothing_is_kept_is_caught:
+        AbandonmentNotKept breaks [2], within 200;
     one_queue_for_all_targets_is_caught:
         OneQueueForAll breaks [7], within 10;
 }

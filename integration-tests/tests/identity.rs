@@ -8,6 +8,8 @@ mod giving;
 mod merging;
 #[path = "identity/rights.rs"]
 mod rights;
+#[path = "identity/told.rs"]
+mod told;
 #[path = "identity/writes.rs"]
 mod writes;
 

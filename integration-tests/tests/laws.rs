@@ -20,6 +20,8 @@ mod counts;
 mod deletions;
 #[path = "laws/mass_revocations.rs"]
 mod mass_revocations;
+#[path = "laws/own_names.rs"]
+mod own_names;
 #[path = "laws/passing.rs"]
 mod passing;
 #[path = "laws/proofs.rs"]

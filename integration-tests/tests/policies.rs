@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+#[path = "policies/kept.rs"]
+mod kept;
+
 use leasehold_core::access::policy::Right;
 use leasehold_core::audit::{Asked, Operation};
 use leasehold_core::broker::{
@@ -87,6 +90,18 @@ async fn a_policy_that_is_changed_counts_at_once_and_after_a_restart() {
     assert!(lend(&world, &token, "app").await.is_ok());
     world.broker().delete_policy(&request(ROOT), "APP").await.unwrap();
     assert!(is_denied(&lend(&world, &token, "app").await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_are_compiled_once_and_again_only_after_a_change() {
+    let world = world().await;
+    let (one, other) = (holder(&world, &["app"]).await, holder(&world, &["app"]).await);
+    assert!(lend(&world, &one, "app").await.is_ok());
+    // Whoever read them again would find nothing that can be read.
+    world.store.damage("policy/app");
+    assert!(lend(&world, &one, "app").await.is_ok() && lend(&world, &other, "app").await.is_ok());
+    write(&world, "unrelated", "").await;
+    assert!(is_denied(&lend(&world, &one, "app").await));
 }
 
 #[tokio::test(start_paused = true)]

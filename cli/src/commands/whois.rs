@@ -12,21 +12,24 @@ Examples:
   Somebody is in the database under this name:
     leasehold whois v-token-x-app-01jdx3m5k8v2q7t4w9y6z1b0ce-1764000000
 
+  This access key is in CloudTrail:
+    leasehold whois AKIAIOSFODNN7EXAMPLE
+
   What has this token, by the accessor in the audit record of its making?
     leasehold whois 01jdx3m5k8v2q7t4w9y6z1b0ce
 
   Its lines in the audit record:
     leasehold whois -format=json NAME | jq -r '.data.leases[].request_id' | xargs -I{} grep {} audit.log";
 
-/// Tell whose a user name, a lease or a token is
+/// Tell whose a user name, an access key, a lease or a token is
 ///
 /// Shows the lease that a credential is on, or was on in the last 30 days (ever, if its target was abandoned), who asked for it by which token, by which
-/// policies, and in which request of the audit record. Takes a user name as a target's log has it, a lease id, or the
-/// accessor of a token, of which it shows the leases that it has. Exit code 2 if nothing is known by the name.
+/// policies, and in which request of the audit record. Takes a user name as a target's log has it, the id of an access key
+/// of AWS, a lease id, or the accessor of a token, of which it shows the leases that it has. Exit code 2 if nothing is known by the name.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Whois {
-    /// User name, lease id, or accessor of a token
+    /// User name, id of an access key, lease id, or accessor of a token
     name: String,
     #[command(flatten)]
     format: FormatFlags,
@@ -67,6 +70,7 @@ fn show(answer: &Answer, session: &mut Session<'_>) {
             "lease_id",
             "state",
             "username",
+            "known_as",
             "mount",
             "role",
             "target",
@@ -84,6 +88,14 @@ fn show(answer: &Answer, session: &mut Session<'_>) {
                 .map(|(key, name)| row(name, told.get(key)))
         }));
         rows.extend(lease.get("holder").into_iter().flat_map(holder));
+        session.output.table(&heading, &rows);
+    }
+    for account in field("accounts").and_then(Value::as_array).into_iter().flatten() {
+        let own = ["username", "mount", "target", "static_role", "last_vault_rotation"];
+        let mut rows: Vec<_> = own.iter().map(|name| row(name, account.get(name))).collect();
+        if account.get("static_role").is_none_or(Value::is_null) {
+            rows.push(vec!["administers".to_owned(), "the target".to_owned()]);
+        }
         session.output.table(&heading, &rows);
     }
     if field("more").and_then(Value::as_bool).unwrap_or_default() {

@@ -57,7 +57,10 @@ pub struct Alias {
     pub mount_accessor: String,
     /// The name, written in the one way of its method.
     pub name: String,
-    /// What is noted on it.
+    /// What the last login by it told of itself, as its method has it.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+    /// What people have noted on it.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub custom_metadata: Metadata,
     /// Whose it was before they were merged.
@@ -189,6 +192,9 @@ fn facts<'a>(entity: &Entity, groups: impl Iterator<Item = &'a Group>) -> Facts 
         let of = format!("identity.entity.aliases.{}", alias.mount_accessor);
         tell(format!("{of}.id"), &alias.id.to_string());
         tell(format!("{of}.name"), &alias.name);
+        for (key, value) in &alias.metadata {
+            tell(format!("{of}.metadata.{key}"), value);
+        }
         for (key, value) in &alias.custom_metadata {
             tell(format!("{of}.custom_metadata.{key}"), value);
         }

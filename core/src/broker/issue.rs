@@ -260,7 +260,7 @@ impl Broker {
         purpose: Purpose,
     ) -> Result<(Issued, Found<Lease>), IssueError> {
         self.may_borrow(caller, path)?;
-        let Committed { lease, drafted, flight, capped, filling } =
+        let Committed { mut lease, drafted, flight, capped, filling } =
             self.commit_lease(request, caller, path, purpose).await?;
 
         let record = &lease.record;
@@ -269,6 +269,13 @@ impl Broker {
         if !matches!(answer, Err(EngineError::Uncertain(_))) {
             self.unanswered.lock().remove(&record.id());
         }
+        if let Some(name) = answer.as_ref().ok().and_then(Secret::own_name)
+            && let Err(error) = self.keep_own_name(&mut lease, name).await
+        {
+            self.give_up(&lease, Cause::IssueFailed, true).await;
+            return Err(error.into());
+        }
+        let record = &lease.record;
         match answer {
             // Whoever waits to revoke it goes on once the flight is dropped, below.
             Ok(_) if flight.is_unwanted() => Err(IssueError::Revoked),
@@ -295,6 +302,27 @@ impl Broker {
                 Err(IssueError::Target(error))
             }
         }
+    }
+
+    /// Keeps what the target calls a new credential, where it chose that itself, so that whoever meets that name in a log
+    /// finds the lease by it. A credential of which it is not kept is told to nobody.
+    async fn keep_own_name(&self, lease: &mut Found<Lease>, name: &str) -> Result<(), StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let named = lease.record.clone().known_as(name);
+            match self.records.replace_lease(lease, &named, Batch::default()).await {
+                // It may have been taken from its holder meanwhile.
+                Err(StoreError::Conflict) => {
+                    let found = self.records.lease(named.id()).await?;
+                    *lease = found.ok_or(StoreError::Conflict)?;
+                }
+                Ok(revision) => {
+                    *lease = Found { record: named, revision };
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
     }
 
     /// Decides on an issue and commits the decision, anew if what it rests on changed meanwhile.

@@ -14,6 +14,7 @@ pub(super) use hashing::Hashing;
 use super::authenticate::Recorded;
 use super::token::{NotSealed, Spans};
 use super::{Broker, Request, TokenMade};
+use crate::access::identity::Metadata;
 use crate::access::login::{LoggedInAs, LoginOrigin, Proof};
 use crate::access::params::{BadParams, TokenParams};
 use crate::access::token::{Token, TokenKind, draw, key_of};
@@ -82,6 +83,8 @@ pub(super) struct Standing {
     pub(super) params: TokenParams,
     /// Under which name they log in here, whoever they are elsewhere.
     alias: String,
+    /// What a login of theirs tells of itself, which its alias keeps.
+    tells: Metadata,
     /// Tells one secret of theirs from the next.
     secret: u64,
     /// Whether their tokens are renewed only while they would be given the same policies.
@@ -163,7 +166,7 @@ impl Broker {
         let mount = &entry.mount;
         let standing = self.standing(mount.record.id, &proven.by).await?;
         let standing = standing.filter(|standing| standing.secret == proven.secret);
-        let Standing { params, mut read, alias, .. } =
+        let Standing { params, mut read, alias, tells, .. } =
             standing.ok_or_else(|| proven.otherwise.clone())?;
         if let Some((at, revision)) = &proven.by_record {
             if self.records.revision(at).await? != Some(*revision) {
@@ -175,8 +178,8 @@ impl Broker {
         let bound_cidrs = params.bound_networks(&proven.bound_cidrs, from);
         let bound_cidrs = bound_cidrs.ok_or(LoginError::Denied)?;
 
-        let (id, accessor) = (mount.record.id, mount.record.accessor());
-        let behind = self.behind(id, accessor, &alias).await?.ok_or(LoginError::Denied)?;
+        let at = (mount.record.id, mount.record.accessor());
+        let behind = self.behind(at, &alias, &tells).await?.ok_or(LoginError::Denied)?;
         let Behind { identity, mut batch } = behind;
 
         let now = self.clock.now();
@@ -203,7 +206,7 @@ impl Broker {
         };
         batch.expected.push((mount_at(mount.record.id), Some(mount.revision)));
         if kind == TokenKind::Batch {
-            // It is stored nowhere; whom it names is, if nobody was known by that alias.
+            // It is stored nowhere; whom it names is, if nobody was known by that alias, or told something else.
             if !batch.puts.is_empty() {
                 batch.expected.extend(read);
                 self.records.commit(batch).await?;
@@ -246,6 +249,7 @@ impl Broker {
                 Ok(user.map(|user| Standing {
                     params: user.record.params,
                     alias: user.record.name,
+                    tells: Metadata::new(),
                     secret: user.record.password_set,
                     keeps_policies: true,
                     read: vec![(user_at(mount, name), Some(user.revision))],
@@ -257,6 +261,7 @@ impl Broker {
                 Ok(role.map(|role| Standing {
                     params: role.record.params,
                     alias: role.record.role_id,
+                    tells: Metadata::from([("role_name".to_owned(), role.record.name)]),
                     secret: 0,
                     keeps_policies: false,
                     read: vec![(approle_at(mount, name), Some(role.revision))],

@@ -8,7 +8,7 @@ use crate::engine::erased::{Fields, RoleRef};
 use crate::engine::{Cause as Failure, FieldError};
 use crate::ids::MountId;
 use crate::lease::Cause;
-use crate::limits::{CONFLICT_TRIES, TTL_MAX};
+use crate::limits::TTL_MAX;
 use crate::store::accounts::static_role_at;
 use crate::store::mounts::{Role, role_at};
 use crate::store::{Batch, Revision, StoreError};
@@ -98,19 +98,11 @@ impl Broker {
         request: &Request,
         wanted: RoleWrite,
     ) -> Result<Cautions, RoleError> {
-        self.served(request, async |_| {
-            for _ in 0..CONFLICT_TRIES {
-                match self.put_role(&wanted).await {
-                    Err(RoleError::Store(StoreError::Conflict)) => self.reload().await?,
-                    outcome => return outcome,
-                }
-            }
-            Err(StoreError::Conflict.into())
-        })
-        .await
+        let put = async |caller: Caller| self.put_role(&wanted, &caller.rights).await;
+        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
     }
 
-    async fn put_role(&self, wanted: &RoleWrite) -> Result<Cautions, RoleError> {
+    async fn put_role(&self, wanted: &RoleWrite, rights: &Rights) -> Result<Cautions, RoleError> {
         let catalog = self.catalog();
         let entry =
             catalog.at(&wanted.mount).ok_or_else(|| RoleError::NoMount(wanted.mount.clone()))?;
@@ -159,7 +151,8 @@ impl Broker {
         if self.records.store_has(&static_role_at(id, &role.name)).await? {
             return Err(RoleError::Bad("Role and Static Role names must be unique".into()));
         }
-        self.records.put_role(&entry.mount, was.map(|was| was.revision), &role).await?;
+        let (was, batch) = (was.map(|was| was.revision), rights.expected(Batch::default()));
+        self.records.put_role(&entry.mount, was, &role, batch).await?;
         self.reload().await?;
         Ok(Cautions(cautions))
     }

@@ -1,12 +1,12 @@
 //! Writes, shows and deletes static roles, and tells their secrets.
 
+use super::access::Rights;
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::rotate::{RotateError, Which, Why};
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::engine::FieldError;
 use crate::engine::rotation::Verify;
-use crate::limits::CONFLICT_TRIES;
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
 use crate::secret::{Field, Secret};
@@ -130,27 +130,21 @@ impl Broker {
         request: &Request,
         wanted: StaticRoleWrite,
     ) -> Result<(), StaticRoleError> {
-        self.served(request, async |_| {
-            for _ in 0..CONFLICT_TRIES {
-                match self.put_static_role(&wanted).await {
-                    Err(StaticRoleError::Store(StoreError::Conflict)) => self.reload().await?,
-                    outcome => return outcome,
-                }
-            }
-            Err(StoreError::Conflict.into())
-        })
-        .await
+        let put = async |caller: Caller| self.put_static_role(&wanted, &caller.rights).await;
+        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
     }
 
     async fn put_static_role(
         self: &Arc<Self>,
         wanted: &StaticRoleWrite,
+        rights: &Rights,
     ) -> Result<(), StaticRoleError> {
         let catalog = self.catalog();
         let entry = entry(&catalog, &wanted.mount)?;
         let id = entry.mount.record.id;
+        let batch = rights.expected(Batch::default());
         let Some(was) = self.records.static_role(id, &wanted.name).await? else {
-            return self.make_static_role(entry, wanted).await;
+            return self.make_static_role(entry, wanted, batch).await;
         };
         let differs =
             |given: &Option<String>, kept: &str| given.as_ref().is_some_and(|it| it != kept);
@@ -175,9 +169,7 @@ impl Broker {
             role.rotation.due_at = slot.map(|slot| slot.from);
             role.rotation.due_by = slot.and_then(|slot| slot.to);
         }
-        self.records
-            .replace_under(&entry.mount, (at, Some(revision)), &role, Batch::default())
-            .await?;
+        self.records.replace_under(&entry.mount, (at, Some(revision)), &role, batch).await?;
         self.rotations.set(&Which::Static(id, role.name.clone()), role.rotation.due_at);
         self.wake_sweep();
         Ok(())
@@ -187,6 +179,7 @@ impl Broker {
         self: &Arc<Self>,
         entry: &MountEntry,
         wanted: &StaticRoleWrite,
+        batch: Batch,
     ) -> Result<(), StaticRoleError> {
         let bad = |message: &str| StaticRoleError::Bad(message.to_owned());
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -221,7 +214,7 @@ impl Broker {
                 role.username
             )));
         }
-        self.records.put_new_static_role(&entry.mount, &role).await?;
+        self.records.put_new_static_role(&entry.mount, &role, batch).await?;
         let which = Which::Static(id, role.name.clone());
         let outcome = self.rotate(&which, Why::Asked).await;
         let Err(error) = outcome else { return Ok(()) };
@@ -241,7 +234,7 @@ impl Broker {
                 .as_ref()
                 .is_none_or(|begun| begun.may_land_until.is_none())
         {
-            self.records.drop_static_role(*mount, &found).await?;
+            self.records.drop_static_role(*mount, &found, Batch::default()).await?;
             self.rotations.set(which, None);
         }
         Ok(())
@@ -322,7 +315,7 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<(), StaticRoleError> {
-        self.served(request, async |_| {
+        let delete = async |caller: Caller| {
             let found = match self.found_static_role(mount, name).await {
                 Err(StaticRoleError::NoRole(_)) => return Ok(()),
                 found => found?,
@@ -337,11 +330,12 @@ impl Broker {
                 return Err(StaticRoleError::BeingRotated(found.record.rotation.error));
             }
             let id = entry(&catalog, mount)?.mount.record.id;
-            self.records.drop_static_role(id, &found).await?;
+            let batch = caller.rights.expected(Batch::default());
+            self.records.drop_static_role(id, &found, batch).await?;
             self.rotations.set(&Which::Static(id, name.to_owned()), None);
             Ok(())
-        })
-        .await
+        };
+        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
     }
 
     /// Rotates the account of a static role now.

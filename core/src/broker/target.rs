@@ -9,7 +9,7 @@ use crate::engine::rotation::{Account, Verify};
 use crate::engine::{Cause as Failure, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
 use crate::lease::{Cause, Generation};
-use crate::limits::{CONFLICT_TRIES, READ_CHUNK, RECONCILE_MIN, TTL_MAX};
+use crate::limits::{READ_CHUNK, RECONCILE_MIN, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
 use crate::store::holds::HoldCause;
@@ -118,19 +118,11 @@ impl Broker {
         request: &Request,
         wanted: TargetWrite,
     ) -> Result<(), TargetError> {
-        self.served(request, async |_| {
-            for _ in 0..CONFLICT_TRIES {
-                match self.put_target(&wanted).await {
-                    Err(TargetError::Store(StoreError::Conflict)) => self.reload().await?,
-                    outcome => return outcome,
-                }
-            }
-            Err(StoreError::Conflict.into())
-        })
-        .await
+        let put = async |caller: Caller| self.put_target(&wanted, &caller.rights).await;
+        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
     }
 
-    async fn put_target(&self, wanted: &TargetWrite) -> Result<(), TargetError> {
+    async fn put_target(&self, wanted: &TargetWrite, rights: &Rights) -> Result<(), TargetError> {
         let catalog = self.catalog();
         let entry =
             catalog.at(&wanted.mount).ok_or_else(|| TargetError::NoMount(wanted.mount.clone()))?;
@@ -153,11 +145,12 @@ impl Broker {
             target.server = self.verify(&target).await?;
         }
         self.count_if_bounded(&target).await?;
+        let batch = rights.expected(Batch::default());
         let Some(was) = was else {
             if let Some((id, generation)) = self.successor(&entry.mount, &target.name) {
                 target = Target { id, generation, ..target };
             }
-            self.records.put_new_target(&entry.mount, &target).await?;
+            self.records.put_new_target(&entry.mount, &target, batch).await?;
             self.reload().await?;
             self.plan_root_rotation(&target).await?;
             // Whether it may forget what it will be asked for is seen to from now on.
@@ -166,15 +159,12 @@ impl Broker {
         };
         target.generation = self.generation(was, &target, wanted.moved).await?;
         if target.generation == was.record.generation {
-            let at = target_at(mount, &target.name);
-            let batch = Batch::default();
-            self.records
-                .replace_under(&entry.mount, (at, Some(was.revision)), &target, batch)
-                .await?;
+            let at = (target_at(mount, &target.name), Some(was.revision));
+            self.records.replace_under(&entry.mount, at, &target, batch).await?;
         } else {
             let hold = catalog.hold(was.record.id, was.record.generation);
             let hold = hold.map(|hold| &hold.record);
-            self.records.succeed_target(&entry.mount, was, &target, hold).await?;
+            self.records.succeed_target(&entry.mount, (was, &target), hold, batch).await?;
         }
         self.reload().await?;
         if target.rotation != was.record.rotation {

@@ -1,7 +1,12 @@
 //! Tells whose a credential is: which lease it is on, or was, who asked for it, and by what right.
 //!
 //! What somebody finds in the log of a target is a name. Every name carries its lease's id or its bits, so that one
-//! or two records are read, however many leases there are.
+//! or two records are read, however many leases there are. A name that the target itself chose, as AWS does the ids of
+//! keys, is kept with the lease once it is told.
+
+mod accounts;
+
+pub use accounts::AccountKnown;
 
 use super::authenticate::{AdmitError, Recorded};
 use super::lookup::LeaseView;
@@ -32,6 +37,8 @@ pub struct Whois {
     pub leases: Vec<Whose>,
     /// The token, if the name is an accessor.
     pub token: Option<Holder>,
+    /// The accounts of operators that are called so.
+    pub accounts: Vec<AccountKnown>,
     /// Whether there are more leases than are told.
     pub more: bool,
 }
@@ -53,6 +60,8 @@ pub struct Whose {
     pub target: Option<String>,
     /// What the credential is called at the target.
     pub username: String,
+    /// What the target itself calls it, where it chose that.
+    pub known_as: Option<String>,
     /// Who asked.
     pub holder: Holder,
     /// The request that asked, as the audit record has it.
@@ -95,13 +104,14 @@ pub enum WhoisError {
     Admit(#[from] AdmitError),
     /// The text is no name.
     #[error(
-        "`name` must be a user name, a lease id or the accessor of a token, of {WHOIS_BYTES_MAX} bytes at most"
+        "`name` must be a user name, the id of an access key, a lease id or the accessor of a token, of \
+         {WHOIS_BYTES_MAX} bytes at most"
     )]
     BadName,
     /// Nobody is known by it.
     #[error(
-        "nothing is known by this name: no lease, none that ended in the last 30 days, and no token. the name may be \
-         incomplete, or not one of Leasehold's"
+        "nothing is known by this name: no lease, none that ended in the last 30 days, no token, and no account that is \
+         rotated. the name may be incomplete, or not one of Leasehold's"
     )]
     Nobody,
     /// The store failed.
@@ -117,7 +127,7 @@ impl Recorded for Whois {
 }
 
 impl Broker {
-    /// Tells whose a user name, a lease or a token is.
+    /// Tells whose a user name, an access key, a lease or a token is.
     pub async fn whois(
         self: &Arc<Self>,
         request: &Request,
@@ -129,7 +139,7 @@ impl Broker {
             }
             let found = self.known_by(name).await?;
             let nobody = found.leases.is_empty() && found.token.is_none();
-            if nobody { Err(WhoisError::Nobody) } else { Ok(found) }
+            if nobody && found.accounts.is_empty() { Err(WhoisError::Nobody) } else { Ok(found) }
         })
         .await
     }
@@ -158,13 +168,16 @@ impl Broker {
                 policies: Some(token.policies),
             });
         }
+        if whois.leases.is_empty() && whois.token.is_none() {
+            whois.accounts = self.accounts_known_by(name).await?;
+        }
         Ok(whois)
     }
 
-    /// Returns the leases whose ids, or bits, are in a text.
+    /// Returns the leases whose ids, or bits, are in a text, and the one whose credential its target calls so.
     async fn ids_in(&self, name: &str) -> Result<BTreeSet<LeaseId>, StoreError> {
+        let mut ids = BTreeSet::from_iter(self.records.lease_known_as(name).await?);
         let name = name.to_ascii_lowercase();
-        let mut ids = BTreeSet::new();
         for id in windows(&name, ID_CHARS).take(LOOKED_AT_MAX) {
             ids.extend(id.parse::<LeaseId>());
         }
@@ -218,6 +231,7 @@ impl Broker {
                 .or(abandonment.map(|abandonment| &abandonment.name))
                 .cloned(),
             username: lease.handle().name(),
+            known_as: lease.own_name().map(str::to_owned),
             holder: Holder {
                 accessor: owner.accessor,
                 display_name: owner.display_name.clone(),

@@ -175,17 +175,19 @@ impl Records {
         self.read(&static_role_at(mount, name)).await
     }
 
-    /// Keeps a new static role, if no role has its name and no other manages its account.
+    /// Keeps a new static role, if no role has its name and no other manages its account, and all is as the batch
+    /// expects.
     pub async fn put_new_static_role(
         &self,
         mount: &Found<Mount>,
         role: &StaticRole,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let id = mount.record.id;
         let (at, managed) =
             (static_role_at(id, &role.name), managed_at(id, &role.target, &role.username));
         let sealed = self.seal(&at, role)?;
-        let batch = Batch::default()
+        let batch = batch
             .expect(mount_at(id), Some(mount.revision))
             .expect(role_at(id, &role.name), None)
             .expect(at.clone(), None)
@@ -207,29 +209,31 @@ impl Records {
         Ok(found.into_iter().next().map(|(_, name)| String::from_utf8_lossy(&name.0).into_owned()))
     }
 
-    /// Drops a static role; its account is free to be managed by another.
+    /// Drops a static role, if all is as the batch expects; its account is free to be managed by another.
     pub async fn drop_static_role(
         &self,
         mount: MountId,
         was: &Found<StaticRole>,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let role = &was.record;
         let at = static_role_at(mount, &role.name);
-        let batch = Batch::default().expect(at.clone(), Some(was.revision)).delete(at);
+        let batch = batch.expect(at.clone(), Some(was.revision)).delete(at);
         self.commit(batch.delete(managed_at(mount, &role.target, &role.username))).await
     }
 
-    /// Keeps a role, if no static role has its name.
+    /// Keeps a role, if no static role has its name, and all is as the batch expects.
     pub async fn put_role(
         &self,
         mount: &Found<Mount>,
         was: Option<Revision>,
         role: &Role,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let id = mount.record.id;
         let at = role_at(id, &role.name);
         let sealed = self.seal(&at, role)?;
-        let batch = Batch::default()
+        let batch = batch
             .expect(mount_at(id), Some(mount.revision))
             .expect(static_role_at(id, &role.name), None)
             .expect(at.clone(), was)

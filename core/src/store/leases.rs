@@ -1,4 +1,4 @@
-//! Leases in the store: one record, and three keys that lead to it.
+//! Leases in the store: one record, and the keys that lead to it.
 //!
 //! | key | leads from |
 //! |---|---|
@@ -8,8 +8,9 @@
 //! | `of-role/<mount><role>\0<id>` | mount and role; its value tells target and generation |
 //! | `repeat/<hash>` | the request that asked for it, if that may be repeated; the value is the lease |
 //! | `of-bits/<bits>` | the bits in a name that has no room for the whole id; the value is the id |
+//! | `known-as/<digest>` | what the target itself calls the credential; the value is the id |
 //! | `history/<id>` | what remains of a lease that is gone |
-//! | `history-at/<settled_at><id>` | time, for forgetting it |
+//! | `history-at/<settled_at><id>` | time, for forgetting it; the value is the digest of that name, if it has one |
 
 use super::records::{Found, Records};
 use super::tokens::TokenKey;
@@ -20,6 +21,7 @@ use crate::lease::{Generation, Lease, LeaseState, Place};
 use crate::quota::estimates::Holder;
 use crate::quota::tallies::Of;
 use crate::time::Timestamp;
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -78,6 +80,16 @@ fn history_at(id: LeaseId) -> Key {
 /// Where the bits of a name lead to the lease.
 fn of_bits(bits: &str) -> Key {
     joined(&[b"of-bits/", bits.as_bytes()])
+}
+
+/// Names of a target's choice are led from by their digests, so that a key is of one length however long they are.
+fn digest_of(own_name: &str) -> Value {
+    Value(digest(&SHA256, own_name.as_bytes()).as_ref().to_vec())
+}
+
+/// Where the digest of a name that the target chose leads to the lease.
+fn known_as(digest: &Value) -> Key {
+    joined(&[b"known-as/", &digest.0])
 }
 
 fn due_at(at: Timestamp, id: LeaseId) -> Key {
@@ -160,6 +172,9 @@ impl Records {
         if was.record.due_at() != lease.due_at() || Standing::of(&was.record) != standing {
             batch = batch.put(due_at(lease.due_at(), lease.id()), standing.value());
         }
+        if let Some(name) = lease.own_name().filter(|_| was.record.own_name().is_none()) {
+            batch = batch.put(known_as(&digest_of(name)), Value(lease.id().bytes().to_vec()));
+        }
         // A renewal waits for space like an issue; only what ends leases goes on without.
         batch.spends_reserve = matches!(lease.state(), LeaseState::Revoking(_));
         self.commit(batch).await
@@ -188,7 +203,8 @@ impl Records {
             .delete(of_role_lease(lease.place(), lease.id()))
             .put(history, sealed);
         if !abandoned {
-            batch = batch.put(history_from(settled_at, Some(lease.id())), Value::default());
+            let own_name = lease.own_name().map(digest_of).unwrap_or_default();
+            batch = batch.put(history_from(settled_at, Some(lease.id())), own_name);
         }
         if let Some(key) = lease.repeat_key() {
             // A later lease may have the place by now. It never comes back to this one.
@@ -213,8 +229,16 @@ impl Records {
 
     /// Returns the lease whose bits these are, if they lead to one: a name with room for it has the id itself.
     pub async fn lease_of_bits(&self, bits: &str) -> Result<Option<LeaseId>, StoreError> {
-        let at = of_bits(bits);
-        let found = self.index(&at, &at.next(), 1).await?;
+        self.lease_at_end_of(&of_bits(bits)).await
+    }
+
+    /// Returns the lease whose credential the target itself calls so.
+    pub async fn lease_known_as(&self, own_name: &str) -> Result<Option<LeaseId>, StoreError> {
+        self.lease_at_end_of(&known_as(&digest_of(own_name))).await
+    }
+
+    async fn lease_at_end_of(&self, at: &Key) -> Result<Option<LeaseId>, StoreError> {
+        let found = self.index(at, &at.next(), 1).await?;
         Ok(found
             .first()
             .and_then(|(_, id)| id.0.as_slice().try_into().ok().map(LeaseId::from_bytes)))
@@ -341,9 +365,12 @@ impl Records {
         }
         let more = old.len() >= limit;
         let mut batch = Batch { spends_reserve: true, ..Batch::default() };
-        for (key, _) in old {
+        for (key, own_name) in old {
             if let Some(id) = tail(&key).map(LeaseId::from_bytes) {
                 batch.deletes.extend([history_at(id), of_bits(&id.bits())]);
+            }
+            if !own_name.0.is_empty() {
+                batch.deletes.push(known_as(&own_name));
             }
             batch.deletes.push(key);
         }

@@ -332,14 +332,16 @@ impl Records {
         self.commit(batch.expect(at.clone(), was).put(at, sealed)).await
     }
 
-    /// Keeps a target that is written for the first time, or again after one that had its name was abandoned.
+    /// Keeps a target that is written for the first time, or again after one that had its name was abandoned; here and
+    /// below, if all is as the batch expects.
     pub async fn put_new_target(
         &self,
         mount: &Found<Mount>,
         target: &Target,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let at = target_at(target.mount, &target.name);
-        let batch = Batch::default()
+        let batch = batch
             .expect(mount_at(mount.record.id), Some(mount.revision))
             .expect(retired_at(target.id, target.generation), None)
             .expect(at.clone(), None)
@@ -352,13 +354,13 @@ impl Records {
     pub async fn succeed_target(
         &self,
         mount: &Found<Mount>,
-        was: &Found<Target>,
-        target: &Target,
+        (was, target): (&Found<Target>, &Target),
         hold: Option<&Hold>,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let at = target_at(target.mount, &target.name);
         let retired = retired_at(was.record.id, was.record.generation);
-        let mut batch = Batch::default()
+        let mut batch = batch
             .expect(mount_at(mount.record.id), Some(mount.revision))
             .expect(at.clone(), Some(was.revision))
             .put(at.clone(), self.seal(&at, target)?)

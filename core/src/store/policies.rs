@@ -31,6 +31,12 @@ pub fn access_at() -> Key {
     joined(&[b"access/revision"])
 }
 
+/// Adds to a batch that it changes who may do what, if nothing of that has changed since.
+#[must_use]
+pub fn raising_access(batch: Batch, access: Option<Revision>) -> Batch {
+    batch.expect(access_at(), access).put(access_at(), Value::default())
+}
+
 fn policy_at(name: &str) -> Key {
     joined(&[b"policy/", name.as_bytes()])
 }
@@ -47,7 +53,7 @@ impl Records {
         batch: Batch,
         access: Option<Revision>,
     ) -> Result<Revision, StoreError> {
-        self.commit(batch.expect(access_at(), access).put(access_at(), Value::default())).await
+        self.commit(raising_access(batch, access)).await
     }
 
     /// Returns the text of a policy.

@@ -90,10 +90,11 @@ async fn equip(
     let made = patiently(deadline, name, || iam.create_access_key().user_name(name).send()).await?;
     let made = made.access_key.ok_or(Failure::Odd("it told of no key"))?;
     works(target, &made, deadline).await?;
-    Ok(Secret::new(vec![
-        ("access_key", Field::Open(made.access_key_id)),
+    let secret = Secret::new(vec![
+        ("access_key", Field::Open(made.access_key_id.clone())),
         ("secret_key", Field::Hidden(SecretText::new(made.secret_access_key))),
-    ]))
+    ]);
+    Ok(secret.known_as(made.access_key_id))
 }
 
 /// Waits until AWS knows a key. Who asks who they are is told so whatever their policies say.

@@ -43,7 +43,7 @@ pub(super) async fn issue_one(
         ("session_token", hidden(&credentials.session_token)),
     ];
     fields.extend(arn.map(|arn| ("arn", Field::Open(arn))));
-    Ok(Secret::new(fields))
+    Ok(Secret::new(fields).known_as(credentials.access_key_id))
 }
 
 async fn made(target: &Aws, issue: &Issue<Aws>, policies: &Policies, deadline: Deadline) -> Made {

@@ -273,6 +273,7 @@ impl Engine for SimulatedEngine {
             .map(|issue| (issue.handle, issue.draft.0.clone(), issue.lapses_at))
             .collect();
         let is_kept = asked.iter().all(|issue| !passing::is_passing(&issue.role));
+        let names_them = asked.iter().all(|issue| issue.role.contains_key("names_them"));
         let origin = self.origin;
         if let Err(denied) = self.admitted() {
             return asked.iter().map(|_| Err(denied.clone())).collect();
@@ -284,10 +285,10 @@ impl Engine for SimulatedEngine {
                         seen.credentials.insert(*lease, Some(*lapses_at));
                         seen.marks.insert(*lease, origin);
                     }
-                    Secret::new(vec![(
-                        "password",
-                        Field::Hidden(SecretText::new(password.clone())),
-                    )])
+                    let password = Field::Hidden(SecretText::new(password.clone()));
+                    let secret = Secret::new(vec![("password", password)]);
+                    let own_name = format!("KEY{}", seen.credentials.len());
+                    if names_them { secret.known_as(own_name) } else { secret }
                 };
                 each.iter().map(issue).collect()
             })

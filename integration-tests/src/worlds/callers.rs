@@ -440,10 +440,10 @@ impl Site {
         }
     }
 
-    /// Somebody is told that a credential is gone.
+    /// Somebody is told that a credential is gone: by an operator's word, if that has ended its lease.
     fn is_said_to_be_gone(&self, lease: LeaseId) {
         let is_there = self.judge.servers().iter().any(|server| server.has(lease));
-        if is_there {
+        if is_there && !self.judge.is_left_behind(lease) {
             self.setting.broken(5, lease, "somebody was told that a credential is gone");
         }
     }

@@ -117,6 +117,10 @@ counters! {
     roles_repointed,
     /// Times that a target was given another address of its server, as after a failover.
     failovers,
+    /// Identities of targets that an operator has abandoned.
+    abandonments,
+    /// Credentials that were at a server when their leases ended as abandoned.
+    left_behind,
     /// Times that an older backup was put in place of the store.
     restores,
     /// Copies of the store that were started elsewhere.

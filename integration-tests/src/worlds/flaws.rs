@@ -123,6 +123,8 @@ flaws! {
     LateExtensionWins = "late-extension-wins",
     /// A batch is torn: its first half is applied.
     BatchTorn = "batch-torn",
+    /// A target is abandoned, and nothing is kept of that.
+    AbandonmentNotKept = "abandonment-not-kept",
     /// All targets share one queue: whoever waits for a dead one is in everybody's way.
     OneQueueForAll = "one-queue-for-all",
 }
@@ -252,6 +254,9 @@ pub fn on_commit(setting: &Setting, mut batch: Batch) -> Batch {
         Some(Flaw::AccessorLeft) => batch.deletes.retain(|key| !key.0.starts_with(b"accessor/")),
         Some(Flaw::HistoryNotKept) => {
             batch.puts.retain(|(key, _)| !key.0.starts_with(b"history"));
+        }
+        Some(Flaw::AbandonmentNotKept) => {
+            batch.puts.retain(|(key, _)| !key.0.starts_with(b"abandoned/"));
         }
         Some(Flaw::TokenEndsMeanwhile) if is_new => {
             batch.expected.retain(|(key, _)| !key.0.starts_with(b"token/"));

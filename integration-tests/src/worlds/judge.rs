@@ -1,5 +1,6 @@
 //! Sees everything at once, which nobody in the world does, and says when a law is broken.
 
+mod abandoned;
 mod askers;
 mod commits;
 mod end;
@@ -171,7 +172,7 @@ impl Judge {
         self.check_strangers(server);
         let mut known = self.known.lock();
         known.told.insert(id, end.at);
-        if known.forgotten.contains(&id) {
+        if known.forgotten.contains(&id) || self.appears_too_late(&mut known, id) {
             return;
         }
         let Some(lease) = known.leases.get(&id) else {
@@ -191,7 +192,8 @@ impl Judge {
         self.check_strangers(server);
         let mut known = self.known.lock();
         known.told.insert(id, end.at);
-        if known.forgotten.contains(&id) {
+        // What was left behind may be extended by what was asked before.
+        if known.forgotten.contains(&id) || known.abandoned.left(id) {
             return;
         }
         let Some(lease) = known.leases.get(&id) else {

@@ -1,5 +1,7 @@
 //! Those who change what leases live under while they live, and the accidents that befall machines and servers.
 
+mod abandons;
+
 use super::address::Address;
 use super::callers::{Crowd, ROOT, request};
 use super::disk::COMMIT_LATE_MAX;
@@ -52,7 +54,7 @@ impl Operators {
         while self.setting().executor.now() < end {
             self.pause(pause).await;
             self.setting().counters.operator_changes.one();
-            match self.setting().dice.below(13) {
+            match self.setting().dice.below(14) {
                 0..4 => self.write_role().await,
                 4..6 => self.delete_role().await,
                 6 => self.tune_mount().await,
@@ -60,7 +62,8 @@ impl Operators {
                 9 => self.delete_target().await,
                 10 => self.write_target(self.any_target(), None).await,
                 11 => self.fail_over().await,
-                _ => self.disable_mount().await,
+                12 => self.disable_mount().await,
+                _ => self.abandon().await,
             }
         }
         self.set_up().await;

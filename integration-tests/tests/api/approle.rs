@@ -189,6 +189,10 @@ async fn a_role_of_batch_tokens_gives_tokens_that_nobody_can_renew_or_revoke() {
     assert_eq!((&auth["token_type"], &auth["renewable"]), (&json!("batch"), &json!(false)));
     assert_eq!((&auth["accessor"], &auth["lease_duration"]), (&json!(""), &json!(3600)));
     assert_eq!(auth["metadata"]["role_name"], "app");
+    let entity = format!("identity/entity/id/{}", told.at("/auth/entity_id"));
+    let alias = server.get(&entity).await.expect(200).data()["aliases"][0].clone();
+    let kept = (&alias["metadata"], &alias["custom_metadata"]);
+    assert_eq!(kept, (&json!({ "role_name": "app" }), &Value::Null));
     let token = told.at("/auth/client_token");
     let own = server.ask(token, "GET", "auth/token/lookup-self", Value::Null).await.expect(200);
     assert_eq!((&own.data()["type"], &own.data()["orphan"]), (&json!("batch"), &json!(true)));

@@ -28,6 +28,11 @@ async fn configured(account: &Account) -> Server {
     server
 }
 
+/// Returns what is known of a name.
+async fn whois(server: &Server, name: &Value) -> Value {
+    server.post("sys/whois", json!({ "name": name })).await.expect(200).data().clone()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_only_write_to_be_lent_a_key_may_renew_its_lease() {
     let account = Account::open();
@@ -79,6 +84,10 @@ async fn a_key_is_lent_works_with_boto3_and_is_dead_once_its_lease_is_revoked() 
     assert!(user.starts_with("vault-token-app-"), "{user}");
     let who = server.post("sys/whois", json!({"name": user})).await.expect(200);
     assert!(who.body.to_string().contains(lent.at("/lease_id")), "{}", who.body);
+    // CloudTrail has the key's id.
+    let who = whois(&server, &key["access_key"]).await;
+    assert_eq!(who["leases"][0]["lease_id"], lent.body["lease_id"], "{who}");
+    assert_eq!(who["leases"][0]["known_as"], key["access_key"], "{who}");
 
     // A write lends as well, as in Vault.
     let other = server.post("aws/creds/app", json!({})).await.expect(200);
@@ -192,6 +201,8 @@ async fn a_session_is_lent_works_with_boto3_and_ends_by_itself() {
     assert!(key["arn"].as_str().is_some_and(|arn| arn.ends_with(&format!("/deploy/{user}"))));
     let who = server.post("sys/whois", json!({"name": user})).await.expect(200);
     assert!(who.body.to_string().contains(lent.at("/lease_id")), "{}", who.body);
+    let who = whois(&server, &key["access_key"]).await;
+    assert_eq!(who["leases"][0]["lease_id"], lent.body["lease_id"], "{who}");
 
     let lease = json!({"lease_id": lent.at("/lease_id"), "sync": true});
     let renewed = server.post("sys/leases/renew", lease.clone()).await.expect(400);
@@ -243,6 +254,9 @@ async fn a_static_role_tells_a_key_that_works_and_the_administrator_gets_another
     assert_eq!(boto3(&account, &first).await, json!({"user": "robot"}));
     let _ = server.post("aws/rotate-role/robot", json!({})).await.expect(204);
     let second = server.get("aws/static-creds/robot").await.expect(200).data().clone();
+    let who = whois(&server, &second["access_key"]).await;
+    assert_eq!(who["accounts"][0]["static_role"], "robot", "{who}");
+    assert_eq!(who["accounts"][0]["mount"], "aws/", "{who}");
     assert_ne!(first["access_key"], second["access_key"]);
     assert_eq!(boto3(&account, &second).await, json!({"user": "robot"}));
     assert_eq!(boto3(&account, &first).await, json!({"error": "InvalidClientTokenId"}));
@@ -253,6 +267,8 @@ async fn a_static_role_tells_a_key_that_works_and_the_administrator_gets_another
     let rotated = server.post("aws/config/rotate-root", json!({})).await.expect(200);
     let id = rotated.data()["access_key"].as_str().expect("its id is told").to_owned();
     assert_ne!(id, account.key.0);
+    let who = whois(&server, &json!(id)).await;
+    assert_eq!((&who["accounts"][0]["username"], &who["leases"]), (&json!(id), &json!([])));
     assert!(rotated.body["warnings"][0].as_str().is_some_and(|text| text.contains("backups")));
     let shown = server.get("aws/config/root").await.expect(200);
     assert_eq!(shown.data()["access_key"], id.as_str());

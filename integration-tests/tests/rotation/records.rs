@@ -1,8 +1,9 @@
 //! Rotations that nobody asked for: each is on the audit trail, or does not begin.
 
 use super::{HOUR, MINUTE, every, told, world_with};
-use leasehold_integration_tests::world::World;
+use leasehold_core::broker::WhoisError;
 use leasehold_integration_tests::world::target::{ADMINISTRATOR, FIRST_PASSWORD, Mood};
+use leasehold_integration_tests::world::{ROOT, World, request};
 
 /// The lines of rotations that nobody asked for.
 fn lines(world: &World, path: &str) -> Vec<String> {
@@ -53,4 +54,18 @@ async fn a_try_that_failed_is_on_record_with_the_reason() {
     let readings = world.broker().readings();
     assert_eq!((readings.rotated, readings.overdue.0), (1, 1));
     assert_eq!(target.password_of(ADMINISTRATOR).as_deref(), Some(FIRST_PASSWORD));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whois_tells_by_what_an_account_is_rotated_and_nothing_by_its_secret() {
+    let (world, _target) = world_with(every(HOUR)).await;
+    let whois = async |name: &str| world.broker().whois(&request(ROOT), name).await;
+    let found = whois("billing").await.unwrap().accounts.remove(0);
+    let role = (found.mount.as_deref(), &*found.target, found.static_role.as_deref());
+    assert_eq!(role, (Some("database/"), "app", Some("billing")));
+    assert!(found.rotated_at.is_some());
+    let found = whois(ADMINISTRATOR).await.unwrap().accounts.remove(0);
+    assert_eq!((&*found.target, found.static_role), ("app", None));
+    let secret = told(&world).await.unwrap();
+    assert_eq!(whois(&secret).await.unwrap_err(), WhoisError::Nobody);
 }

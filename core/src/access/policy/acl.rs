@@ -6,7 +6,7 @@
 //!
 //! Patterns are therefore kept under the text before their first `+` or `*`, their head. The heads that a path begins
 //! with are looked at from the longest to the shortest, and under a head the patterns in their order, so the first
-//! that matches is the one. Nothing is allocated for it.
+//! that matches is the one. Nothing is allocated for it, nor for what a rule says of parameters.
 //!
 //! What is listed is named with a `/` at its end or without. A rule that speaks of either speaks of the list, and the
 //! same order holds among them: no broader rule outdoes a narrower one by the `/`.
@@ -15,6 +15,7 @@
 
 mod caseless;
 mod pattern;
+mod spelling;
 
 use super::document::{Policy, Rule, Wrapping};
 use super::name::PolicyName;
@@ -25,6 +26,7 @@ use caseless::folded;
 pub use caseless::is_caseless;
 use pattern::{Pattern, Shape};
 use serde_json::{Map, Value};
+use spelling::{Room, spellings};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -320,8 +322,9 @@ impl Acl {
             return Decision { verdict: Verdict::Undecidable(undecidable), grant: None };
         }
         let (rules, path) = self.rules_for(question.path);
-        let (path, also) = spellings(&path, question.capability == Capability::List);
-        let grant = rules.matching(&path, also).next();
+        let (mut room, listed) = (Room::default(), question.capability == Capability::List);
+        let (path, also) = spellings(&path, listed, &mut room);
+        let grant = rules.matching(path, also).next();
         let verdict = match (grant, question.right) {
             (Some(grant), _) => grant.verdict(question),
             (None, Right::Own) => Verdict::Allowed,
@@ -337,15 +340,17 @@ impl Acl {
             return Capabilities::default();
         }
         let (rules, path) = self.rules_for(path);
-        let (path, also) = spellings(&path, path.ends_with('/'));
-        rules.matching(&path, also).next().map_or_else(Capabilities::default, Grant::capabilities)
+        let mut room = Room::default();
+        let (path, also) = spellings(&path, path.ends_with('/'), &mut room);
+        rules.matching(path, also).next().map_or_else(Capabilities::default, Grant::capabilities)
     }
 
     /// Returns all rules that speak of what is asked, the one that decides first.
     pub fn speaking<'a>(&'a self, question: &Question<'_>) -> Vec<&'a Grant> {
         let (rules, path) = self.rules_for(question.path);
-        let (path, also) = spellings(&path, question.capability == Capability::List);
-        rules.matching(&path, also).collect()
+        let (mut room, listed) = (Room::default(), question.capability == Capability::List);
+        let (path, also) = spellings(&path, listed, &mut room);
+        rules.matching(path, also).collect()
     }
 
     /// Whether anything is granted at or below a path that ends in `/`.
@@ -434,17 +439,6 @@ impl Grant {
             wrapping: Wrapping::default(),
             sources: Vec::new(),
         })
-    }
-}
-
-/// Returns how a path is written, and how else: what is listed ends in `/`, and is meant without it as well.
-fn spellings(path: &str, listed: bool) -> (Cow<'_, str>, Option<&str>) {
-    if !listed {
-        return (Cow::Borrowed(path), None);
-    }
-    match path.strip_suffix('/') {
-        Some(bare) => (Cow::Borrowed(path), Some(bare)),
-        None => (Cow::Owned(format!("{path}/")), Some(path)),
     }
 }
 

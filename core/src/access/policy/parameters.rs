@@ -6,11 +6,13 @@
 
 use crate::mount::matches;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write};
 
 /// Stands for every parameter.
 const ANY: &str = "*";
+/// More than any number is written in, in bytes: the longest has 17 digits, a sign, a point and an exponent.
+const DIGITS_MAX: usize = 40;
 
 /// Parameters in lower case, each with the values it is about; with none it is about any.
 pub(super) type Constraints = BTreeMap<String, Vec<Value>>;
@@ -120,28 +122,72 @@ fn any_is_among(sent: &Value, values: &[Value]) -> bool {
     match sent {
         Value::Array(items) => items.iter().any(|item| any_is_among(item, values)),
         Value::String(text) => {
-            let mut parts = text.split(',').map(|part| part.trim().into());
-            text.contains(',') && parts.any(|part| is_among(&Value::String(part), values))
+            text.contains(',') && text.split(',').any(|part| is_text_among(part.trim(), values))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
     }
 }
 
 fn is_among(sent: &Value, values: &[Value]) -> bool {
-    values.iter().any(|value| match (value, text_of(value), text_of(sent)) {
-        (Value::String(pattern), _, Some(sent)) => matches(pattern, &sent),
-        (_, Some(value), Some(sent)) => value == sent,
-        (value, ..) => value == sent,
+    match Text::of(sent) {
+        Some(text) => is_text_among(text.as_str(), values),
+        None => values.contains(sent),
+    }
+}
+
+fn is_text_among(sent: &str, values: &[Value]) -> bool {
+    values.iter().any(|value| match value {
+        Value::String(pattern) => matches(pattern, sent),
+        Value::Number(_) | Value::Bool(_) => {
+            Text::of(value).is_some_and(|text| text.as_str() == sent)
+        }
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
     })
 }
 
-/// Returns the text that a plain value is the same as.
-fn text_of(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        Value::Number(number) => Some(Cow::Owned(number.to_string())),
-        Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+/// The text that a plain value is the same as.
+enum Text<'a> {
+    Written(&'a str),
+    Digits(Digits),
+}
+
+/// A number, written where it is needed.
+struct Digits {
+    bytes: [u8; DIGITS_MAX],
+    length: usize,
+}
+
+impl<'a> Text<'a> {
+    fn of(value: &'a Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(Self::Written(text)),
+            Value::Number(number) => {
+                let mut digits = Digits { bytes: [0; DIGITS_MAX], length: 0 };
+                write!(digits, "{number}").ok().map(|()| Self::Digits(digits))
+            }
+            Value::Bool(flag) => Some(Self::Written(if *flag { "true" } else { "false" })),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Written(text) => text,
+            Self::Digits(Digits { bytes, length }) => {
+                let written = bytes.get(..*length).and_then(|bytes| str::from_utf8(bytes).ok());
+                written.unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl fmt::Write for Digits {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length.saturating_add(text.len());
+        let place = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 
@@ -210,9 +256,10 @@ mod tests {
 
     #[test]
     fn what_is_denied_is_denied_in_every_form() {
-        let denied = constraints(
-            json!({ "policies": ["admin", "ops-*"], "secret": [], "n": [5], "flag": [true] }),
-        );
+        let denied = constraints(json!({
+            "policies": ["admin", "ops-*"], "secret": [], "n": [5], "flag": [true],
+            "x": [f64::MAX, "-2.2250738585072014e-308"],
+        }));
         let parameters = Parameters { denied, ..Parameters::default() };
         for sent in [
             json!({ "policies": "admin" }),
@@ -223,6 +270,8 @@ mod tests {
             json!({ "secret": null }),
             json!({ "n": "5" }),
             json!({ "n": 5 }),
+            json!({ "x": "1.7976931348623157e308" }),
+            json!({ "x": -2.225_073_858_507_201_4e-308 }),
             json!({ "flag": "true" }),
             json!({ "policies": "*", "secret": 1 }),
         ] {

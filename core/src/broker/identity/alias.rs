@@ -170,11 +170,14 @@ impl Broker {
         if let Some(entry) = &method.entry {
             change.under(&entry.mount);
         }
+        // What a login has told is of the name that it was by.
+        let same = was.filter(|was| was.mount == method.id && was.name == name);
         Ok(Alias {
             id: was.map_or_else(|| AliasId::new(now, &*self.chance), |was| was.id),
             mount: method.id,
             mount_accessor: method.accessor,
             name,
+            metadata: same.map(|was| was.metadata.clone()).unwrap_or_default(),
             custom_metadata,
             merged_from: was.map(|was| was.merged_from.clone()).unwrap_or_default(),
             made_at: was.map_or(now, |was| was.made_at),

@@ -4,7 +4,7 @@ use super::super::access::Rights;
 use super::super::{Broker, Request};
 use super::role::refuse_root;
 use super::{TokenError, TokenRequest};
-use crate::access::identity::{Identity, checked_alias_name};
+use crate::access::identity::{Identity, Metadata, checked_alias_name};
 use crate::access::login::alias_name;
 use crate::access::policy::{DEFAULT_POLICY, PolicyName};
 use crate::access::token::{ROOT_POLICY, Token, TokenRole};
@@ -50,8 +50,8 @@ impl Broker {
         if !role.allows_alias(&name) {
             return Err(bad("invalid 'entity_alias' value"));
         }
-        let (mount, accessor) = (token_mount(self.installation), token_accessor(self.installation));
-        let behind = self.behind(mount, accessor, &name).await?;
+        let at = (token_mount(self.installation), token_accessor(self.installation));
+        let behind = self.behind(at, &name, &Metadata::new()).await?;
         let behind = behind.ok_or_else(|| bad("the entity of 'entity_alias' is disabled"))?;
         Ok((Some(behind.identity), behind.batch))
     }

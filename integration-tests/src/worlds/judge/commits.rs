@@ -10,6 +10,7 @@ use leasehold_core::ids::LeaseId;
 use leasehold_core::lease::term::Term;
 use leasehold_core::lease::{Cause, Lease, LeaseState};
 use leasehold_core::seal;
+use leasehold_core::store::abandonments::Abandonment;
 use leasehold_core::store::leases::of_token_lease;
 use leasehold_core::store::mounts::Target;
 use leasehold_core::store::tokens::TokenKey;
@@ -35,6 +36,8 @@ impl Judge {
                 self.token_put(after, by);
             } else if let Some(target) = self.opened::<Target>(disk, key, b"target/") {
                 self.known.lock().target_names.insert(target.id, target.name);
+            } else if let Some(word) = self.opened::<Abandonment>(disk, key, b"abandoned/") {
+                self.abandoned(key, &word);
             }
         }
         self.check_puts(batch);
@@ -88,6 +91,9 @@ impl Judge {
                 }
                 if !is_adopted {
                     self.check_owner(&known, &after);
+                }
+                if known.abandoned.has(&after) {
+                    self.setting.broken(2, id, "a lease was stored at a target that was abandoned");
                 }
                 known.issuing.insert(id);
                 let stored = Stored { at: self.setting.now(), off_ms: by.off_ms };
@@ -209,8 +215,7 @@ impl Judge {
                 let owner = known.tokens.get(&lease.owner().token);
                 owner.is_none_or(|token| token.ended.is_some())
             }
-            // Nobody abandons anything in these worlds.
-            Cause::Abandoned => false,
+            Cause::Abandoned => known.abandoned.has(lease),
             Cause::IssueFailed | Cause::NeverMade => !known.shown.contains_key(&id),
             Cause::Superseded => known.shown.get(&id).is_none_or(|shown| {
                 let unknown = || self.setting.restores;
@@ -240,7 +245,13 @@ impl Judge {
                 self.check_soon(id, revoking.since, "a lease that was revoked was not settled");
             }
         }
+        if known.abandoned.has(&before) {
+            self.gone_unseen(&mut known, id);
+        }
         for server in self.servers.lock().iter() {
+            if known.abandoned.left(id) {
+                break;
+            }
             if server.has(id) {
                 self.setting.broken(1, id, "a lease was removed while its credential was there");
                 let late = self.setting.now().since(before.term().lapses_at());

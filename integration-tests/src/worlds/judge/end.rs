@@ -27,13 +27,14 @@ impl Judge {
             self.setting.broken(2, lease.id(), what);
         }
         for server in self.servers.lock().iter() {
-            for id in server.all() {
+            for id in server.all().into_iter().filter(|id| !known.abandoned.left(*id)) {
                 let what = format!("server {} still has a credential", server.number);
                 self.setting.broken(1, id, what);
             }
             self.check_strangers(server);
         }
         self.check_left(&known, disk);
+        self.check_left_behind(&known, disk);
         self.check_secrets(&known, disk);
     }
 
@@ -119,6 +120,10 @@ impl Judge {
             }
             b"token-due/" | b"token-uses/" | b"child/" => (false, "no token is there to end"),
             b"hold/" => (false, "every target was compared"),
+            b"abandoned/" => (
+                Self::is_explained_as_abandoned(known, key),
+                "nobody has stored that this target is abandoned",
+            ),
             b"audit-device/" => (rest == b"journal", "there is no such audit device"),
             b"quarantine/" => (false, "nothing was unreadable"),
             _ => (false, "nobody knows what it is"),
@@ -127,6 +132,6 @@ impl Judge {
     }
 }
 
-fn history_of(lease: &[u8; 16]) -> Key {
+pub(super) fn history_of(lease: &[u8; 16]) -> Key {
     Key([b"history/".as_slice(), lease].concat())
 }

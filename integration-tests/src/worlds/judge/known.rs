@@ -1,5 +1,6 @@
 //! What the judge knows, of leases, tokens, and what anybody was told.
 
+use super::abandoned::Abandoned;
 use super::{Repeat, Whole};
 use crate::worlds::accounts::ToldEnd;
 use crate::worlds::executor::Whose;
@@ -60,6 +61,7 @@ pub(super) struct Known {
     pub(super) forgotten: HashSet<LeaseId>,
     /// Their target has lost them by itself.
     pub(super) lost: HashSet<LeaseId>,
+    pub(super) abandoned: Abandoned,
     /// Between their commit and the target's answer.
     pub(super) issuing: HashSet<LeaseId>,
     /// The longest that a settled lease was overdue, for each server, in milliseconds.

@@ -84,8 +84,7 @@ fn placed(call: &Call, alias: &Alias, canonical_id: &str) -> Map<String, Value> 
     let (path, kind) = mount.unwrap_or_default();
     Map::from_iter([
         ("canonical_id".to_owned(), json!(canonical_id)),
-        // No method notes anything yet.
-        ("metadata".to_owned(), Value::Null),
+        ("metadata".to_owned(), noted(&alias.metadata)),
         ("mount_accessor".to_owned(), json!(alias.mount_accessor)),
         ("mount_path".to_owned(), json!(path)),
         ("mount_type".to_owned(), json!(kind)),

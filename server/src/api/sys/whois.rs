@@ -1,10 +1,10 @@
-//! `POST sys/whois`: whose a user name, a lease or a token is.
+//! `POST sys/whois`: whose a user name, an access key, a lease or a token is.
 
 use super::abandon::abandoned;
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
-use leasehold_core::broker::{Holder, Stage, Whose};
+use leasehold_core::broker::{AccountKnown, Holder, Stage, Whose};
 use leasehold_core::lease::death::Death;
 use leasehold_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -17,7 +17,9 @@ pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
 
     let leases: Vec<_> = whois.leases.iter().map(shown).collect();
     let token = whois.token.as_ref().map(holder);
-    let data = json!({ "leases": leases, "token": token, "more": whois.more });
+    let accounts: Vec<_> = whois.accounts.iter().map(account).collect();
+    let data =
+        json!({ "leases": leases, "token": token, "accounts": accounts, "more": whois.more });
     Ok(Envelope::to(call.id()).data(data).warnings(fields.ignored()).reply())
 }
 
@@ -36,6 +38,7 @@ fn shown(whose: &Whose) -> Value {
         "role": whose.role,
         "target": whose.target,
         "username": whose.username,
+        "known_as": whose.known_as,
         "issue_time": lease.issued_at.rfc3339(),
         "last_renewal": lease.renewed_at.map(Timestamp::rfc3339),
         "expire_time": lease.lapses_at.rfc3339(),
@@ -45,6 +48,16 @@ fn shown(whose: &Whose) -> Value {
         "abandoned": whose.abandonment.as_ref().map(abandoned),
         "holder": holder(&whose.holder),
         "request_id": whose.request,
+    })
+}
+
+fn account(account: &AccountKnown) -> Value {
+    json!({
+        "mount": account.mount,
+        "target": account.target,
+        "username": account.username,
+        "static_role": account.static_role,
+        "last_vault_rotation": account.rotated_at.map(Timestamp::rfc3339),
     })
 }
 
