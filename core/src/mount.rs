@@ -330,6 +330,26 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// The same for names that are the same in any case. Allocates nothing.
+pub(crate) fn matches_in_any_case(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let is = |text: Option<&[u8]>, wanted: &[u8]| {
+        text.is_some_and(|text| text.eq_ignore_ascii_case(wanted))
+    };
+    match (pattern.strip_prefix(b"*"), pattern.strip_suffix(b"*")) {
+        (Some(b""), _) => true,
+        (Some(rest), Some(_)) => rest.strip_suffix(b"*").is_some_and(|middle| {
+            middle.is_empty()
+                || name.windows(middle.len()).any(|part| part.eq_ignore_ascii_case(middle))
+        }),
+        (Some(end), None) => {
+            is(name.len().checked_sub(end.len()).and_then(|at| name.get(at..)), end)
+        }
+        (None, Some(start)) => is(name.get(..start.len()), start),
+        (None, None) => name.eq_ignore_ascii_case(pattern),
+    }
+}
+
 /// Whether of two paths of mounts one would hide the other. Methods have to differ in more than case: policies compare
 /// what is behind them in any case.
 #[must_use]
@@ -356,6 +376,8 @@ mod tests {
             ("", "app", false),
         ] {
             assert_eq!(matches(pattern, name), allowed, "{pattern} {name}");
+            let upper = pattern.to_uppercase();
+            assert_eq!(matches_in_any_case(&upper, name), allowed, "{upper} {name}");
         }
     }
 }

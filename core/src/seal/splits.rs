@@ -131,7 +131,7 @@ impl Splits {
     ) -> (Self, Vec<Share>) {
         let (group, shares) = Group::draw(purpose, split, &WholeKey::draw(chance), root, chance);
         let groups = self.groups.first().cloned().into_iter().chain([group]).collect();
-        (Self { groups, ..*self }, shares)
+        (Self { groups, root_is_known: self.root_is_known || self.has_unshown() }, shares)
     }
 
     /// The holders stay, and what their key opens is another root key.

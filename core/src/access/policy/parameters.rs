@@ -1,10 +1,11 @@
 //! What a rule says of the parameters of a request: which there must be, which may be, which must not.
 //!
 //! Values are compared by their text, so that `5` and `"5"` are the same here as they are to an endpoint. Of a list,
-//! every value must be allowed, and none may be denied; a text with commas, which many endpoints read as a list, is
-//! denied for each of its parts as well.
+//! every value must be allowed, and none may be denied. A text with commas, which many endpoints read as a list, is
+//! denied for each of its parts as well, and a pattern that allows it must allow each part. Names of policies are the
+//! same in any case and with space around them.
 
-use crate::mount::matches;
+use crate::mount::{matches, matches_in_any_case};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
@@ -67,12 +68,13 @@ impl Parameters {
         let denied_all = self.denied.contains_key(ANY);
         let allowed_all = self.allowed.is_empty() || self.allowed.contains_key(ANY);
         sent.find_map(|(name, value)| {
+            let kind = Kind::of(name);
             let denied = constraint(&self.denied, name);
-            if denied_all || denied.is_some_and(|values| any_is_among(value, values)) {
+            if denied_all || denied.is_some_and(|values| any_is_among(value, kind, values)) {
                 return Some(Wrong::Denied(name));
             }
             let fits = constraint(&self.allowed, name)
-                .map_or(allowed_all, |values| all_are_among(value, values));
+                .map_or(allowed_all, |values| all_are_among(value, kind, values));
             (!fits).then_some(Wrong::NotAllowed(name))
         })
     }
@@ -102,42 +104,93 @@ fn constraint<'a>(constraints: &'a Constraints, name: &str) -> Option<&'a Vec<Va
     })
 }
 
-fn all_are_among(sent: &Value, values: &[Value]) -> bool {
-    if values.is_empty() || is_among(sent, values) {
-        return true;
+/// How values of a parameter are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// As they are written.
+    Plain,
+    /// As names of policies, each of which can be written in several ways.
+    Policies,
+}
+
+impl Kind {
+    /// Parameters that name policies end so: `policies`, `token_policies`, `allowed_policies` and the like.
+    fn of(name: &str) -> Self {
+        const END: &[u8] = b"policies";
+        let at = name.len().checked_sub(END.len());
+        let end = at.and_then(|at| name.as_bytes().get(at..));
+        if end.is_some_and(|end| end.eq_ignore_ascii_case(END)) {
+            Self::Policies
+        } else {
+            Self::Plain
+        }
     }
-    match sent {
-        // An empty list often means something of its own, so it must be listed as one.
-        Value::Array(items) => !items.is_empty() && items.iter().all(|item| is_among(item, values)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            false
+
+    fn matches(self, pattern: &str, sent: &str) -> bool {
+        match self {
+            Self::Plain => matches(pattern, sent),
+            Self::Policies => matches_in_any_case(pattern.trim(), sent.trim()),
         }
     }
 }
 
-fn any_is_among(sent: &Value, values: &[Value]) -> bool {
-    if values.is_empty() || is_among(sent, values) {
+fn all_are_among(sent: &Value, kind: Kind, values: &[Value]) -> bool {
+    if values.is_empty() {
         return true;
     }
     match sent {
-        Value::Array(items) => items.iter().any(|item| any_is_among(item, values)),
+        // An empty list often means something of its own, so it must be listed as one.
+        Value::Array(items) => {
+            values.contains(sent)
+                || !items.is_empty() && items.iter().all(|item| is_allowed(item, kind, values))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            is_allowed(sent, kind, values)
+        }
+    }
+}
+
+/// Whether one value is allowed. What a pattern allows may be read as a list, so each part must be allowed as well.
+fn is_allowed(sent: &Value, kind: Kind, values: &[Value]) -> bool {
+    let may_be_list = |text: &str| text.contains(',') && !values.contains(sent);
+    let parts_are_allowed = match sent {
+        Value::String(text) if may_be_list(text) => {
+            text.split(',').all(|part| is_text_among(part.trim(), kind, values))
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => true,
+    };
+    parts_are_allowed && is_among(sent, kind, values)
+}
+
+fn any_is_among(sent: &Value, kind: Kind, values: &[Value]) -> bool {
+    if values.is_empty() || is_among(sent, kind, values) {
+        return true;
+    }
+    match sent {
+        Value::Array(items) => items.iter().any(|item| any_is_among(item, kind, values)),
         Value::String(text) => {
-            text.contains(',') && text.split(',').any(|part| is_text_among(part.trim(), values))
+            text.contains(',')
+                && text.split(',').any(|part| is_text_among(part.trim(), kind, values))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
     }
 }
 
-fn is_among(sent: &Value, values: &[Value]) -> bool {
+fn is_among(sent: &Value, kind: Kind, values: &[Value]) -> bool {
     match Text::of(sent) {
-        Some(text) => is_text_among(text.as_str(), values),
+        Some(text) => is_text_among(text.as_str(), kind, values),
         None => values.contains(sent),
     }
 }
 
-fn is_text_among(sent: &str, values: &[Value]) -> bool {
+fn is_text_among(sent: &str, kind: Kind, values: &[Value]) -> bool {
     values.iter().any(|value| match value {
-        Value::String(pattern) => matches(pattern, sent),
+        Value::String(pattern) => kind.matches(pattern, sent),
         Value::Number(_) | Value::Bool(_) => {
             Text::of(value).is_some_and(|text| text.as_str() == sent)
         }
@@ -270,7 +323,7 @@ mod tests {
             json!({ "secret": null }),
             json!({ "n": "5" }),
             json!({ "n": 5 }),
-            json!({ "x": "1.7976931348623157e308" }),
+            json!({ "x": json!(f64::MAX).to_string() }),
             json!({ "x": -2.225_073_858_507_201_4e-308 }),
             json!({ "flag": "true" }),
             json!({ "policies": "*", "secret": 1 }),
@@ -287,6 +340,37 @@ mod tests {
         }
         let all = Parameters { denied: constraints(json!({ "*": [] })), ..Parameters::default() };
         assert!(!fits(&all, json!({ "x": 1 })) && fits(&all, json!({})));
+    }
+
+    #[test]
+    fn cve_2025_5999_a_policy_is_denied_and_allowed_however_its_name_is_written() {
+        let denied = constraints(json!({ "token_policies": ["admin", "Ops-*"] }));
+        let parameters = Parameters { denied, ..Parameters::default() };
+        for name in ["ADMIN", " admin", "ops-1", "OPS-1", "x, Admin"] {
+            assert!(!fits(&parameters, json!({ "token_policies": name })), "{name:?}");
+            assert!(!fits(&parameters, json!({ "Token_Policies": ["x", name] })), "{name:?}");
+            assert!(fits(&parameters, json!({ "display_name": name })), "{name:?}");
+        }
+        let allowed = constraints(json!({ "token_policies": ["app-*", "Base"] }));
+        let parameters = Parameters { allowed, ..Parameters::default() };
+        for (sent, fit) in [
+            (json!("APP-1"), true),
+            (json!("app-1, app-2"), true),
+            (json!(["app-1", " base"]), true),
+            (json!("app-1,admin"), false),
+            (json!(["app-1,admin"]), false),
+            (json!("my-app-1"), false),
+        ] {
+            assert_eq!(fits(&parameters, json!({ "token_policies": sent })), fit, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_allows_no_list_that_it_does_not_allow_each_part_of() {
+        let allowed = constraints(json!({ "roles": ["app-*"], "text": ["a,b"] }));
+        let parameters = Parameters { allowed, ..Parameters::default() };
+        assert!(fits(&parameters, json!({ "roles": "app-1,app-2", "text": "a,b" })));
+        assert!(!fits(&parameters, json!({ "roles": "app-1,admin" })));
     }
 
     #[test]

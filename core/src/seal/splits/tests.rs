@@ -75,7 +75,10 @@ fn old_shares_are_good_until_enough_of_the_new_ones_were_shown() {
     // A third key takes the place of the one that nobody has shown.
     let (third, _) = both.and_then(Purpose::Unseal, split(1, 1), &root(), &Counting::default());
     assert!(third.has(&old_shares[0]) && !third.has(&new_shares[0]));
-    assert_eq!(both.without_unshown(), old);
+    assert_eq!(both.without_unshown().groups, old.groups);
+    // Whoever was given shares that are void now was told the root key.
+    assert!(!both.root_is_known && third.root_is_known && after.root_is_known);
+    assert!(both.without_unshown().root_is_known && both.newest().root_is_known);
 }
 
 #[test]
