@@ -94,7 +94,7 @@ pub use reserve::TooManyLeases;
 pub use restored::{HeldTarget, TakeOverError};
 pub use revoke::{RevokeError, Revoked, StillTried, Until};
 pub use role::{Cautions, RoleError, RoleView, RoleWrite};
-pub use rotate::RotateError;
+pub use rotate::{OlderSecret, RotateError};
 pub use skew::TargetSkew;
 pub use static_role::{StaticCredential, StaticRoleError, StaticRoleView, StaticRoleWrite};
 pub use sweep::Swept;

@@ -151,7 +151,7 @@ impl FromBackup {
             // The backup of a copy is that of a copy: what nobody has taken over stays so.
             let before = catalog.hold(target.id, target.generation).map(|hold| hold.record.cause);
             let cause = if before == Some(HoldCause::Copied) { HoldCause::Copied } else { cause };
-            let hold = Hold { cause, since: now, taken_at: self.taken_at };
+            let hold = Hold { cause, since: now, taken_at: self.taken_at, older_since: None };
             let at = hold_at(target.id, target.generation);
             batch = batch.put(at.clone(), records.seal(&at, &hold)?);
         }

@@ -19,6 +19,7 @@ mod name;
 mod policies;
 mod renew;
 mod revoke;
+mod rights;
 mod role;
 mod rotate;
 mod session;

@@ -17,6 +17,7 @@ pub mod aws;
 pub mod crash;
 pub mod engine_suite;
 pub mod mariadb;
+pub mod outage;
 pub mod postgres;
 mod process;
 pub mod redis;

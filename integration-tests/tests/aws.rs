@@ -11,6 +11,8 @@
 mod place;
 #[path = "aws/removal.rs"]
 mod removal;
+#[path = "aws/rights.rs"]
+mod rights;
 #[path = "aws/rotation.rs"]
 mod rotation;
 #[path = "aws/sessions.rs"]

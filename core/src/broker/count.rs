@@ -14,8 +14,9 @@ use crate::lease::Generation;
 use crate::limits::READ_CHUNK;
 use crate::metrics::{Counted, Metrics, Tally};
 use crate::mount::Catalog;
-use crate::store::holds::HoldCause;
+use crate::store::holds::{Hold, HoldCause};
 use crate::store::leases::{Standing, due_from};
+use crate::store::records::Found;
 use crate::store::{Key, StoreError};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -63,6 +64,8 @@ pub struct Readings {
     pub unanswered: usize,
     /// Targets at which a restore has left something to do, each generation by itself, and what.
     pub on_hold: [(HoldCause, usize); 2],
+    /// Targets of these that do not let their administrators in with what the store has.
+    pub older: usize,
     /// What was found when targets were compared with the leases.
     pub compared: Vec<Compared>,
     /// How the time is that terms go by.
@@ -138,6 +141,7 @@ impl Broker {
         });
         let capacities = bounded.collect();
         let held_back = |cause| (cause, catalog.holds_of(cause).count());
+        let is_older = |hold: &&Found<Hold>| hold.record.older_since.is_some();
         Readings {
             targets: self.metrics.targets(),
             counted: self.metrics.counted(),
@@ -158,6 +162,7 @@ impl Broker {
             queued: (self.leases_due.lock().len(), self.tokens_due.lock().len()),
             unanswered: self.unanswered.lock().len(),
             on_hold: HoldCause::ALL.map(held_back),
+            older: catalog.holds().map(|(_, hold)| hold).filter(is_older).count(),
             compared: self.all_compared(),
             clock: self.clock_state(),
             skews,

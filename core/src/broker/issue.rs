@@ -6,6 +6,7 @@ use super::access::Rights;
 use super::authenticate::{AdmitError, Caller};
 use super::flights::Flight;
 use super::reserve::TooManyLeases;
+use super::rotate::OlderSecret;
 use super::{Broker, Request};
 use crate::access::token::Token;
 use crate::audit::Answer;
@@ -84,6 +85,9 @@ pub enum IssueError {
     /// No credential can be named.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// After a restore the target does not let its administrator in.
+    #[error(transparent)]
+    Older(#[from] OlderSecret),
     /// The token's last use: its lease would end with it before the secret is read.
     #[error(
         "this is the token's last use; a lease would end with the token. use a token with more uses"
@@ -373,6 +377,7 @@ impl Broker {
         purpose: Purpose,
     ) -> Result<Committed, IssueError> {
         let (role, target) = (&plan.role, &plan.target);
+        self.require_no_older_secret(&target.record)?;
         let (now, id) = (self.clock.now(), self.new_lease_id());
         let owner = Owner {
             token: ends_with(&token.record, &role.record),

@@ -1,6 +1,7 @@
 //! What a restore has left to do: targets are compared with the store that is older than they are, and those of a copy
 //! are left alone until they are taken over.
 //!
+//! First it is seen whether the target lets its administrator in with what the store has (`rotate/retest.rs`).
 //! Until a target has been compared no lease of it lapses, since it may have been renewed after the backup; issues,
 //! renewals and what callers revoke go on. The comparison takes no input but the hold in the store, so that whoever
 //! continues it after a crash does the same, and it is tried until it has succeeded.
@@ -8,13 +9,14 @@
 use super::authenticate::{AdmitError, Recorded};
 use super::lanes::Lane;
 use super::reconcile::ReconcileError;
+use super::rotate::RetestError;
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::engine::erased::Listed;
 use crate::lease::{Generation, backoff};
 use crate::limits::{CONFLICT_TRIES, SETTLED_WITHIN};
 use crate::store::StoreError;
-use crate::store::holds::{Hold, HoldCause};
+use crate::store::holds::{Hold, HoldCause, hold_at};
 use crate::store::mounts::Target;
 use crate::store::records::Found;
 use crate::time::Timestamp;
@@ -34,6 +36,20 @@ struct Comparison {
     retry_at: Timestamp,
     /// Why the last attempt failed.
     error: Option<String>,
+}
+
+/// A target was not compared with the store.
+#[derive(Debug, thiserror::Error)]
+enum CompareError {
+    /// Its administrator is not let in.
+    #[error(transparent)]
+    Retest(#[from] RetestError),
+    /// It could not be listed, or what it has not be kept.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A target at which something is held back, as operators see it.
@@ -99,6 +115,16 @@ impl Broker {
         format!("{mount}{}", target.name)
     }
 
+    /// Makes of the hold on a target that is taken over one that a restore leaves.
+    async fn hold_as_restored(&self, target: &Target) -> Result<(), StoreError> {
+        let catalog = self.catalog();
+        let Some(hold) = catalog.hold(target.id, target.generation) else { return Ok(()) };
+        let restored = Hold { cause: HoldCause::Restored, ..hold.record };
+        let at = hold_at(target.id, target.generation);
+        self.records.replace(at, Some(hold.revision), &restored).await?;
+        Ok(())
+    }
+
     /// Lifts the hold on a target.
     async fn drop_hold(&self, target: &Target) -> Result<(), StoreError> {
         let hold = self.catalog().hold(target.id, target.generation).map(|hold| hold.revision);
@@ -112,12 +138,7 @@ impl Broker {
         for (target, hold) in catalog.holds_of(HoldCause::Restored) {
             let lane = (target.record.id, target.record.generation);
             let mut comparisons = self.comparisons.0.lock();
-            let comparison = comparisons.entry(lane).or_insert_with(|| Comparison {
-                // What the process of before the restore had asked may still land, and would not be listed. Counted from
-                // when this process began, for the restore may have gone by another clock.
-                retry_at: self.began_at().plus(SETTLED_WITHIN),
-                ..Comparison::default()
-            });
+            let comparison = comparisons.entry(lane).or_default();
             if comparison.running || now < comparison.retry_at {
                 continue;
             }
@@ -142,14 +163,30 @@ impl Broker {
         wait.map(|(_, comparison)| comparison.retry_at).min()
     }
 
+    /// Whatever stood in the way of comparing a target, its configuration was written since.
+    pub(super) fn compare_soon(&self, target: &Target) {
+        let mut comparisons = self.comparisons.0.lock();
+        if let Some(comparison) = comparisons.get_mut(&(target.id, target.generation)) {
+            (comparison.attempts, comparison.retry_at) = (0, Timestamp::default());
+        }
+    }
+
     /// Takes what a target knows and the store has forgotten into the store, then lets its leases lapse again. The
-    /// target is listed first and each name looked up afterwards, so that nothing issued meanwhile is adopted.
+    /// target is listed first and each name looked up afterwards, so that nothing issued meanwhile is adopted. Returns
+    /// when that may be, if it is too early.
     async fn compare_restored(
         self: &Arc<Self>,
-        target: &Found<Target>,
+        target: &Arc<Found<Target>>,
         hold: &Found<Hold>,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<Option<Timestamp>, CompareError> {
+        let target = &self.retest_administrator(target).await?;
         let before = self.clock.now();
+        // What the process of before the restore had asked may still land, and would not be listed. Counted from
+        // when this process began, for the restore may have gone by another clock.
+        let settled_at = self.began_at().plus(SETTLED_WITHIN);
+        if before < settled_at {
+            return Ok(Some(settled_at));
+        }
         let listed = self.list_target(target).await?;
         let (mut adopted, mut renewed) = (0_usize, 0_usize);
         for credential in &listed {
@@ -174,11 +211,12 @@ impl Broker {
         }
         let name = self.target_name(&target.record);
         self.retest_accounts(target).await?;
-        self.records.lift_hold(&target.record, hold.revision).await?;
+        self.drop_hold(&target.record).await?;
         tracing::info!(target_name = %name, adopted, renewed, "a target was compared after the restore; its leases lapse again");
         self.reload().await?;
         // What is due this very moment as well: the queue may have been asked for it while the hold was there.
-        Ok(self.requeue_due(Timestamp(self.clock.now().0.saturating_add(1))).await?)
+        self.requeue_due(Timestamp(self.clock.now().0.saturating_add(1))).await?;
+        Ok(None)
     }
 
     /// Takes a later end over from the target; tells whether there was one.
@@ -197,12 +235,19 @@ impl Broker {
         Err(StoreError::Conflict)
     }
 
-    fn note_comparison(&self, target: &Target, outcome: Result<(), ReconcileError>) {
+    fn note_comparison(&self, target: &Target, outcome: Result<Option<Timestamp>, CompareError>) {
         let mut comparisons = self.comparisons.0.lock();
         let lane = (target.id, target.generation);
-        let Err(error) = outcome else {
-            comparisons.remove(&lane);
-            return;
+        let error = match outcome {
+            Ok(None) => {
+                comparisons.remove(&lane);
+                return;
+            }
+            Ok(Some(retry_at)) => {
+                comparisons.insert(lane, Comparison { retry_at, ..Comparison::default() });
+                return;
+            }
+            Err(error) => error,
         };
         let comparison = comparisons.entry(lane).or_default();
         let attempts = comparison.attempts.saturating_add(1);
@@ -274,8 +319,14 @@ impl Broker {
                 return Err(TakeOverError::NotCopied(name.to_owned()));
             }
             self.retest_accounts(target).await?;
-            self.drop_hold(&target.record).await?;
-            Ok(self.reload().await?)
+            match self.retest_administrator(target).await {
+                Ok(target) => self.drop_hold(&target.record).await?,
+                // It waits as after a restore, and goes on once somebody has given the secret that it has now.
+                Err(_) => self.hold_as_restored(&target.record).await?,
+            }
+            self.reload().await?;
+            self.wake_sweep();
+            Ok(())
         })
         .await
     }

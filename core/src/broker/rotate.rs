@@ -32,6 +32,8 @@ use crate::store::accounts::Begun;
 use crate::store::holds::HoldCause;
 use crate::time::Timestamp;
 pub(super) use due::Rotations;
+pub use retest::OlderSecret;
+pub(super) use retest::RetestError;
 use std::sync::Arc;
 use turn::Turn;
 
@@ -80,6 +82,9 @@ pub enum RotateError {
          how far that is"
     )]
     NotCompared,
+    /// The target does not let its administrator in.
+    #[error(transparent)]
+    Older(#[from] OlderSecret),
     /// The target did not do it.
     #[error("error setting credentials: {0}")]
     Target(EngineError),
@@ -124,6 +129,7 @@ impl Broker {
     async fn rotate_in(self: &Arc<Self>, turn: &mut Turn, why: Why) -> Result<(), RotateError> {
         let now = self.clock.now();
         let (target, generation) = (turn.target.record.id, turn.target.record.generation);
+        self.require_no_older_secret(&turn.target.record)?;
         if self.catalog().holds_back(HoldCause::Restored, target, generation) {
             return Err(RotateError::NotCompared);
         }

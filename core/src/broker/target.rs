@@ -2,6 +2,7 @@
 
 use super::access::Rights;
 use super::authenticate::{AdmitError, Caller, Recorded};
+use super::rotate::OlderSecret;
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::engine::erased::Fields;
@@ -12,7 +13,7 @@ use crate::lease::{Cause, Generation};
 use crate::limits::{READ_CHUNK, RECONCILE_MIN, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
-use crate::store::holds::HoldCause;
+use crate::store::holds::{Hold, HoldCause};
 use crate::store::mounts::{Hidden, Target, target_at};
 use crate::store::records::Found;
 use crate::store::{Batch, StoreError};
@@ -65,6 +66,8 @@ pub struct TargetView {
     pub target: Target,
     /// What of its engine's configuration is shown.
     pub shown: Fields,
+    /// Set while its administrator is not let in, since a restore.
+    pub older: Option<OlderSecret>,
 }
 
 /// The target is as it was.
@@ -141,7 +144,8 @@ impl Broker {
         let is_copied = was.is_some_and(|was| {
             catalog.holds_back(HoldCause::Copied, was.record.id, was.record.generation)
         });
-        if target.verify_connection && !is_copied {
+        let is_let_in = target.verify_connection && !is_copied;
+        if is_let_in {
             target.server = self.verify(&target).await?;
         }
         self.count_if_bounded(&target).await?;
@@ -160,17 +164,24 @@ impl Broker {
         target.generation = self.generation(was, &target, wanted.moved).await?;
         if target.generation == was.record.generation {
             let at = (target_at(mount, &target.name), Some(was.revision));
+            let batch = match is_let_in {
+                true => self.administrator_let_in(batch, &target)?,
+                false => batch,
+            };
             self.records.replace_under(&entry.mount, at, &target, batch).await?;
         } else {
             let hold = catalog.hold(was.record.id, was.record.generation);
-            let hold = hold.map(|hold| &hold.record);
-            self.records.succeed_target(&entry.mount, (was, &target), hold, batch).await?;
+            // What is known of the one's administrator says nothing of the other's.
+            let hold = hold.map(|hold| Hold { older_since: None, ..hold.record });
+            let both = (&**was, &target);
+            self.records.succeed_target(&entry.mount, both, hold.as_ref(), batch).await?;
         }
         self.reload().await?;
         if target.rotation != was.record.rotation {
             self.plan_root_rotation(&target).await?;
         }
-        // What is held back at a new identity of it is seen to at once.
+        // What is held back at it, or at a new identity of it, is seen to at once.
+        self.compare_soon(&target);
         self.wake_sweep();
         Ok(())
     }
@@ -345,7 +356,8 @@ impl Broker {
             let target = entry(&catalog, mount)?.targets.get(name);
             let target = &target.ok_or_else(|| TargetError::NoTarget(name.to_owned()))?.record;
             let shown = self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
-            Ok(TargetView { target: target.clone(), shown })
+            let older = self.older_secret(target);
+            Ok(TargetView { target: target.clone(), shown, older })
         })
         .await
     }

@@ -22,6 +22,10 @@ pub struct Hold {
     pub since: Timestamp,
     /// Which moment its backup shows.
     pub taken_at: Timestamp,
+    /// Since when it is known that the administrator's secret in the store is older than the target, which does not let
+    /// it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_since: Option<Timestamp>,
 }
 
 /// Why something is held back.

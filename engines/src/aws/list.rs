@@ -3,14 +3,15 @@
 use super::client::{call, page};
 use super::failure::Failure;
 use super::look::marked;
-use super::{Aws, Handle, Role};
+use super::{Aws, Handle, Role, rights};
 use crate::deadline::Deadline;
-use aws_sdk_iam::types::StatusType;
+use aws_sdk_iam::types::{EntityType, StatusType, Tag};
 use aws_sdk_sts::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_sts::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_sts::error::BoxError;
 use futures_util::future::join_all;
 use leasehold_core::engine::{Cause, EngineError, Identity, Mark, Marked};
+use leasehold_core::ids::LeaseId;
 use leasehold_core::time::Timestamp;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,8 +19,11 @@ use std::time::Duration;
 /// How long one of these questions may take: for a list all users of an account are gone through.
 const ANSWER_WITHIN: Duration = Duration::from_mins(2);
 
-/// How many users are asked for their marks at once.
+/// How many users are asked for at once.
 const AT_ONCE: usize = 8;
+
+/// How many users are told in one answer, at most. AWS takes no higher number, and tells fewer as it likes.
+const PAGE: i32 = 1000;
 
 /// As long as IAM's interface has had this name it has not changed what it had.
 const VERSION: &str = "IAM 2010-05-08";
@@ -29,21 +33,26 @@ fn deadline(target: &Aws) -> Deadline {
     Deadline::new(now.plus(ANSWER_WITHIN), now)
 }
 
+/// A user that has our mark.
+struct Ours {
+    name: String,
+    lease: LeaseId,
+    rights: Vec<String>,
+}
+
 /// Lists the users in our folder that have our mark. Folders may be below any path that a role says, so that all users
-/// are looked at, a thousand in one call.
+/// are looked at, many in one call.
 pub(super) async fn list(target: &Aws) -> Result<Vec<Marked<Aws>>, EngineError> {
     let deadline = deadline(target);
-    let folder = format!("/{}", target.folder());
-    let mut names = Vec::new();
-    let mut pages = target.clients.iam.list_users().into_paginator().send();
-    while let Some(page) = page(deadline, pages.next()).await {
-        let page = page.map_err(|failure| failure.refused())?;
-        let ours = page.users().iter().filter(|user| user.path().ends_with(&folder));
-        names.extend(ours.map(|user| user.user_name().to_owned()));
-    }
+    let ours = match ours_with_rights(target, deadline).await {
+        // Who may look at every user may not be allowed to look at all of an account's rights.
+        Err(failure) if failure.is_forbidden() => ours_one_by_one(target, deadline).await,
+        ours => ours,
+    };
+    let ours = ours.map_err(|failure| failure.refused())?;
     let mut marked = Vec::new();
-    for some in names.chunks(AT_ONCE) {
-        let asked = join_all(some.iter().map(|name| one_of_ours(target, name, deadline))).await;
+    for some in ours.chunks(AT_ONCE) {
+        let asked = join_all(some.iter().map(|user| with_keys(target, user, deadline))).await;
         for found in asked {
             marked.extend(found.map_err(|failure| failure.refused())?);
         }
@@ -51,35 +60,84 @@ pub(super) async fn list(target: &Aws) -> Result<Vec<Marked<Aws>>, EngineError> 
     Ok(marked)
 }
 
-/// Returns what a user in our folder is, if it has our mark: a list of users does not tell their tags.
+/// Finds ours with what they may do.
+async fn ours_with_rights(target: &Aws, deadline: Deadline) -> Result<Vec<Ours>, Failure> {
+    let folder = format!("/{}", target.folder());
+    let asked = target.clients.iam.get_account_authorization_details().filter(EntityType::User);
+    let mut ours = Vec::new();
+    let mut pages = asked.into_paginator().page_size(PAGE).send();
+    while let Some(page) = page(deadline, pages.next()).await {
+        let page = page?;
+        for user in page.user_detail_list() {
+            let is_here = user.path().is_some_and(|path| path.ends_with(&folder));
+            let lease = our_lease(target, user.tags()).filter(|_| is_here);
+            if let (Some(lease), Some(name)) = (lease, user.user_name()) {
+                ours.push(Ours { name: name.to_owned(), lease, rights: rights::of(user) });
+            }
+        }
+    }
+    Ok(ours)
+}
+
+/// Finds ours without what they may do: a list of users does not tell their tags, so that each is asked for.
+async fn ours_one_by_one(target: &Aws, deadline: Deadline) -> Result<Vec<Ours>, Failure> {
+    let folder = format!("/{}", target.folder());
+    let mut names = Vec::new();
+    let mut pages = target.clients.iam.list_users().into_paginator().page_size(PAGE).send();
+    while let Some(page) = page(deadline, pages.next()).await {
+        let page = page?;
+        let here = page.users().iter().filter(|user| user.path().ends_with(&folder));
+        names.extend(here.map(|user| user.user_name().to_owned()));
+    }
+    let mut ours = Vec::new();
+    for some in names.chunks(AT_ONCE) {
+        let asked = join_all(some.iter().map(|name| one_of_ours(target, name, deadline))).await;
+        for found in asked {
+            ours.extend(found?);
+        }
+    }
+    Ok(ours)
+}
+
 async fn one_of_ours(
     target: &Aws,
     name: &str,
     deadline: Deadline,
-) -> Result<Option<Marked<Aws>>, Failure> {
+) -> Result<Option<Ours>, Failure> {
     let found = match call(deadline, target.clients.iam.get_user().user_name(name).send()).await {
         Ok(found) => found.user,
         Err(failure) if failure.is_gone() => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let mark = found.as_ref().and_then(|user| marked(user.tags())?.parse::<Mark>().ok());
-    let Some(mark) = mark.filter(|mark| mark.origin == target.origin) else { return Ok(None) };
+    let lease = found.as_ref().and_then(|user| our_lease(target, user.tags()));
+    Ok(lease.map(|lease| Ours { name: name.to_owned(), lease, rights: Vec::new() }))
+}
+
+/// Returns the lease that the mark among these tags names, if it is a mark of this target.
+fn our_lease(target: &Aws, tags: &[Tag]) -> Option<LeaseId> {
+    let mark = marked(tags)?.parse::<Mark>().ok()?;
+    (mark.origin == target.origin).then_some(mark.lease)
+}
+
+/// Looks whether a user of ours may log in; it may be gone meanwhile.
+async fn with_keys(
+    target: &Aws,
+    ours: &Ours,
+    deadline: Deadline,
+) -> Result<Option<Marked<Aws>>, Failure> {
+    let Ours { name, lease, rights } = ours;
     let keys = call(deadline, target.clients.iam.list_access_keys().user_name(name).send()).await;
     let keys = match keys {
         Ok(keys) => keys.access_key_metadata,
         Err(failure) if failure.is_gone() => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let handle = Handle::IamUser { name: name.to_owned() };
-    let may_log_in = keys.iter().any(|key| key.status() == Some(&StatusType::Active));
-    // What they may do is told of each user by itself, in several calls.
-    let rights = Vec::new();
     Ok(Some(Marked {
-        lease: mark.lease,
-        handle,
+        lease: *lease,
+        handle: Handle::IamUser { name: name.clone() },
         lapses_at: None,
-        may_log_in,
-        rights,
+        may_log_in: keys.iter().any(|key| key.status() == Some(&StatusType::Active)),
+        rights: rights.clone(),
         everywhere: true,
     }))
 }

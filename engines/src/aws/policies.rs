@@ -59,7 +59,7 @@ async fn of_group(
 
 /// Returns a document as it was written: IAM tells it with whatever is no letter as `%XX`. One that cannot have been told so
 /// is taken as it is.
-fn decoded(told: &str) -> String {
+pub(super) fn decoded(told: &str) -> String {
     percent::decoded(told).unwrap_or_else(|_| told.to_owned())
 }
 

@@ -188,7 +188,8 @@ class Judge:
             status[2] = sized(status[2], answer)
         if self.counts_down(self.lost, action):
             return error(start_response, 500, "ServiceFailure", "The answer was lost.")
-        if self.page and action.startswith("List") and status[0] == 200:
+        is_list = action.startswith("List") or action == "GetAccountAuthorizationDetails"
+        if self.page and is_list and status[0] == 200:
             answer = page_of(answer, self.page, fields.get("Marker"))
             status[2] = sized(status[2], answer)
         start_response(status[1], status[2])

@@ -176,6 +176,60 @@ async fn a_copy_harms_nothing_of_the_original_before_and_after_it_takes_a_target
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_older_than_its_administrators_password_lends_nothing_until_it_is_given_the_new_one()
+ {
+    let postgres = Postgres::start(Version::Distribution);
+    let place = Place::new();
+    let server = place.found().await;
+    set_up(&server, &postgres).await;
+    let mut superuser = postgres.superuser("postgres").await;
+    let _ = superuser.execute("CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'first'").await.unwrap();
+    let boss = json!({ "username": "boss", "password": "first" });
+    let _ = server.post("database/config/pg", boss).await.expect(204);
+    let short = server.get("database/creds/short").await.expect(200);
+    let path = place.path("backup");
+    let backup = path.to_str().unwrap();
+    let _ = succeeds(&mut server.command(&["operator", "backup", backup]));
+    let _ = server.post("database/rotate-root/pg", json!({})).await.expect(200);
+    let token = server.token.clone();
+    assert!(server.end().success());
+
+    let _ = succeeds(&mut restore(&place, &["-force"], backup));
+    let server = place.again(&token);
+    let config = async || server.get("database/config/pg").await.expect(200);
+    let is_marked = |told: &Answer| told.data()["credential_older_than_target"] == json!(true);
+    becomes("the target is marked", async || is_marked(&config().await)).await;
+    let warned = config().await.body["warnings"][0].as_str().unwrap_or_default().to_owned();
+    assert!(warned.contains("older than the target"), "{warned}");
+    let refused = server.get("database/creds/long").await.expect(503);
+    assert!(refused.errors().contains("until `database/config/pg` is written"), "{}", refused.text);
+    let refused = server.post("database/rotate-root/pg", json!({})).await.expect(503);
+    assert!(refused.errors().contains("older than the target"), "{}", refused.text);
+    let told = succeeds(&mut server.command(&["operator", "restore-status"]));
+    assert!(
+        told.contains("database/pg") && told.contains("credential older than target"),
+        "{told}"
+    );
+    let told = server.get("sys/metrics?format=prometheus").await.expect(200).text;
+    assert!(told.contains("leasehold_targets_credential_older 1\n"), "{told}");
+
+    let wrong = server.post("database/config/pg", json!({ "password": "guessed" })).await;
+    assert_eq!(wrong.status, 400, "{}", wrong.text);
+    let _ = server.get("database/creds/long").await.expect(503);
+    assert!(roles(&postgres).await.contains(&user(&short)), "it waits with lapsing");
+    let _ = superuser.execute("ALTER ROLE boss PASSWORD 'given anew'").await.unwrap();
+    let _ =
+        server.post("database/config/pg", json!({ "password": "given anew" })).await.expect(204);
+    assert!(!is_marked(&config().await));
+    let lent = server.get("database/creds/long").await.expect(200);
+    assert!(logs_in(&postgres, &lent).await);
+    becomes("what lapsed meanwhile is gone", async || {
+        roles(&postgres).await == BTreeSet::from([user(&lent)])
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_taken_while_many_borrow_shows_every_lease_with_all_that_leads_to_it() {
     let postgres = Postgres::start(Version::Distribution);
     let place = Place::new();

@@ -7,7 +7,7 @@ use leasehold_core::store::StoreError;
 use leasehold_integration_tests::world::target::{ADMINISTRATOR, FIRST_PASSWORD, Mood};
 use leasehold_integration_tests::world::{ROOT, World, request};
 
-async fn rotate_root(world: &World) -> Result<(), RotateError> {
+pub(crate) async fn rotate_root(world: &World) -> Result<(), RotateError> {
     world.broker().rotate_root(&request(ROOT), "database/", "app").await.map(|_| ())
 }
 

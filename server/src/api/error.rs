@@ -215,6 +215,7 @@ impl From<IssueError> for Refusal {
             IssueError::Clock(doubt) => doubt.into(),
             IssueError::TooMany(_) => Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
             IssueError::Target(ref target) => of_target(target, error.to_string()),
+            IssueError::Older(_) => Self::told(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             IssueError::UnknownRole(_)
             | IssueError::UnknownTarget { .. }
             | IssueError::NotAllowed { .. }

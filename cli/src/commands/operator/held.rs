@@ -17,7 +17,8 @@ Examples:
 /// Show which targets a restore has left something to do at
 ///
 /// A target that is `to compare` is asked by the server itself, again and again, until it has answered; until then
-/// none of its leases lapses. A target that is `of the original` belongs to the installation that this one was copied
+/// none of its leases lapses. One whose `credential` is `older than target` was given another password for its
+/// administrator after the backup: nothing is issued there until its configuration is written with it. A target that is `of the original` belongs to the installation that this one was copied
 /// from, and nothing is asked of it until it is taken over.
 #[derive(clap::Args)]
 #[command(after_help = STATUS_EXAMPLES)]
@@ -53,7 +54,9 @@ impl RestoreStatus {
 
 fn row(target: &Value) -> Vec<String> {
     let field = |name: &str| target.get(name).and_then(Value::as_str).unwrap_or_default();
+    let is_older = target.get("credential_older_than_target") == Some(&Value::Bool(true));
     let state = match field("state") {
+        "compare" if is_older => "credential older than target",
         "compare" => "to compare",
         "copied" => "of the original",
         other => other,

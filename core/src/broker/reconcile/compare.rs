@@ -224,6 +224,10 @@ impl<'a> Comparison<'a> {
 
     /// Looks at what its target tells of a credential that is lent.
     fn of_held(&mut self, listed: &'a Listed, lease: Found<Lease>) {
+        // Where it takes several steps to make one, it may have been listed amid them.
+        if !self.was_there(&lease.record) {
+            return;
+        }
         let mut why = Vec::new();
         if !listed.may_log_in {
             why.push("it may not log in".to_owned());

@@ -2,7 +2,7 @@
 
 use super::ROOT;
 use crate::api::caller::Call;
-use crate::api::database::config::max_credentials;
+use crate::api::database::config::{OLDER, max_credentials};
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use leasehold_core::broker::{TargetError, TargetWrite};
@@ -13,7 +13,11 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     if let Some(max) = view.target.credentials_max() {
         shown.insert("max_credentials".to_owned(), max.into());
     }
-    Ok(Envelope::to(call.id()).data(shown).reply())
+    if view.older.is_some() {
+        shown.insert(OLDER.to_owned(), true.into());
+    }
+    let warning = view.older.map(|older| older.to_string());
+    Ok(Envelope::to(call.id()).data(shown).warnings(warning).reply())
 }
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {

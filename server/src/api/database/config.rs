@@ -9,13 +9,16 @@ use leasehold_core::broker::{TargetView, TargetWrite};
 use leasehold_core::schedule::Plan;
 use serde_json::json;
 
+/// Told of a target that does not let its administrator in, since a restore.
+pub(in crate::api) const OLDER: &str = "credential_older_than_target";
+
 pub(in crate::api) async fn list(call: &Call) -> Result<Reply, Refusal> {
     let keys = call.broker.list_targets(&call.request, &call.mount).await?;
     Ok(Envelope::to(call.id()).data(json!({ "keys": keys })).reply())
 }
 
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
-    let TargetView { target, shown } =
+    let TargetView { target, shown, older } =
         call.broker.read_target(&call.request, &call.mount, &call.name).await?;
 
     let mut data = json!({
@@ -38,7 +41,11 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     if let Some(data) = data.as_object_mut().filter(|_| target.rotation != Plan::default()) {
         data.extend(planned(&target.rotation));
     }
-    Ok(Envelope::to(call.id()).data(data).reply())
+    if let (Some(data), Some(_)) = (data.as_object_mut(), &older) {
+        data.insert(OLDER.into(), true.into());
+    }
+    let warning = older.map(|older| older.to_string());
+    Ok(Envelope::to(call.id()).data(data).warnings(warning).reply())
 }
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {

@@ -23,9 +23,10 @@ impl From<RotateError> for Refusal {
         match error {
             RotateError::Admit(error) => error.into(),
             RotateError::Store(error) => error.into(),
-            RotateError::Busy | RotateError::Unsettled | RotateError::NotCompared => {
-                Self::told(StatusCode::SERVICE_UNAVAILABLE, message)
-            }
+            RotateError::Busy
+            | RotateError::Unsettled
+            | RotateError::NotCompared
+            | RotateError::Older(_) => Self::told(StatusCode::SERVICE_UNAVAILABLE, message),
             RotateError::NotLetIn => Self::told(StatusCode::BAD_GATEWAY, message),
             RotateError::Target(ref target) => of_target(target, message),
             RotateError::NoRole | RotateError::NoTarget(_) | RotateError::Unusable(_) => {

@@ -23,6 +23,7 @@ fn shown(held: &HeldTarget) -> Value {
         "taken_at": held.hold.taken_at.rfc3339(),
         "attempts": held.attempts,
         "next_attempt": held.retry_at.map(Timestamp::rfc3339),
+        "credential_older_than_target": held.hold.older_since.is_some(),
         "error": held.error,
     })
 }

@@ -238,6 +238,11 @@ fn of_broker(readings: &Readings) -> Vec<MetricFamily> {
                 .map(|(cause, count)| gauge(&[("state", cause.name())], size(count)))
                 .into(),
         ),
+        gauges(
+            "leasehold_targets_credential_older",
+            "Targets of these that do not let their administrator in with what the store has: nothing is issued there until an operator gives the secret that it has now.",
+            vec![gauge(&[], size(readings.older))],
+        ),
         counters(
             "leasehold_audit_unrecorded_total",
             "Requests and revocations that no audit device recorded; such requests were refused.",
