@@ -2,6 +2,7 @@
 
 mod accounts;
 mod forgetting;
+mod looking;
 mod meddling;
 mod mood;
 mod passing;
@@ -62,6 +63,7 @@ struct Seen {
     armed: BTreeMap<LeaseId, String>,
     twist: Twist,
     forgetful: bool,
+    uses: looking::Uses,
 }
 
 static TARGETS: LazyLock<Mutex<HashMap<u64, Arc<SimulatedTarget>>>> = LazyLock::new(Mutex::default);
@@ -417,6 +419,10 @@ impl Engine for SimulatedEngine {
         _answer_by: Timestamp,
     ) -> Result<Account, EngineError> {
         self.arm_lent(lease, secret).await
+    }
+
+    async fn in_use(&self, asked: &[(LeaseId, LeaseId)], _: Timestamp) -> Vec<looking::Told> {
+        self.tell_use(asked).await
     }
 }
 
