@@ -22,6 +22,8 @@ mod deletions;
 mod mass_revocations;
 #[path = "laws/passing.rs"]
 mod passing;
+#[path = "laws/plans.rs"]
+mod plans;
 #[path = "laws/proofs.rs"]
 mod proofs;
 #[path = "laws/reconcile.rs"]
