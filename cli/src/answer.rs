@@ -44,6 +44,23 @@ impl Answer {
         Self { raw: String::from_utf8_lossy(text).into_owned(), ..self }
     }
 
+    /// The same envelope around other data, as if several pages had been one.
+    pub(crate) fn around(mut self, data: Value, warnings: &[String]) -> Self {
+        if let Some(body) = self.body.as_mut().and_then(Value::as_object_mut) {
+            body.insert("data".to_owned(), data);
+            let warnings = (!warnings.is_empty()).then_some(warnings);
+            body.insert("warnings".to_owned(), serde_json::json!(warnings));
+        }
+        let raw = self.body.as_ref().map(Value::to_string).unwrap_or_default();
+        Self { raw, ..self }
+    }
+
+    /// Returns the server's warnings.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        let warnings = self.body.as_ref().and_then(|body| body.get("warnings"));
+        warnings.and_then(Value::as_array).into_iter().flatten().map(plain)
+    }
+
     /// Notes whether the server will do what was asked only later.
     pub(crate) fn queued(self, queued: bool) -> Self {
         Self { queued, ..self }
@@ -155,14 +172,13 @@ impl Answer {
 
     /// Shows the server's warnings, beside the result.
     pub(crate) fn warn(&self, output: &mut Output) {
-        let warnings = self.body.as_ref().and_then(|body| body.get("warnings"));
-        let Some(warnings) = warnings.and_then(Value::as_array).filter(|list| !list.is_empty())
-        else {
+        let mut warnings = self.warnings().peekable();
+        if warnings.peek().is_none() {
             return;
-        };
+        }
         output.remark("WARNING! The following warnings were returned by the server:\n");
         for warning in warnings {
-            output.remark(&format!("  * {}", plain(warning)));
+            output.remark(&format!("  * {warning}"));
         }
         output.remark("");
     }

@@ -74,7 +74,8 @@ pub use lanes::InHand;
 pub use login::LoginError;
 pub use lookup::{FailedLeases, FailedRevocation, LeaseView, LookupError};
 pub use mass_revocation::{
-    Left, MassRevocationError, MassRevocationView, MassRevocations, Trouble,
+    Left, MassRevocationError, MassRevocationView, MassRevocations, PlanAsked, PlanCursor, PlanOf,
+    Planned, RevocationPlan, Trouble,
 };
 pub use method::{LockedName, MethodError};
 pub use mount::{LockoutWrite, MountError, MountTune, MountWrite, Side, VisibleMounts};

@@ -5,6 +5,7 @@
 //! of [`crate::broker`]. Between the two stands [`erased`], written once for all engines.
 
 pub mod erased;
+pub mod in_use;
 pub mod naming;
 pub mod own_end;
 pub mod rotation;
@@ -14,6 +15,7 @@ use crate::chance::Chance;
 use crate::ids::{InstallationId, LeaseId, TargetId};
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
+use in_use::InUse;
 use naming::Naming;
 use own_end::Choice;
 use rotation::{Account, AccountSecret, Administrator, Intent, Rotated, Tested};
@@ -217,6 +219,14 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
         secret: &Intent,
         answer_by: Timestamp,
     ) -> impl Future<Output = Result<Account, EngineError>> + Send;
+
+    /// Looks what credentials are in use for, one answer for each, in the order asked, and alters nothing. What is not
+    /// the lease's own is refused; what there was no time for is [`Cause::TooLate`], and may be asked again.
+    fn in_use(
+        &self,
+        asked: &[(LeaseId, Self::Handle)],
+        answer_by: Timestamp,
+    ) -> impl Future<Output = Vec<Result<InUse, EngineError>>> + Send;
 }
 
 /// For whom an engine acts; what it marks its credentials with.

@@ -95,6 +95,12 @@ pub const MASS_REVOCATION_LOOK_MAX: Duration = Duration::from_mins(1);
 pub const MASS_REVOCATION_BOOTS_MAX: usize = 1000;
 /// Failed leases that are opened for each target when somebody looks how one is getting on.
 pub const MASS_REVOCATION_ERRORS_LOOKED: usize = 100;
+/// Leases of one page of a revocation's plan: an answer of some 500 KB, and one question to each target.
+pub const PLAN_ROWS_MAX: usize = 1000;
+/// How long targets may take to tell what the credentials of a page are in use for: clients wait a minute at most.
+pub const PLAN_WITHIN: Duration = Duration::from_secs(20);
+/// For how long the pages that follow leave out a target that did not answer: nobody waits for it at every page.
+pub const PLAN_AWAY: Duration = Duration::from_mins(1);
 
 /// The longest name of a user, in bytes: as long as an address of mail is, and short enough to be counted by.
 pub const USER_NAME_MAX: usize = 254;

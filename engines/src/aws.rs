@@ -12,6 +12,7 @@ mod choice;
 mod client;
 mod config;
 mod failure;
+mod in_use;
 mod issue;
 mod list;
 mod look;
@@ -30,6 +31,7 @@ pub use role::Role;
 use client::Clients;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::{Naming, Template};
 use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
@@ -295,5 +297,13 @@ impl Engine for Aws {
         said: &Map<String, Value>,
     ) -> Result<Option<Choice<Self>>, PrepareError> {
         choice::choose(role, said)
+    }
+
+    async fn in_use(
+        &self,
+        asked: &[(LeaseId, Handle)],
+        answer_by: Timestamp,
+    ) -> Vec<Result<InUse, EngineError>> {
+        in_use::in_use(self, asked, answer_by).await
     }
 }

@@ -14,6 +14,7 @@ mod config;
 mod failure;
 mod flavor;
 mod held;
+mod in_use;
 mod issue;
 mod lexer;
 mod link;
@@ -34,6 +35,7 @@ use aws_lc_rs::digest;
 use config::Authentication;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
@@ -302,6 +304,14 @@ impl Engine for MySql {
         answer_by: Timestamp,
     ) -> Result<Account, EngineError> {
         arm::arm(self, lease, handle, secret, answer_by).await
+    }
+
+    async fn in_use(
+        &self,
+        asked: &[(LeaseId, Handle)],
+        answer_by: Timestamp,
+    ) -> Vec<Result<InUse, EngineError>> {
+        in_use::in_use(self, asked, answer_by).await
     }
 }
 

@@ -11,6 +11,7 @@ mod address;
 mod arm;
 mod config;
 mod failure;
+mod in_use;
 mod issue;
 mod lexer;
 mod link;
@@ -36,6 +37,7 @@ pub use role::Role;
 use config::Authentication;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::{Naming, Template, with_lease_bits};
 use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
@@ -336,6 +338,14 @@ impl Engine for Postgres {
         answer_by: Timestamp,
     ) -> Result<Account, EngineError> {
         arm::arm(self, lease, handle, secret, answer_by).await
+    }
+
+    async fn in_use(
+        &self,
+        asked: &[(LeaseId, Handle)],
+        answer_by: Timestamp,
+    ) -> Vec<Result<InUse, EngineError>> {
+        in_use::in_use(self, asked, answer_by).await
     }
 }
 

@@ -11,6 +11,7 @@ mod address;
 mod arm;
 mod config;
 mod failure;
+mod in_use;
 mod issue;
 mod landing;
 mod link;
@@ -32,6 +33,7 @@ use address::Address;
 use aws_lc_rs::{digest, rand};
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::{Naming, Template};
 use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
@@ -322,6 +324,14 @@ impl Engine for Redis {
         answer_by: Timestamp,
     ) -> Result<Account, EngineError> {
         arm::arm(self, lease, handle, secret, answer_by).await
+    }
+
+    async fn in_use(
+        &self,
+        asked: &[(LeaseId, Handle)],
+        answer_by: Timestamp,
+    ) -> Vec<Result<InUse, EngineError>> {
+        in_use::in_use(self, asked, answer_by).await
     }
 }
 

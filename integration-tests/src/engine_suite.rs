@@ -13,6 +13,7 @@
 
 pub mod batches;
 pub mod cases;
+pub mod in_use;
 pub mod life;
 pub mod listing;
 pub mod proof;
@@ -97,6 +98,8 @@ pub trait Site: Send + Sync + 'static {
     /// Whether a batch of issues is one step, of which all is done or nothing. Where it is not, each member has its own
     /// answer at once.
     const TOGETHER: bool = true;
+    /// Whether the target knows sessions.
+    const HAS_SESSIONS: bool = true;
 
     /// Returns what a client logs in with.
     fn login(&self, secret: &Secret) -> Login {

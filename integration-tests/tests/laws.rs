@@ -24,6 +24,8 @@ mod mass_revocations;
 mod own_names;
 #[path = "laws/passing.rs"]
 mod passing;
+#[path = "laws/plans.rs"]
+mod plans;
 #[path = "laws/proofs.rs"]
 mod proofs;
 #[path = "laws/reconcile.rs"]

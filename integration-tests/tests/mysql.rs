@@ -7,6 +7,8 @@
     reason = "helpers of tests may fail a test"
 )]
 
+#[path = "mysql/in_use.rs"]
+mod in_use;
 #[path = "mysql/place.rs"]
 mod place;
 #[path = "mysql/rotation.rs"]

@@ -7,6 +7,8 @@
     reason = "helpers of tests may fail a test"
 )]
 
+#[path = "postgres/in_use.rs"]
+mod in_use;
 #[path = "postgres/owners.rs"]
 mod owners;
 #[path = "postgres/place.rs"]

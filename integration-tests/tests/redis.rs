@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests may fail a test")]
 
+#[path = "redis/in_use.rs"]
+mod in_use;
 #[path = "redis/landing.rs"]
 mod landing;
 #[path = "redis/lent.rs"]

@@ -1,6 +1,7 @@
 //! `lease`: look up, list, renew and revoke.
 
 mod job;
+mod plan;
 
 use super::values::show_keys;
 use super::{FieldFlags, FormatFlags, Session};
@@ -165,7 +166,10 @@ Examples:
     leasehold lease revoke -prefix database
 
   End all leases at a target as a job, and see how it gets on; it goes on if this command ends:
-    leasehold lease revoke -target -job database/shop";
+    leasehold lease revoke -target -job database/shop
+
+  See first which credentials that would be, who is connected by them, and what they own:
+    leasehold lease revoke -target -plan database/shop";
 
 /// Revoke a lease, or all under a prefix: their credentials are removed and their sessions ended
 ///
@@ -175,6 +179,9 @@ Examples:
 /// With -job a server marks the leases little by little: that can be watched, paused and resumed (`leasehold lease job`),
 /// and goes on after a restart. The command waits until all is gone, and tells what is in the way; what is issued after it
 /// was started is not meant.
+///
+/// With -plan nothing is revoked: each credential is shown with its open sessions and with what it owns at the target right
+/// now. One whose target does not answer is shown as not known.
 #[derive(clap::Args)]
 #[command(after_help = REVOKE_EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -187,12 +194,15 @@ pub(super) struct Revoke {
     /// Revoke every lease whose id begins with ID
     #[arg(long)]
     prefix: bool,
-    /// Revoke every lease at the target MOUNT/NAME that ID is; with -job
-    #[arg(long, conflicts_with = "prefix", requires = "job")]
+    /// Revoke every lease at the target MOUNT/NAME that ID is; with -job or -plan
+    #[arg(long, conflicts_with = "prefix", requires = "how")]
     target: bool,
     /// With -prefix or -target: as a job of the server, which can be paused and survives a restart
-    #[arg(long, conflicts_with_all = ["sync", "force"])]
+    #[arg(long, conflicts_with_all = ["sync", "force"], group = "how")]
     job: bool,
+    /// Revoke nothing: show what would be, and what it is in use for
+    #[arg(long, conflicts_with_all = ["sync", "force", "detach"], group = "how")]
+    plan: bool,
     /// With -job: do not wait until all is gone, only name the job
     #[arg(long, requires = "job")]
     detach: bool,
@@ -215,6 +225,15 @@ impl Revoke {
         let format = self.format.resolve(session.environment)?;
         let client = session.client(self.connection)?;
         let id = self.id.trim_start_matches('/');
+        if self.plan {
+            let (named, flags) = match (self.prefix, self.target) {
+                (true, _) => ("prefix", "-prefix -job "),
+                (false, true) => ("target", "-target -job "),
+                (false, false) => ("lease_id", ""),
+            };
+            let revoke = format!("leasehold lease revoke {flags}{id}");
+            return plan::show(&client, (named, id), &revoke, format, session);
+        }
         if self.job {
             let meant = match (self.prefix, self.target) {
                 (true, _) => json!({ "prefix": id }),

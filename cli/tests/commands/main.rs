@@ -11,6 +11,7 @@ mod jobs;
 mod leases;
 mod logins;
 mod operators;
+mod plans;
 mod policies;
 mod reconcile;
 mod shell;

@@ -14,6 +14,7 @@ use crate::chance::Chance;
 use crate::engine::erased::{
     Chosen, Drafted, Fields, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
 };
+use crate::engine::in_use::InUse;
 use crate::engine::naming::Naming;
 use crate::engine::own_end::Choice;
 use crate::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested};
@@ -318,6 +319,34 @@ impl<E: Engine> OpenTarget for Line<E> {
         Box::pin(async move {
             let handle = parsed::<E::Handle>(handle)?;
             self.0.engine.arm(lease, &handle, secret, answer_by).await
+        })
+    }
+
+    fn in_use<'a>(
+        &'a self,
+        asked: &'a [(LeaseId, Handle)],
+        answer_by: Timestamp,
+    ) -> Pending<'a, Vec<Result<InUse, EngineError>>> {
+        Box::pin(async move {
+            // One that cannot be read hides none of the others.
+            let (mut typed, mut unreadable) = (Vec::with_capacity(asked.len()), Vec::new());
+            for (lease, handle) in asked {
+                match parsed::<E::Handle>(handle) {
+                    Ok(handle) => {
+                        typed.push((*lease, handle));
+                        unreadable.push(None);
+                    }
+                    Err(error) => unreadable.push(Some(error)),
+                }
+            }
+            let mut answers = self.0.engine.in_use(&typed, answer_by).await.into_iter();
+            let missing =
+                || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
+            let each = unreadable.into_iter().map(|error| match error {
+                Some(error) => Err(error),
+                None => answers.next().unwrap_or_else(missing),
+            });
+            each.collect()
         })
     }
 }

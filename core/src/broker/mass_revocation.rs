@@ -7,9 +7,11 @@
 //! anew, until nothing is found any more; only then is it done.
 
 mod carry_on;
+mod plan;
 mod progress;
 
 pub(super) use carry_on::Jobs;
+pub use plan::{PlanAsked, PlanCursor, PlanOf, Planned, RevocationPlan};
 pub use progress::{Left, MassRevocationView, Trouble};
 
 use super::authenticate::{AdmitError, Recorded};
@@ -45,6 +47,9 @@ pub enum MassRevocationError {
         "what is under `{0}` is tokens, not leases; `leasehold lease revoke -prefix {0}` ends them"
     )]
     Tokens(String),
+    /// There is no such lease to show.
+    #[error("there is no lease `{0}`; `leasehold lease list` shows what there is")]
+    NoLease(String),
     /// There are too many that go on.
     #[error(
         "{MASS_REVOCATIONS_MAX} mass revocations are not done, which is the most there may be; `leasehold lease job list` \

@@ -104,7 +104,7 @@ impl Broker {
             return lease;
         }
         let by = now.plus(PROOF_WITHIN);
-        let armed = self.open_for_proof(&lease).and_then(|open| open.armed_as(lease.handle(), by));
+        let armed = self.open_target_of(&lease).and_then(|open| open.armed_as(lease.handle(), by));
         match armed {
             Ok(handle) => lease.armed(handle),
             // It will not be armed either.
@@ -135,7 +135,7 @@ impl Broker {
     async fn control(&self, lease: &Lease) -> Result<Control, String> {
         let told = |error: EngineError| error.to_string();
         let _turn = self.proof_turn(lease).await.map_err(told)?;
-        let open = self.open_for_proof(lease).map_err(told)?;
+        let open = self.open_target_of(lease).map_err(told)?;
         let secret = self.control_secret(lease).await?;
         let intent = Intent::chosen(secret, &*self.chance);
         let by = self.clock.now().plus(PROOF_WITHIN);
@@ -201,7 +201,7 @@ impl Broker {
     }
 
     async fn tested_after(&self, lease: &Lease, control: &Control) -> Result<Tested, EngineError> {
-        let open = self.open_for_proof(lease)?;
+        let open = self.open_target_of(lease)?;
         let _turn = self.proof_turn(lease).await?;
         let by = self.clock.now().plus(PROOF_WITHIN);
         loop {
@@ -238,7 +238,8 @@ impl Broker {
         is_asked && catalog.role_of(place).is_some_and(|role| role.record.proof_of_death)
     }
 
-    fn open_for_proof(&self, lease: &Lease) -> Result<Arc<dyn OpenTarget>, EngineError> {
+    /// Returns the engine that stands for the target of a lease.
+    pub(super) fn open_target_of(&self, lease: &Lease) -> Result<Arc<dyn OpenTarget>, EngineError> {
         let place = lease.place();
         let refused = |why: String| EngineError::refused(Cause::NeedsOperator, why);
         let catalog = self.catalog();

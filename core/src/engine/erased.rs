@@ -2,6 +2,7 @@
 //!
 //! Written once, here, so that neither the broker nor an engine converts, and nothing is downcast.
 
+use super::in_use::InUse;
 use super::rotation::{Account, AccountSecret, Administrator, Intent, Rotated, Tested};
 use super::{Engine, EngineError, FieldError, Identity, Origin, PrepareError, Renewed, Unanswered};
 use crate::access::password::PasswordPolicy;
@@ -185,6 +186,12 @@ pub trait OpenTarget: fmt::Debug + Send + Sync {
         secret: &'a Intent,
         answer_by: Timestamp,
     ) -> Pending<'a, Result<Account, EngineError>>;
+    /// See [`Engine::in_use`].
+    fn in_use<'a>(
+        &'a self,
+        asked: &'a [(LeaseId, Handle)],
+        answer_by: Timestamp,
+    ) -> Pending<'a, Vec<Result<InUse, EngineError>>>;
 }
 
 /// A role bound to its target.

@@ -117,7 +117,12 @@ fn of_role(mount: MountId, role: Option<&str>) -> Key {
 /// Where a lease's mount and role lead to it.
 #[must_use]
 pub fn of_role_lease(place: &Place, id: LeaseId) -> Key {
-    joined(&[&of_role(place.mount, Some(&place.role)).0, id.bytes()])
+    in_role(place.mount, &place.role, id)
+}
+
+/// The same, for a place that is told by its parts.
+pub(crate) fn in_role(mount: MountId, role: &str, id: LeaseId) -> Key {
+    joined(&[&of_role(mount, Some(role)).0, id.bytes()])
 }
 
 pub(super) fn joined(parts: &[&[u8]]) -> Key {

@@ -51,6 +51,8 @@ macro_rules! for_every_case {
                 "What is there is listed as it is: ours, what others altered of it, and nothing of theirs";
             listing::only_our_own_is_listed =
                 "What another installation lent is neither listed nor removed";
+            in_use::what_is_in_use_is_told =
+                "Before a revocation: open sessions are counted until they are closed, and only what is the lease's is told of";
             proof::a_control_login_works_until_the_revocation =
                 "Proof of death: the control login works until the revocation, and is refused after it";
             proof::only_what_is_the_leases_is_armed =

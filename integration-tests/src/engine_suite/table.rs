@@ -88,6 +88,10 @@ pub const AWS: Column = Column {
             "A key has no session: each call is signed. What is dead are its calls.",
         ),
         (
+            "what_is_in_use_is_told",
+            "AWS tells of no sessions, but of keys, and when one was last used.",
+        ),
+        (
             "a_target_that_dies_leaves_nothing",
             "AWS is not one server, and its stand-in keeps all it has in memory. So the way to it is cut instead, with \
              every connection.",

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod forgetting;
+mod looking;
 mod meddling;
 mod mood;
 mod passing;
@@ -62,6 +63,7 @@ struct Seen {
     armed: BTreeMap<LeaseId, String>,
     twist: Twist,
     forgetful: bool,
+    uses: looking::Uses,
 }
 
 static TARGETS: LazyLock<Mutex<HashMap<u64, Arc<SimulatedTarget>>>> = LazyLock::new(Mutex::default);
@@ -111,76 +113,6 @@ impl SimulatedTarget {
     /// The most batches it was at work on at once.
     pub fn at_work_most(&self) -> usize {
         self.seen.lock().unwrap().at_work_most
-    }
-
-    /// Does what a batch asks, as the mood has it.
-    async fn asked<A>(
-        self: &Arc<Self>,
-        members: usize,
-        each: impl Fn(&mut Seen) -> Vec<A> + Send + 'static,
-    ) -> Vec<Result<A, EngineError>>
-    where
-        A: Send + 'static,
-    {
-        let mood = {
-            let mut seen = self.seen.lock().unwrap();
-            seen.batches.push(members);
-            seen.asked += 1;
-            seen.at_work += 1;
-            seen.at_work_most = seen.at_work_most.max(seen.at_work);
-            seen.mood
-        };
-        let outcome = self.in_mood(mood, members, each).await;
-        self.seen.lock().unwrap().at_work -= 1;
-        outcome
-    }
-
-    async fn in_mood<A>(
-        self: &Arc<Self>,
-        mood: Mood,
-        members: usize,
-        each: impl Fn(&mut Seen) -> Vec<A> + Send + 'static,
-    ) -> Vec<Result<A, EngineError>>
-    where
-        A: Send + 'static,
-    {
-        let all = |error: EngineError| (0..members).map(|_| Err(error.clone())).collect();
-        let lost = || EngineError::uncertain(Cause::TooLate, "the answer was lost");
-        match mood {
-            Mood::Well => each(&mut self.seen.lock().unwrap()).into_iter().map(Ok).collect(),
-            Mood::Down => all(EngineError::refused(Cause::Unreachable, "the target is down")),
-            Mood::Hanging => {
-                tokio::time::sleep(Duration::from_mins(2)).await;
-                all(lost())
-            }
-            Mood::LosingAnswers => {
-                each(&mut self.seen.lock().unwrap());
-                all(lost())
-            }
-            Mood::Late(by) => {
-                let target = Arc::clone(self);
-                tokio::spawn(async move {
-                    tokio::time::sleep(by).await;
-                    each(&mut target.seen.lock().unwrap());
-                });
-                all(lost())
-            }
-            Mood::Slow(by) => {
-                let target = Arc::clone(self);
-                // It is done whether or not whoever asked still lives.
-                let work = tokio::spawn(async move {
-                    tokio::time::sleep(by).await;
-                    each(&mut target.seen.lock().unwrap())
-                });
-                work.await.unwrap().into_iter().map(Ok).collect()
-            }
-            Mood::RefusingBatches if members > 1 => {
-                all(EngineError::refused(Cause::Rejected, "too many"))
-            }
-            Mood::RefusingBatches | Mood::RefusingRevocations => {
-                each(&mut self.seen.lock().unwrap()).into_iter().map(Ok).collect()
-            }
-        }
     }
 }
 
@@ -488,6 +420,10 @@ impl Engine for SimulatedEngine {
         _answer_by: Timestamp,
     ) -> Result<Account, EngineError> {
         self.arm_lent(lease, secret).await
+    }
+
+    async fn in_use(&self, asked: &[(LeaseId, LeaseId)], _: Timestamp) -> Vec<looking::Told> {
+        self.tell_use(asked).await
     }
 }
 

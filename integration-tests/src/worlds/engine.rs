@@ -14,6 +14,7 @@ use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
@@ -431,5 +432,23 @@ impl Engine for NetworkEngine {
             Cause::Rejected,
             "these servers' credentials keep their passwords",
         ))
+    }
+
+    async fn in_use(
+        &self,
+        asked: &[(LeaseId, NetworkHandle)],
+        answer_by: Timestamp,
+    ) -> Vec<Result<InUse, EngineError>> {
+        let (server, origin) = (Arc::clone(&self.server), self.origin);
+        let leases: Vec<_> = asked.iter().map(|(_, handle)| handle.lease).collect();
+        let effect = async move {
+            let there: BTreeMap<_, _> = server.marked(origin).into_iter().collect();
+            let tell = |lease| {
+                let is_there = Some(there.contains_key(lease));
+                Ok(InUse { is_there, ..InUse::default() })
+            };
+            leases.iter().map(tell).collect()
+        };
+        self.ask(Call::Look, asked.len(), answer_by, effect).await
     }
 }

@@ -27,6 +27,7 @@ impl Site for Place {
     type Session = Client;
 
     const TOGETHER: bool = false;
+    const HAS_SESSIONS: bool = false;
 
     fn engine(&self) -> &Arc<Aws> {
         &self.engine

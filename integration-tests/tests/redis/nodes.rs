@@ -8,15 +8,15 @@ use leasehold_integration_tests::redis::{Server, Users};
 use serde_json::{Value, json};
 
 /// A primary with a replica, and the Sentinel that watches them.
-struct Watched {
-    primary: Server,
-    replica: Server,
+pub(crate) struct Watched {
+    pub(crate) primary: Server,
+    pub(crate) replica: Server,
     sentinel: Server,
     origin: Origin,
 }
 
 impl Watched {
-    async fn start(users: Users) -> Self {
+    pub(crate) async fn start(users: Users) -> Self {
         let primary = Server::start(users);
         let replica = Server::replica_of(&primary, users);
         eventually("the replica is in step", async || {
@@ -38,7 +38,7 @@ impl Watched {
         said.contains(word)
     }
 
-    fn engine(&self, more: &Value) -> Redis {
+    pub(crate) fn engine(&self, more: &Value) -> Redis {
         let mut fields = json!({
             "sentinels": [format!("127.0.0.1:{}", self.sentinel.port())], "sentinel_master": "it",
         });

@@ -12,6 +12,7 @@ use leasehold_core::engine::erased::{
     Chosen, Drafted, Fields, Kind, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew,
     ToRevoke,
 };
+use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
@@ -275,6 +276,14 @@ impl OpenTarget for Around<Arc<dyn OpenTarget>> {
         answer_by: Timestamp,
     ) -> Pending<'a, Result<Account, EngineError>> {
         self.0.arm(lease, handle, secret, answer_by)
+    }
+
+    fn in_use<'a>(
+        &'a self,
+        asked: &'a [(LeaseId, Handle)],
+        answer_by: Timestamp,
+    ) -> Pending<'a, Vec<Result<InUse, EngineError>>> {
+        self.0.in_use(asked, answer_by)
     }
 }
 

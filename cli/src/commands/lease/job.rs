@@ -283,6 +283,6 @@ fn of(job: &Value) -> String {
     }
 }
 
-fn text(of: &Value, name: &str) -> String {
+pub(super) fn text(of: &Value, name: &str) -> String {
     of.get(name).filter(|value| !value.is_null()).map(plain).unwrap_or_default()
 }

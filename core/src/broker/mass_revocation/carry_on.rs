@@ -2,7 +2,9 @@
 
 use super::progress::Looked;
 use crate::broker::Broker;
+use crate::broker::lanes::Lane;
 use crate::broker::revoke::many::Each;
+use crate::engine::EngineError;
 use crate::ids::{MountId, RevocationId};
 use crate::lease::Cause;
 use crate::limits::{
@@ -30,6 +32,8 @@ pub(in crate::broker) struct Jobs {
     looks: Mutex<BTreeMap<RevocationId, Look>>,
     /// What was last seen of each, for whoever asks.
     pub(super) seen: Mutex<BTreeMap<RevocationId, Looked>>,
+    /// Targets that did not answer when a plan was made, until when they are left out, and why.
+    pub(super) away: Mutex<BTreeMap<Lane, (Timestamp, EngineError)>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

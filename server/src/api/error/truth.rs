@@ -54,6 +54,7 @@ impl From<MassRevocationError> for Refusal {
             MassRevocationError::Store(error) => error.into(),
             MassRevocationError::NoSuchPrefix(_)
             | MassRevocationError::NoTarget(_)
+            | MassRevocationError::NoLease(_)
             | MassRevocationError::NoJob => Self::told(StatusCode::NOT_FOUND, error.to_string()),
             MassRevocationError::TooMany => {
                 Self::told(StatusCode::TOO_MANY_REQUESTS, error.to_string())

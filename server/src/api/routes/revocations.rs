@@ -4,7 +4,7 @@ use super::tables::ALL;
 use super::{Route, Tail, at};
 use crate::api::sys::revocations;
 
-pub(super) const REVOCATIONS: [Route; 4] = [
+pub(super) const REVOCATIONS: [Route; 5] = [
     at(
         "sys/revocations",
         Tail::End,
@@ -13,6 +13,13 @@ pub(super) const REVOCATIONS: [Route; 4] = [
     .sudo(ALL)
     .update(|call| Box::pin(revocations::begin(call)))
     .list(|call| Box::pin(revocations::list(call))),
+    at(
+        "sys/revocations/plan",
+        Tail::End,
+        "Shows what a revocation would take, and what that is in use for right now. Changes nothing.",
+    )
+    .sudo(ALL)
+    .update(|call| Box::pin(revocations::plan::plan(call))),
     at(
         "sys/revocations/",
         Tail::NameBefore("/pause"),

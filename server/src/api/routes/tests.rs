@@ -35,6 +35,7 @@ fn a_path_leads_to_its_endpoint_and_names_what_it_is_about() {
         (&SYS[..], "sys/leases/lookup/a/creds/", List, named("a/creds")),
         (&SYS[..], "sys/unknown", Read, Err(Nowhere::Path)),
         (&REVOCATIONS[..], "sys/revocations/x/pause", Update, named("x")),
+        (&REVOCATIONS[..], "sys/revocations/plan", Update, named("")),
         (&REVOCATIONS[..], "sys/revocations/x", Update, Err(Nowhere::Operation)),
         (&REVOCATIONS[..], "sys/revocations/x/stop", Update, Err(Nowhere::Path)),
         (&TOKEN[..], "auth/token/create/x", Update, named("x")),
@@ -123,7 +124,7 @@ fn what_vault_protects_needs_sudo_here() {
 }
 
 /// What takes `sudo`, ours among it.
-const SUDO: [&str; 47] = [
+const SUDO: [&str; 48] = [
     "Update sys/mounts/x/tune",
     "Read sys/audit",
     "Update sys/audit/x",
@@ -165,6 +166,7 @@ const SUDO: [&str; 47] = [
     "Update sys/abandon/x",
     "List sys/revocations/",
     "Update sys/revocations",
+    "Update sys/revocations/plan",
     "Update sys/revocations/x/pause",
     "Update sys/revocations/x/resume",
     "Read sys/revocations/x",

@@ -1,5 +1,7 @@
 //! `sys/revocations`: mass revocations, which go on until all that was meant is gone, and can be watched and paused.
 
+pub(in crate::api) mod plan;
+
 use crate::api::caller::Call;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
