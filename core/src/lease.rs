@@ -92,6 +92,9 @@ pub struct Owner {
     /// Who is behind the token, if anybody is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<EntityId>,
+    /// The policies by whose rules it was lent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted_by: Vec<String>,
     /// The request that asked, as the audit has it.
     pub request: String,
 }

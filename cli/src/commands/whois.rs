@@ -79,6 +79,7 @@ fn show(answer: &Answer, session: &mut Session<'_>) {
             "expire_time",
             "settle_time",
             "revoke_error",
+            "granting_policies",
             "request_id",
         ];
         let mut rows: Vec<_> = own.iter().map(|name| row(name, lease.get(name))).collect();

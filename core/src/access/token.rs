@@ -74,6 +74,9 @@ pub struct Token {
     /// Which login made it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<LoginOrigin>,
+    /// The token role that it was made by, if any was: its renewals go by what that says then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// Who is behind it, if anybody is: while that entity is disabled, or once it is gone, it is good for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<EntityId>,
@@ -195,6 +198,7 @@ impl Token {
             parent: None,
             bound_cidrs: Vec::new(),
             login: None,
+            role: None,
             entity: None,
             ended: None,
             wraps: None,
@@ -284,6 +288,9 @@ impl Token {
         } else {
             (asked.unwrap_or(self.creation_ttl), self.issued_at.plus(ttl_max))
         };
+        let explicit = self.explicit_max_ttl;
+        let bound = (!explicit.is_zero()).then(|| self.issued_at.plus(explicit));
+        let ceiling = bound.map_or(ceiling, |bound| ceiling.min(bound));
         self.term = Some(term.renewed(ttl, ceiling, now)?);
         self.renewed_at = Some(now);
         Ok(self)

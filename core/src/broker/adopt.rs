@@ -33,6 +33,7 @@ impl Broker {
             accessor: TokenAccessor::from_bytes([0; 16]),
             display_name: "adopted".into(),
             entity: None,
+            granted_by: Vec::new(),
             request: String::new(),
         };
         let issue = IssueSpan { boot: self.boot, issue_by: now, settles_at: now };

@@ -62,9 +62,9 @@ impl Broker {
         let now = self.clock.now();
         let (who, refused) = match self.authenticate(request).await {
             Ok((token, who, spent)) => match self.allowed_now(&token.record, request).await {
-                Ok(mut rights) => {
+                Ok(rights) => {
                     let who = who.known_as(rights.identity.as_deref());
-                    let who = who.granted(std::mem::take(&mut rights.granting));
+                    let who = who.granted(rights.granting.clone());
                     self.recorded(self.trail.asked(&request.asked, Some(&who), now)).await?;
                     let (token, who) = (Arc::new(token), Arc::new(who));
                     return Ok(Caller { token, who, rights, spent });

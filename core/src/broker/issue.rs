@@ -384,6 +384,7 @@ impl Broker {
             accessor: token.record.accessor,
             display_name: token.record.display_name.clone(),
             entity: rights.identity.as_ref().map(|identity| identity.entity.id),
+            granted_by: rights.granting.clone(),
             request: request.asked.id.clone(),
         };
         let passwords = self.passwords_of(&target.record).await??;

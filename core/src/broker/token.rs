@@ -348,6 +348,7 @@ impl Broker {
             num_uses: wanted.num_uses,
             renewable: !wanted.not_renewable && term.is_some(),
             parent: (!wanted.no_parent).then_some(maker.key),
+            role: role.map(|role| role.name.clone()),
             entity,
             bound_cidrs: bound(maker, role)?,
             ..Token::blank(key, now, &*self.chance)

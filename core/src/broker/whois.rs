@@ -8,9 +8,11 @@ mod accounts;
 
 pub use accounts::AccountKnown;
 
+use super::access::held;
 use super::authenticate::{AdmitError, Recorded};
 use super::lookup::LeaseView;
 use super::{Broker, Request};
+use crate::access::token::Token;
 use crate::audit::Answer;
 use crate::ids::{EntityId, ID_CHARS, LeaseId, TokenAccessor};
 use crate::lease::death::Death;
@@ -64,6 +66,8 @@ pub struct Whose {
     pub known_as: Option<String>,
     /// Who asked.
     pub holder: Holder,
+    /// The policies by whose rules it was lent, if that was kept.
+    pub granted_by: Vec<String>,
     /// The request that asked, as the audit record has it.
     pub request: String,
     /// Who abandoned its target, if somebody did, when and why.
@@ -163,9 +167,9 @@ impl Broker {
             }
             whois.token = Some(Holder {
                 accessor,
-                display_name: token.display_name,
+                policies: Some(self.policies_of(&token).await?),
                 entity: self.named_entity(token.entity).await?,
-                policies: Some(token.policies),
+                display_name: token.display_name,
             });
         }
         if whois.leases.is_empty() && whois.token.is_none() {
@@ -215,9 +219,18 @@ impl Broker {
         Ok(Some(entity.map_or((id, None), |entity| (entity.id, Some(entity.name)))))
     }
 
+    /// Returns what a token's holder may do by now: its own policies, and those of who is behind it.
+    async fn policies_of(&self, token: &Token) -> Result<Vec<String>, StoreError> {
+        let identity = self.identity_of(token).await?;
+        Ok(held(token, identity.as_deref()).into_owned())
+    }
+
     async fn told(&self, lease: &Lease, state: Stage) -> Result<Whose, StoreError> {
         let (place, owner, catalog) = (lease.place(), lease.owner(), self.catalog());
-        let token = self.records.token(&owner.token).await?;
+        let policies = match self.records.token(&owner.token).await? {
+            Some(token) => Some(self.policies_of(&token.record).await?),
+            None => None,
+        };
         let target = catalog.target(place.target, place.generation);
         let abandonment = catalog.abandonment(place.target, place.generation);
         Ok(Whose {
@@ -236,8 +249,9 @@ impl Broker {
                 accessor: owner.accessor,
                 display_name: owner.display_name.clone(),
                 entity: self.named_entity(owner.entity).await?,
-                policies: token.map(|token| token.record.policies),
+                policies,
             },
+            granted_by: owner.granted_by.clone(),
             request: owner.request.clone(),
             abandonment: abandonment.cloned(),
         })

@@ -19,6 +19,7 @@ fn lease() -> Lease {
         accessor: TokenAccessor::from_bytes([4; 16]),
         display_name: "token".into(),
         entity: None,
+        granted_by: Vec::new(),
         request: "r".into(),
     };
     let issue = IssueSpan {

@@ -78,6 +78,27 @@ async fn a_token_is_what_its_role_makes_of_it() {
 }
 
 #[tokio::test]
+async fn a_renewal_goes_by_what_the_role_says_then_and_by_none_that_is_gone() {
+    let server = Server::dev();
+    let allowed_policies = ["default"];
+    write(&server, json!({ "period": "1h", "allowed_policies": allowed_policies })).await;
+    let one = made(&server, json!({})).await.expect(200);
+    let token = one.at("/auth/client_token");
+    let renew = async || server.ask(token, "POST", "auth/token/renew-self", json!({})).await;
+    assert_eq!(renew().await.expect(200).body["auth"]["lease_duration"], 3600);
+    write(&server, json!({ "period": "10m" })).await;
+    assert_eq!(renew().await.expect(200).body["auth"]["lease_duration"], 600);
+    let _ = server.delete("auth/token/roles/app").await.expect(204);
+    let refused = renew().await.expect(400);
+    assert_eq!(refused.errors(), "original token role \"app\" could not be found, not renewing");
+    // It is good until its term ends, and another role of this name is asked like the first.
+    let _ = server.ask(token, "GET", "auth/token/lookup-self", Value::Null).await.expect(200);
+    write(&server, json!({ "period": "20m", "explicit_max_ttl": "5m" })).await;
+    let left = renew().await.expect(200).body["auth"]["lease_duration"].as_u64().unwrap();
+    assert!((200..=300).contains(&left), "{left}");
+}
+
+#[tokio::test]
 async fn no_role_gives_root_whoever_asks_and_however_it_is_written() {
     let server = Server::dev();
     let refused = json!({ "allowed_policies": ["a", "Root "] });

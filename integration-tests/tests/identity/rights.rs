@@ -1,8 +1,9 @@
 //! What entities and groups give, and when it is gone.
 
 use crate::*;
-use leasehold_core::broker::{AdmitError, RenewError, TokenKind};
+use leasehold_core::broker::{AdmitError, Children, RenewError, TokenKind, WhichToken};
 use std::sync::Arc;
+use std::time::Duration;
 
 const MAKER: &str = r#"path "auth/token/create" { capabilities = ["update"] }"#;
 
@@ -212,7 +213,17 @@ async fn leases_and_the_record_name_the_entity() {
     let whois = world.broker().whois(&request(ROOT), &lease).await.unwrap();
     let (entity, name) = whois.leases[0].holder.entity.clone().unwrap();
     assert_eq!((entity.to_string(), name.as_deref()), (id.clone(), Some("Ann B.")));
+    assert_eq!(whois.leases[0].granted_by, ["app"]);
+    let of_holder = whois.leases[0].holder.policies.clone().unwrap();
+    assert!(of_holder.contains(&"app".to_owned()), "what the entity gives counts: {of_holder:?}");
     let accessor = made.token.accessor.to_string();
     let token = world.broker().whois(&request(ROOT), &accessor).await.unwrap().token.unwrap();
     assert_eq!(token.entity.unwrap().1.as_deref(), Some("Ann B."));
+    // Once the token is gone it is still known by what right it was lent.
+    let which = WhichToken::Accessor(accessor);
+    world.broker().revoke_token(&request(ROOT), &which, Children::End).await.unwrap();
+    world.pass(Duration::from_mins(1)).await;
+    let whois = world.broker().whois(&request(ROOT), &lease).await.unwrap();
+    assert_eq!(whois.leases[0].holder.policies, None);
+    assert_eq!(whois.leases[0].granted_by, ["app"]);
 }

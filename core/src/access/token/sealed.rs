@@ -155,6 +155,7 @@ impl BatchRing {
             parent: inside.parent,
             bound_cidrs: inside.bound_cidrs,
             login: inside.login,
+            role: None,
             entity: inside.entity,
             ended: None,
             wraps: None,

@@ -5,13 +5,13 @@ use super::super::{Broker, Request};
 use super::TokenError;
 use super::ending::Children;
 use crate::access::identity::Identity;
-use crate::access::token::{Token, TokenKind};
+use crate::access::token::{Token, TokenKind, TokenRole};
 use crate::audit::Answer;
 use crate::limits::READ_CHUNK;
 use crate::secret::SecretText;
 use crate::store::mounts::mount_at;
 use crate::store::records::Found;
-use crate::store::tokens::TokenKey;
+use crate::store::tokens::{TokenKey, token_role_at};
 use crate::store::{Batch, Key, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,12 +186,10 @@ impl Broker {
         Ok(renewed)
     }
 
-    /// Asks the method that let a token's holder in whether it still would, and by what.
+    /// Asks who let a token's holder have it whether they still would, and by what: the method that let them in, or the
+    /// token role that it was made by.
     async fn asked_again(&self, token: Token) -> Result<Renewable, TokenError> {
-        let Some(login) = &token.login else {
-            let ttl_max = self.limits.max_lease_ttl;
-            return Ok(Renewable { token, ttl_max, batch: Batch::default() });
-        };
+        let Some(login) = &token.login else { return self.role_asked_again(token).await };
         let entry = self.catalog().mount(login.mount).map(Arc::clone);
         let entry = entry.ok_or(AdmitError::BadToken)?;
         let standing = self.standing(login.mount, &login.by).await?;
@@ -206,6 +204,25 @@ impl Broker {
         batch.expected.extend(standing.read);
         let token = Token { period: spans.period, ..token };
         Ok(Renewable { token, ttl_max: spans.max_ttl, batch })
+    }
+}
+
+impl Broker {
+    async fn role_asked_again(&self, token: Token) -> Result<Renewable, TokenError> {
+        let (ttl_max, batch) = (self.limits.max_lease_ttl, Batch::default());
+        let Some(name) = &token.role else { return Ok(Renewable { token, ttl_max, batch }) };
+        let at = token_role_at(name);
+        let role = self.records.read::<TokenRole>(&at).await?.ok_or_else(|| {
+            let told = format!("original token role {name:?} could not be found, not renewing");
+            TokenError::Bad(told)
+        })?;
+        let batch = batch.expect(at, Some(role.revision));
+        let TokenRole { period, explicit_max_ttl, .. } = role.record;
+        let explicit_max_ttl = match explicit_max_ttl {
+            Duration::ZERO => token.explicit_max_ttl,
+            bound => bound,
+        };
+        Ok(Renewable { token: Token { period, explicit_max_ttl, ..token }, ttl_max, batch })
     }
 }
 

@@ -47,6 +47,7 @@ fn shown(whose: &Whose) -> Value {
         "revoke_error": lease.revoke_error,
         "abandoned": whose.abandonment.as_ref().map(abandoned),
         "holder": holder(&whose.holder),
+        "granting_policies": whose.granted_by,
         "request_id": whose.request,
     })
 }
