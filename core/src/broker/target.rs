@@ -14,6 +14,7 @@ use crate::limits::{READ_CHUNK, RECONCILE_MIN, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
 use crate::store::holds::{Hold, HoldCause};
+use crate::store::leases::Placed;
 use crate::store::mounts::{Hidden, Target, target_at};
 use crate::store::records::Found;
 use crate::store::{Batch, StoreError};
@@ -440,18 +441,20 @@ impl Broker {
             self.reload().await?;
         }
         let of_any = retired.iter().map(|target| &***target).chain(was);
-        let ids: Vec<_> = of_any.map(|target| target.record.id).collect();
-        Ok(self
-            .mark_all(&[(id, None)], Cause::Asked, |placed| ids.contains(&placed.target))
-            .await?)
+        let lanes: Vec<_> = of_any.map(|it| (it.record.id, it.record.generation)).collect();
+        let is_meant = |placed: &Placed| lanes.contains(&(placed.target, placed.generation));
+        Ok(self.mark_all(&[(id, None)], Cause::Asked, is_meant).await?)
     }
 
-    /// Goes on taking the leases of a target from their holders that was deleted with them, beside the caller.
+    /// Goes on taking the leases of a target from their holders that was deleted with them, beside the caller: those of
+    /// this identity of it, for what is configured by now may go on with its id (`successor`).
     pub(super) fn revoke_target_soon(self: &Arc<Self>, target: &Target) {
-        let (broker, mount, target) = (Arc::clone(self), target.mount, target.id);
+        let (broker, mount) = (Arc::clone(self), target.mount);
+        let lane = (target.id, target.generation);
         self.tasks.spawn(Box::pin(async move {
             let places = [(mount, None)];
-            let marked = broker.mark_all(&places, Cause::Asked, |placed| placed.target == target);
+            let is_meant = |placed: &Placed| (placed.target, placed.generation) == lane;
+            let marked = broker.mark_all(&places, Cause::Asked, is_meant);
             if let Err(error) = marked.await {
                 tracing::error!(%error, "the leases of a deleted target are not all marked; this is tried again");
             }

@@ -12,6 +12,10 @@
 //! | `history/<id>` | what remains of a lease that is gone |
 //! | `history-at/<settled_at><id>` | time, for forgetting it; the value is the digest of that name, if it has one |
 
+mod history;
+
+pub use history::History;
+
 use super::records::{Found, Records};
 use super::tokens::TokenKey;
 use super::{Batch, Key, Revision, StoreError, Value};
@@ -22,6 +26,7 @@ use crate::quota::estimates::Holder;
 use crate::quota::tallies::Of;
 use crate::time::Timestamp;
 use aws_lc_rs::digest::{SHA256, digest};
+use history::{history_at, history_from};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -29,21 +34,6 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RepeatKey(pub [u8; 32]);
-
-/// What remains of a lease once its credential is gone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct History {
-    /// The lease as it was last.
-    pub lease: Lease,
-    /// When its credential was seen to be gone, or its target was abandoned.
-    pub settled_at: Timestamp,
-    /// Nobody has seen its credential gone: an operator has abandoned its target. Then this is never forgotten.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub abandoned: bool,
-    /// How that was proven, where its role asks for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub death: Option<Death>,
-}
 
 /// What the index by role says beside a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +61,6 @@ pub struct Standing {
 #[must_use]
 pub fn lease_at(id: LeaseId) -> Key {
     joined(&[b"lease/", id.bytes()])
-}
-
-fn history_at(id: LeaseId) -> Key {
-    joined(&[b"history/", id.bytes()])
 }
 
 /// Where the bits of a name lead to the lease.
@@ -249,11 +235,6 @@ impl Records {
             .and_then(|(_, id)| id.0.as_slice().try_into().ok().map(LeaseId::from_bytes)))
     }
 
-    /// Returns what remains of a lease that is gone.
-    pub async fn history(&self, id: LeaseId) -> Result<Option<Found<History>>, StoreError> {
-        self.read(&history_at(id)).await
-    }
-
     /// Returns up to `limit` leases that are due in the span, with the times, soonest first.
     pub async fn leases_due(
         &self,
@@ -357,32 +338,6 @@ impl Records {
         Ok(roles)
     }
 
-    /// Drops up to `limit` records of leases that were settled before `before`, and tells whether there may be more.
-    pub async fn forget_history(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<bool, StoreError> {
-        let (from, to) = (history_from(Timestamp(0), None), history_from(before, None));
-        let old = self.index(&from, &to, limit).await?;
-        if old.is_empty() {
-            return Ok(false);
-        }
-        let more = old.len() >= limit;
-        let mut batch = Batch { spends_reserve: true, ..Batch::default() };
-        for (key, own_name) in old {
-            if let Some(id) = tail(&key).map(LeaseId::from_bytes) {
-                batch.deletes.extend([history_at(id), of_bits(&id.bits())]);
-            }
-            if !own_name.0.is_empty() {
-                batch.deletes.push(known_as(&own_name));
-            }
-            batch.deletes.push(key);
-        }
-        self.commit(batch).await?;
-        Ok(more)
-    }
-
     /// Drops a key that leads to a lease which is not there: its record was unreadable and put aside.
     pub async fn drop_dangling(&self, index: &Key, id: LeaseId) -> Result<(), StoreError> {
         if self.store_has(&lease_at(id)).await? {
@@ -445,12 +400,6 @@ impl Standing {
         };
         Some(Self { target, generation, revoking })
     }
-}
-
-/// The first key of the index of history by time, or the key of one lease in it.
-fn history_from(settled_at: Timestamp, id: Option<LeaseId>) -> Key {
-    let id = id.map(|id| *id.bytes());
-    joined(&[b"history-at/", &settled_at.0.to_be_bytes(), id.as_ref().map_or(&[], |id| id)])
 }
 
 /// What the keys begin with that lead to the leases of a token.

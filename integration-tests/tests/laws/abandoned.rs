@@ -276,3 +276,26 @@ async fn an_abandoned_lease_stays_until_its_end_is_recorded() {
     assert!(world.clock.now() > waited);
     assert_eq!(world.leases(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_ends_all_of_a_target_ends_nothing_of_the_one_that_goes_on_with_its_id() {
+    let (world, _first, _) = deleted(1).await;
+    abandon(&world).await.unwrap();
+    // The next ones of the name go on with the id of the one that was abandoned.
+    let second = world.target("app", "10h", "24h").await;
+    world.issue("app").await.unwrap();
+    second.mood(Mood::Down);
+    let (broker, root) = (world.broker(), request(ROOT));
+    broker.delete_target(&root, "database/", "app", true).await.unwrap();
+    let third = world.target("app", "10h", "24h").await;
+    let held = world.issue("app").await.unwrap().lease_id;
+    for _ in 0..4 {
+        world.pass(HOUR).await;
+        broker.housekeep().await.unwrap();
+    }
+    broker.renew(&root, &held, None).await.unwrap();
+    assert_eq!((second.credentials().len(), third.credentials().len()), (1, 1));
+    second.mood(Mood::Well);
+    world.pass(2 * HOUR).await;
+    assert_eq!((second.credentials().len(), third.credentials().len()), (0, 1));
+}
