@@ -9,10 +9,12 @@ use super::{Answer, Asked, Holder, Veil, Who};
 use crate::address::ClientAddress;
 use crate::audit::hex;
 use crate::lease::death::Death;
-use crate::limits::{AUDITED_STRANGER_BYTES, AUDITED_VALUE_BYTES};
+use crate::limits::{
+    AUDITED_BODY_BYTES, AUDITED_STRANGER_BYTES, AUDITED_VALUE_BYTES, DISPLAY_NAME_MAX,
+};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
-use body::{Body, Leaves};
+use body::{Body, Leaves, Long};
 use headers::Headers;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
@@ -61,19 +63,22 @@ struct AuthLine<'a> {
 #[derive(serde::Serialize)]
 struct HolderLine<'a> {
     accessor: &'a str,
-    display_name: &'a str,
+    display_name: Cow<'a, str>,
     policies: &'a [String],
     token_policies: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     identity_policies: &'a [String],
     #[serde(skip_serializing_if = "str::is_empty")]
     entity_id: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    metadata: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Noted::is_empty")]
+    metadata: Noted<'a>,
     token_type: &'static str,
     token_ttl: u64,
     token_issue_time: &'a str,
 }
+
+/// What its maker noted on a token; as a whole if it is much, for it is written with each of its requests.
+struct Noted<'a>(&'a BTreeMap<String, String>, Veil<'a>);
 
 #[derive(serde::Serialize)]
 struct PolicyResults<'a> {
@@ -164,6 +169,24 @@ impl Serialize for SecretFields<'_> {
     }
 }
 
+impl Noted<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Noted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(pairs, veil) = *self;
+        let sizes = pairs.iter().map(|(key, value)| key.len().saturating_add(value.len()));
+        if sizes.fold(0, usize::saturating_add) <= AUDITED_VALUE_BYTES {
+            return pairs.serialize(serializer);
+        }
+        let all = serde_json::to_value(pairs).map_err(serde::ser::Error::custom)?;
+        Long::of(&all, veil)?.serialize(serializer)
+    }
+}
+
 impl Serialize for Token<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_map(Some(self.fields.len()))?;
@@ -205,7 +228,7 @@ pub(in crate::audit) fn answered(
     veil: Veil<'_>,
 ) -> Result<String, serde_json::Error> {
     let secret = answer.secret.as_deref().map(|fields| Told::Secret(SecretFields { fields, veil }));
-    let whole_max = usize::MAX;
+    let whole_max = AUDITED_BODY_BYTES;
     let to_hide = answer
         .data
         .as_ref()
@@ -226,7 +249,7 @@ pub(in crate::audit) fn answered(
     })
 }
 
-fn auth<'a>(who: &'a Who, veil: Veil<'_>) -> AuthLine<'a> {
+fn auth<'a>(who: &'a Who, veil: Veil<'a>) -> AuthLine<'a> {
     let client_token = who.client_token.as_ref().filter(|_| who.holder.is_some());
     AuthLine {
         client_token: client_token.map(|hidden| hidden.of(veil)),
@@ -242,26 +265,31 @@ fn granting(name: &String) -> Granting<'_> {
     Granting { name, namespace_id: "root", kind: "acl" }
 }
 
-fn holder<'a>(holder: &'a Holder, veil: Veil<'_>) -> HolderLine<'a> {
+fn holder<'a>(holder: &'a Holder, veil: Veil<'a>) -> HolderLine<'a> {
     HolderLine {
         accessor: holder.accessor.of(veil),
-        display_name: &holder.display_name,
+        display_name: name_line(&holder.display_name, veil),
         policies: &holder.policies,
         token_policies: &holder.token_policies,
         identity_policies: &holder.identity_policies,
         entity_id: &holder.entity_id,
-        metadata: &holder.metadata,
+        metadata: Noted(&holder.metadata, veil),
         token_type: holder.kind,
         token_ttl: holder.ttl,
         token_issue_time: &holder.issued_at,
     }
 }
 
+/// Returns how a token is called. Before there was a bound, one could be called anything.
+fn name_line<'a>(name: &'a str, veil: Veil<'_>) -> Cow<'a, str> {
+    if name.len() > DISPLAY_NAME_MAX { hidden(veil.key, name).into() } else { name.into() }
+}
+
 fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> RequestLine<'a> {
     let mount = asked.mount.as_ref();
     let holder = who.and_then(|who| who.holder.as_ref());
-    // What strangers send must not fill a disk.
-    let whole_max = if holder.is_some() { usize::MAX } else { AUDITED_STRANGER_BYTES };
+    // What is sent must not fill a disk, least of all by strangers.
+    let whole_max = if holder.is_some() { AUDITED_BODY_BYTES } else { AUDITED_STRANGER_BYTES };
     let client_token = who.and_then(|who| who.client_token.as_ref());
     RequestLine {
         id: &asked.id,
@@ -298,7 +326,7 @@ fn path_line<'a>(path: &'a str, veil: Veil<'_>) -> Cow<'a, str> {
 }
 
 /// Returns an error with what the caller sent hidden in it: a value that cannot be is told to who sent it, and it may be
-/// a password in the wrong field.
+/// a password in the wrong field. It may tell the names of fields as well, of any length; so only its beginning is shown.
 fn error_line(error: &str, asked: &Asked, veil: Veil<'_>) -> String {
     let mut pieces = Vec::new();
     if let Some(data) = &asked.data {
@@ -308,7 +336,10 @@ fn error_line(error: &str, asked: &Asked, veil: Veil<'_>) -> String {
     // A piece may be part of another.
     pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
     let found = pieces.into_iter().filter(|piece| error.contains(piece.as_str()));
-    found.fold(error.to_owned(), |error, piece| error.replace(&piece, &hidden(veil.key, &piece)))
+    let hide = |error: String, piece: String| error.replace(&piece, &hidden(veil.key, &piece));
+    let mut error = found.fold(error.to_owned(), hide);
+    error.truncate(error.floor_char_boundary(AUDITED_VALUE_BYTES));
+    error
 }
 
 /// Adds what of a value may be told again in an error of so many bytes: texts as they are, as they are quoted, and the
