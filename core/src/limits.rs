@@ -159,8 +159,8 @@ pub const REMEMBERED_MAX: usize = 100_000;
 /// The part of a request's body, in bytes, that is always taken: as much as its connection costs anyway, and more than
 /// what callers who borrow ever send.
 pub const BODY_ALWAYS: usize = 16 << 10;
-/// What all bodies that are arriving may hold together beyond that, in bytes: four of the longest. Who sends is not
-/// known before the body is there, so this is what strangers can make the server hold.
+/// What all bodies may hold together beyond that, in bytes, from the first byte until their requests are done: four of
+/// the longest. Who sends is not known before the body is there, so this is what strangers can make the server hold.
 pub const BODIES_MAX: usize = 128 << 20;
 
 /// Senders whose requests are counted at a time, under all rate limits together: at about 200 bytes each some 20 MB,
