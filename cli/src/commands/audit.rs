@@ -18,12 +18,13 @@ const LINE_MAX: u64 = 64 << 20;
 /// Lines between two looks at the clock.
 const LOOK_EVERY: u64 = 1024;
 
-/// Check the record of an audit device
+/// List audit devices, and check their records
 ///
 /// What a server has recorded can be checked without it: lines are numbered, each names the hash of the one before,
 /// and some are signed.
 #[derive(clap::Subcommand)]
 pub(super) enum Audit {
+    List(List),
     Verify(Verify),
     PublicKey(PublicKey),
     RotateKeys(RotateKeys),
@@ -32,10 +33,57 @@ pub(super) enum Audit {
 impl Audit {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         match self {
+            Self::List(list) => list.run(session),
             Self::Verify(verify) => verify.run(session),
             Self::PublicKey(key) => key.run(session),
             Self::RotateKeys(rotate) => rotate.run(session),
         }
+    }
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  leasehold audit list
+
+  With the numbers and keys of their records:
+    leasehold audit list -format=json";
+
+/// List the audit devices
+///
+/// They are declared in the configuration of the server. Needs `sudo` on sys/audit.
+#[derive(clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
+pub(super) struct List {
+    #[command(flatten)]
+    format: FormatFlags,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+impl List {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let format = self.format.resolve(session.environment)?;
+        let client = session.client(self.connection)?;
+        let answer =
+            client.send(Request::get("sys/audit")).doing(|| "listing audit devices".to_owned())?;
+        if format != Format::Table {
+            answer.show(format, session.output);
+            return Ok(Exit::Done);
+        }
+        answer.warn(session.output);
+        let devices =
+            answer.data().and_then(Value::as_object).filter(|devices| !devices.is_empty());
+        let Some(devices) = devices else {
+            session.output.remark("No audit devices are enabled.");
+            return Ok(Exit::Done);
+        };
+        let shown = |device: &Value, name: &str| device.get(name).map(plain).unwrap_or_default();
+        let row = |(path, device): (&String, &Value)| {
+            vec![path.clone(), shown(device, "type"), shown(device, "description")]
+        };
+        let rows: Vec<_> = devices.iter().map(row).collect();
+        session.output.table(&["Path", "Type", "Description"], &rows);
+        Ok(Exit::Done)
     }
 }
 
