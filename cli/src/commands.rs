@@ -7,6 +7,7 @@ mod lease;
 mod login;
 mod mounts;
 mod operator;
+mod path_help;
 mod policy;
 mod reconcile;
 mod rehearse;
@@ -49,17 +50,18 @@ Leases:
 
 Tokens and policies:
   login     Log in by token, name and password, or role, and keep the token for later commands
-  token     Create, look up, renew and revoke tokens
+  token     Create, look up, renew and revoke tokens, and tell what they may do
   policy    Read, write, explain and test what tokens may do
 
 Setting up:
   secrets   Mount, tune, unmount and list secrets engines
   auth      Mount, tune, unmount and list auth methods
   operator  Initialize, back up and restore a server, see to its clock
-  audit     Check the record of an audit device
+  audit     List audit devices, and check their records
   reconcile Compare a target with the leases, and repair what differs
   abandon   Say that a target is gone for ever, and end its leases
   rehearse  Show whether a role works: issue, log in, revoke, and see that it is dead
+  path-help Tell what a path of the server is for
   whois     Tell whose a user name, a lease or a token is
 
 The server:
@@ -124,6 +126,7 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     Abandon(abandon::Abandon),
     Rehearse(rehearse::Rehearse),
+    PathHelp(path_help::PathHelp),
     Whois(whois::Whois),
     Server(serve::Server),
     Status(status::Status),
@@ -278,6 +281,7 @@ impl Command {
             Self::Reconcile(reconcile) => reconcile.run(session),
             Self::Abandon(abandon) => abandon.run(session),
             Self::Rehearse(rehearse) => rehearse.run(session),
+            Self::PathHelp(help) => help.run(session),
             Self::Whois(whois) => whois.run(session),
             Self::Server(server) => server.run(session),
             Self::Status(status) => status.run(session),

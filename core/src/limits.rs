@@ -41,7 +41,10 @@ pub const AUDIT_WITHIN: Duration = Duration::from_secs(10);
 /// The longest value of a body that an audit line shows in parts, in bytes. Each string in it takes 76 bytes there,
 /// however short it is.
 pub const AUDITED_VALUE_BYTES: usize = 4 << 10;
-/// The same for the whole body of who has no good token: nobody can fill a disk from outside.
+/// What a whole body, or a whole answer, may take of an audit line when it is shown in parts, in bytes: the hashes of 200
+/// strings. Two lines are written for each request, and no holder of a token may fill a disk with them.
+pub const AUDITED_BODY_BYTES: usize = 16 << 10;
+/// The same for the body of who has no good token: nobody can fill a disk from outside.
 pub const AUDITED_STRANGER_BYTES: usize = 1 << 10;
 
 /// How far the system's clock may be from the time before somebody is told: more than time servers let a clock drift.
@@ -105,6 +108,9 @@ pub const PLAN_AWAY: Duration = Duration::from_mins(1);
 /// The longest name of a user, in bytes: as long as an address of mail is, and short enough to be counted by.
 pub const USER_NAME_MAX: usize = 254;
 
+/// How long the name may be that the maker of a token gives it, in bytes: it is recorded with each of its requests.
+pub const DISPLAY_NAME_MAX: usize = 512;
+
 /// Tokens of a disabled method that are ended at once: each waits for a commit, and commits share their flush.
 pub const TOKENS_AT_ONCE: usize = 64;
 
@@ -153,8 +159,8 @@ pub const REMEMBERED_MAX: usize = 100_000;
 /// The part of a request's body, in bytes, that is always taken: as much as its connection costs anyway, and more than
 /// what callers who borrow ever send.
 pub const BODY_ALWAYS: usize = 16 << 10;
-/// What all bodies that are arriving may hold together beyond that, in bytes: four of the longest. Who sends is not
-/// known before the body is there, so this is what strangers can make the server hold.
+/// What all bodies may hold together beyond that, in bytes, from the first byte until their requests are done: four of
+/// the longest. Who sends is not known before the body is there, so this is what strangers can make the server hold.
 pub const BODIES_MAX: usize = 128 << 20;
 
 /// Senders whose requests are counted at a time, under all rate limits together: at about 200 bytes each some 20 MB,
@@ -191,8 +197,8 @@ pub const ACLS_MAX: usize = 1024;
 pub const IDENTITY_NAME_MAX: usize = 512;
 /// The longest name of an alias, in bytes: as long as a `role_id` may be.
 pub const ALIAS_NAME_MAX: usize = 4096;
-/// Pairs that are noted on an entity, an alias or a group, and the longest key and value in bytes: they are read with
-/// whoever is behind a request. Vault's numbers.
+/// Pairs that are noted on an entity, an alias or a group, on a token or a secret id, and the longest key and value in
+/// bytes: they are read with whoever is behind a request. Vault's numbers.
 pub const METADATA_PAIRS_MAX: usize = 64;
 /// See [`METADATA_PAIRS_MAX`].
 pub const METADATA_KEY_MAX: usize = 128;

@@ -142,8 +142,11 @@ async fn cve_2023_6337_bodies_past_the_bound_are_refused_and_memory_stays_flat()
     for token in ["root", "wrong", ""] {
         for path in ["sys/mounts/x", "auth/token/create", "sys/init", "nope/a"] {
             let answer = server.send(token, "POST", path, &[], body.clone()).await.expect(413);
-            let told = match token {
-                "" => "the request body is larger than 64 KiB, and there is no token",
+            let told = match (path, token) {
+                ("sys/init", _) => {
+                    "the request body is larger than 64 KiB, and the path is open to all"
+                }
+                (_, "") => "the request body is larger than 64 KiB, and there is no token",
                 _ => "the request body is larger than 32 MiB",
             };
             assert_eq!(answer.errors(), told, "{path}");
@@ -209,6 +212,71 @@ async fn cve_2024_8185_strangers_bodies_together_take_a_bounded_part_of_memory()
     drop(stalled);
     let accepted = async { while ask().await.status == 503 {} };
     tokio::time::timeout(ENDED_WITHIN, accepted).await.unwrap();
+    assert!(ask().await.expect(400).errors().starts_with("plugin not found"));
+}
+
+#[tokio::test]
+async fn no_token_makes_room_for_a_large_body_where_none_is_needed() {
+    let server = Server::dev();
+    for kind in ["userpass", "approle"] {
+        let _ = server.post(&format!("sys/auth/{kind}"), json!({ "type": kind })).await.expect(204);
+    }
+    let body = json!({ "password": "x".repeat(70 << 10) }).to_string().into_bytes();
+    for token in ["", "x", "root"] {
+        for path in [
+            "auth/userpass/login/ann",
+            "auth/approle/login",
+            "sys/unseal",
+            "sys/init",
+            "sys/generate-root/update",
+        ] {
+            let refused = server.send(token, "POST", path, &[], body.clone()).await;
+            assert_eq!(refused.status, 413, "{path} with {token:?}: {}", refused.text);
+            let told = "the request body is larger than 64 KiB, and the path is open to all";
+            assert_eq!(refused.errors(), told, "{path} with {token:?}");
+        }
+    }
+    let long = json!({ "policies": ["x"], "junk": "x".repeat(70 << 10) });
+    let _ = server.post("auth/token/create", long).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_large_body_takes_of_the_memory_for_bodies_until_its_request_is_done() {
+    let server = Server::dev();
+    let _ = server.post("sys/mounts/database", json!({ "type": "database" })).await.expect(204);
+    // A target that never says anything: whoever configures it waits.
+    let target = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "postgresql://{{{{username}}}}:{{{{password}}}}@{}/postgres?sslmode=disable",
+        target.local_addr().unwrap()
+    );
+    let (mut asking, mut held) = (Vec::new(), Vec::new());
+    for name in ["a", "b", "c", "d"] {
+        let body = json!({
+            "plugin_name": "postgresql-database-plugin",
+            "connection_url": url,
+            "username": "x",
+            "password": "x",
+            "allowed_roles": ["x".repeat(31 << 20)],
+        });
+        let headers = "X-Vault-Token: root\r\nConnection: close\r\n";
+        let asked = post(&format!("/v1/database/config/{name}"), headers, &body.to_string());
+        let mut stream = server.connect();
+        stream.write_all(asked.as_bytes()).unwrap();
+        asking.push(stream);
+        // Once the target is asked, the body has been read.
+        held.push(tokio::time::timeout(ENDED_WITHIN, target.accept()).await.unwrap().unwrap());
+    }
+    let text = "x".repeat(5 << 20);
+    let large = json!({ "type": "nope", "description": text }).to_string().into_bytes();
+    let ask = async || server.send("root", "POST", "sys/mounts/x", &[], large.clone()).await;
+    let refused = ask().await.expect(503);
+    assert_eq!(refused.errors(), "too many large request bodies at once; try again");
+    drop((held, target));
+    for stream in asking {
+        let answer = rest(stream);
+        assert!(!answer.is_empty() && !answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
     assert!(ask().await.expect(400).errors().starts_with("plugin not found"));
 }
 

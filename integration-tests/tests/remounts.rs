@@ -155,6 +155,8 @@ async fn what_cannot_be_moved_stays_where_it_is() {
         ("auth/people", "auth/token", "path is already in use at token/"),
         ("database", "a b", "holds empty segments"),
         ("database", "", "a mount needs a path"),
+        ("database", "x/tune", "the path ends in `/tune`"),
+        ("auth/people", "auth/x/tune", "the path ends in `/tune`"),
     ] {
         let refused = moved(&world, from, to).await.unwrap_err();
         assert!(refused.to_string().contains(error), "{from} {to}: {refused}");

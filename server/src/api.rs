@@ -33,6 +33,7 @@ use crate::wiring::{Count, Node, Server};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
+use body::{Body, Sender};
 use budget::Budget;
 use caller::Call;
 use envelope::{Parts, Reply, request_id};
@@ -61,7 +62,7 @@ pub(crate) struct Front {
     pub(crate) runtime: Handle,
     /// The requests that are being served.
     pub(crate) serving: Count,
-    /// What bodies that are arriving may take together.
+    /// What the bodies of requests may take together.
     bodies: Budget,
     ending: Arc<AtomicBool>,
     /// How each listener treats those who come in.
@@ -184,19 +185,28 @@ async fn answer(
     let server = &front.server;
     limits::check(request, &server.node(), &path, (&id, from), operation, met).await?;
     let shows_metrics = || rules.is_some_and(|rules| rules.open_metrics);
-    let open = routes::open(&path, caller::has_token(request))
+    let has_token = caller::has_token(request);
+    let open = routes::open(&path, has_token)
         .or_else(|| routes::open_metrics(&path).filter(|_| shows_metrics()));
     // Who ends something that is open to all says by its body who they are.
     let has_body =
         operation == Operation::Update || (operation == Operation::Delete && open.is_some());
-    let body = body::read(request, payload, has_body, &front.bodies).await?;
+    let sender = has_body.then(|| match &server.node() {
+        _ if open.is_some() => Sender::Anybody,
+        Node::Unsealed(broker) if routes::is_login(broker, &path) => Sender::Anybody,
+        _ if has_token => Sender::Holder,
+        _ => Sender::Stranger,
+    });
+    let body = body::read(request, payload, sender, &front.bodies).await?;
     if let Some(open) = open {
         told_path(&path);
         let endpoint = open.endpoint(operation).ok_or(Refusal::no_such_method())?;
         let accept = caller::accept(request);
+        let Body { fields: body, share } = body;
         let asked =
             caller::open_request(request, &server.node(), (id, from), path, operation, &body);
-        let open = Open { server: Arc::clone(server), query, body, accept, request: asked };
+        let server = Arc::clone(server);
+        let open = Open { server, query, body, accept, request: asked, _share: share };
         return run(&front.runtime, async move { endpoint(&open).await }).await;
     }
     let broker = match server.node() {

@@ -18,12 +18,13 @@ const LINE_MAX: u64 = 64 << 20;
 /// Lines between two looks at the clock.
 const LOOK_EVERY: u64 = 1024;
 
-/// Check the record of an audit device
+/// List audit devices, and check their records
 ///
 /// What a server has recorded can be checked without it: lines are numbered, each names the hash of the one before,
 /// and some are signed.
 #[derive(clap::Subcommand)]
 pub(super) enum Audit {
+    List(List),
     Verify(Verify),
     PublicKey(PublicKey),
     RotateKeys(RotateKeys),
@@ -32,10 +33,57 @@ pub(super) enum Audit {
 impl Audit {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         match self {
+            Self::List(list) => list.run(session),
             Self::Verify(verify) => verify.run(session),
             Self::PublicKey(key) => key.run(session),
             Self::RotateKeys(rotate) => rotate.run(session),
         }
+    }
+}
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  leasehold audit list
+
+  With the numbers and keys of their records:
+    leasehold audit list -format=json";
+
+/// List the audit devices
+///
+/// They are declared in the configuration of the server. Needs `sudo` on sys/audit.
+#[derive(clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
+pub(super) struct List {
+    #[command(flatten)]
+    format: FormatFlags,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+}
+
+impl List {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
+        let format = self.format.resolve(session.environment)?;
+        let client = session.client(self.connection)?;
+        let answer =
+            client.send(Request::get("sys/audit")).doing(|| "listing audit devices".to_owned())?;
+        if format != Format::Table {
+            answer.show(format, session.output);
+            return Ok(Exit::Done);
+        }
+        answer.warn(session.output);
+        let devices =
+            answer.data().and_then(Value::as_object).filter(|devices| !devices.is_empty());
+        let Some(devices) = devices else {
+            session.output.remark("No audit devices are enabled.");
+            return Ok(Exit::Done);
+        };
+        let shown = |device: &Value, name: &str| device.get(name).map(plain).unwrap_or_default();
+        let row = |(path, device): (&String, &Value)| {
+            vec![path.clone(), shown(device, "type"), shown(device, "description")]
+        };
+        let rows: Vec<_> = devices.iter().map(row).collect();
+        session.output.table(&["Path", "Type", "Description"], &rows);
+        Ok(Exit::Done)
     }
 }
 
@@ -173,8 +221,8 @@ Examples:
 /// sys/audit: keep the key where who can write to the record cannot. Give files that were moved away together, in
 /// their order: a record whose beginning is not given is a fault, unless -after says what was checked before. Faults are
 /// what somebody must have had a hand in; lines that the device itself has missed, and lines that a crash cut off, are
-/// told apart from them. Exit code 0 if there is no fault, 2 if there is, 1 if a file cannot
-/// be read.
+/// told apart from them. Lines that were cut off at the end leave no trace: they are missed only with -reaches. Exit
+/// code 0 if there is no fault, 2 if there is, 1 if a file cannot be read.
 #[derive(clap::Args)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub(super) struct Verify {
@@ -226,7 +274,7 @@ impl Verify {
         progress.end(session.output);
         let report = verifier.finish(torn);
         match format {
-            Format::Table => show(&report, bytes, session),
+            Format::Table => show(&report, bytes, self.reaches.is_some(), session),
             Format::Json | Format::Raw => session.output.json(&report),
             Format::Yaml => session.output.yaml(&report),
         }
@@ -262,7 +310,7 @@ fn read(
     }
 }
 
-fn show(report: &Report, bytes: u64, session: &mut Session<'_>) {
+fn show(report: &Report, bytes: u64, knows_end: bool, session: &mut Session<'_>) {
     let Report { lines, first, last, signed_to, faults, findings } = report;
     let output = &mut *session.output;
     for finding in findings {
@@ -282,9 +330,16 @@ fn show(report: &Report, bytes: u64, session: &mut Session<'_>) {
     } else {
         output.line(&format!("{lines} lines ({size}), and none of them is of a chain."));
     }
-    output.line(&match faults {
-        0 => "The record is sound.".to_owned(),
-        1 => "The record is NOT sound: there is 1 fault.".to_owned(),
-        more => format!("The record is NOT sound: there are {more} faults."),
+    output.line(&match (faults, last) {
+        (0, None) => "There is nothing to check.".to_owned(),
+        (0, Some(_)) if knows_end => "The record is sound, and reaches as far as it must.".to_owned(),
+        (0, Some(last)) => format!(
+            "The record is sound up to line {}. Whether it went on is not known: lines that are cut off at the end \
+             leave no trace in it. -reaches=NUMBER finds out, with what the server has kept of its end: \
+             `chain.number` of `leasehold read sys/audit`.",
+            last.number
+        ),
+        (1, _) => "The record is NOT sound: there is 1 fault.".to_owned(),
+        (more, _) => format!("The record is NOT sound: there are {more} faults."),
     });
 }

@@ -151,12 +151,6 @@ impl Write {
             .send(Request::post(path, json!({ "policy": text })))
             .doing(|| format!("writing the policy {}", self.name))?;
         answer.warn(session.output);
-        // What only surprises is no reason to refuse it.
-        for fault in
-            files::parsed(&self.name, &text).map(|policy| policy.warnings()).unwrap_or_default()
-        {
-            session.output.remark(&format!("warning: {fault}"));
-        }
         session.success(format, &format!("Success! Wrote the policy: {}", self.name));
         Ok(Exit::Done)
     }

@@ -1,5 +1,6 @@
-//! `token`: create, look up, renew and revoke tokens.
+//! `token`: create, look up, renew and revoke tokens, and tell what they may do.
 
+mod capabilities;
 mod create;
 
 use super::{FieldFlags, FormatFlags, Session, text_of};
@@ -9,12 +10,13 @@ use crate::duration::parse_seconds;
 use crate::failure::{Doing, Exit, Failure};
 use serde_json::json;
 
-/// Create, look up, renew and revoke tokens
+/// Create, look up, renew and revoke tokens, and tell what they may do
 ///
 /// A token says who asks. What was borrowed with a token ends with it, and so do the tokens made
 /// with it. `leasehold login` keeps a token for later commands.
 #[derive(clap::Subcommand)]
 pub(super) enum Token {
+    Capabilities(capabilities::Capabilities),
     Create(create::Create),
     Lookup(Lookup),
     Renew(Renew),
@@ -24,6 +26,7 @@ pub(super) enum Token {
 impl Token {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         match self {
+            Self::Capabilities(capabilities) => capabilities.run(session),
             Self::Create(create) => create.run(session),
             Self::Lookup(lookup) => lookup.run(session),
             Self::Renew(renew) => renew.run(session),

@@ -433,3 +433,20 @@ fn the_public_keys_of_audit_devices_are_shown_for_a_file_and_for_eyes() {
     assert_eq!(none.exit, 1);
     assert!(none.err.contains("there is no audit device `other`"), "{}", none.err);
 }
+
+#[test]
+fn the_audit_devices_are_listed() {
+    let devices = envelope(&json!({
+        "main/": { "type": "file", "description": "the record", "public_key": "aa11" },
+        "far/": { "type": "http", "description": "", "public_key": "bb22" },
+    }));
+    let server = Server::with(&[(200, &devices)]);
+    let out = Run::at(&server, &["audit", "list"]).run().ok();
+    assert_eq!(server.lines(), ["GET /v1/sys/audit"]);
+    for shown in ["Path", "far/     http", "main/    file    the record"] {
+        assert!(out.contains(shown), "{out}");
+    }
+    assert!(!out.contains("aa11"), "{out}");
+    let none = Run::at(&Server::with(&[(200, &envelope(&json!({})))]), &["audit", "list"]).run();
+    assert_eq!((none.exit, none.out.as_str()), (0, ""));
+}

@@ -49,13 +49,12 @@ fn policies_are_listed_read_written_and_deleted() {
 
 #[test]
 fn a_policy_with_a_star_that_means_nothing_is_written_with_a_warning() {
-    let server = Server::with(&[(204, "")]);
+    let told = r#"{"warnings":["line 1: path \"a/*/b\": a `*` means something at the end only"]}"#;
+    let server = Server::with(&[(200, told)]);
     let folder = folder(&[("app.hcl", "path \"a/*/b\" { policy = \"read\" }")]);
     let outcome = Run::at(&server, &["policy", "write", "app", &path(&folder, "app.hcl")]).run();
     assert_eq!(outcome.exit, 0);
-    assert!(
-        outcome.err.contains("warning: line 1: path \"a/*/b\": a `*` means something at the end")
-    );
+    assert!(outcome.err.contains("  * line 1: path \"a/*/b\": a `*` means something at the end"));
 }
 
 #[test]

@@ -26,6 +26,33 @@ fn a_token_is_made_by_the_role_that_is_named() {
 }
 
 #[test]
+fn what_a_token_may_do_at_a_path_is_told_of_the_own_one_and_of_others() {
+    let answer = envelope(&json!({ "capabilities": ["update", "read"] }));
+    let cases = [
+        (&["a/b"][..], "capabilities-self", json!({"paths": ["a/b"]})),
+        (&["-", "a/b"], "capabilities", json!({"paths": ["a/b"], "token": "hvs.x"})),
+        (
+            &["-accessor", "acc", "a/b"],
+            "capabilities-accessor",
+            json!({"paths": ["a/b"], "accessor": "acc"}),
+        ),
+    ];
+    for (arguments, path, body) in cases {
+        let server = Server::with(&[(200, &answer)]);
+        let run = Run::at(&server, &[&["token", "capabilities"][..], arguments].concat());
+        assert_eq!(run.stdin("hvs.x\n").run().ok(), "read, update\n");
+        let seen = server.seen();
+        assert_eq!(seen[0].line, format!("POST /v1/sys/{path}"));
+        assert_eq!(seen[0].body, body, "{arguments:?}");
+    }
+    let nobody = Server::with(&[]);
+    for arguments in [&["-accessor", "acc"][..], &[], &["a", "b", "c"]] {
+        let run = Run::at(&nobody, &[&["token", "capabilities"][..], arguments].concat());
+        assert_eq!(run.run().exit, 1, "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_token_is_made_with_what_was_said_and_nothing_else() {
     let cases = [
         (&[][..], json!({})),
@@ -48,6 +75,7 @@ fn a_token_is_made_with_what_was_said_and_nothing_else() {
             json!({"meta": {"team": "blue", "owner": "ann"}}),
         ),
         (&["-id=-"], json!({"id": "my-id"})),
+        (&["-entity-alias=ann"], json!({"entity_alias": "ann"})),
     ];
     for (flags, body) in cases {
         let server = Server::with(&[(200, &auth())]);

@@ -272,3 +272,13 @@ fn what_would_steer_the_terminal_is_shown_instead() {
     let out = Run::at(&server, &["read", "kv/a"]).run().ok();
     assert!(out.ends_with("a      x\\u{1b}[2Jy\n"), "{out}");
 }
+
+#[test]
+fn what_a_path_is_for_is_told_as_the_server_tells_it() {
+    let help =
+        json!({ "help": "Request:        a/b\n\nLends.\n", "openapi": {}, "see_also": null });
+    let server = Server::with(&[(200, &help.to_string())]);
+    let out = Run::at(&server, &["path-help", "/a/b"]).run().ok();
+    assert_eq!(out, "Request:        a/b\n\nLends.\n");
+    assert_eq!(server.lines(), ["GET /v1/a/b?help=1"]);
+}

@@ -251,6 +251,12 @@ fn is_unseen(char: char) -> bool {
 
 /// Checks what is noted on something.
 pub fn checked_metadata(metadata: Metadata) -> Result<Metadata, BadIdentity> {
+    check_metadata(&metadata)?;
+    Ok(metadata)
+}
+
+/// The same, of what stays where it is.
+pub fn check_metadata(metadata: &Metadata) -> Result<(), BadIdentity> {
     if metadata.len() > METADATA_PAIRS_MAX {
         return Err(BadIdentity(format!("metadata has at most {METADATA_PAIRS_MAX} pairs")));
     }
@@ -262,7 +268,7 @@ pub fn checked_metadata(metadata: Metadata) -> Result<Metadata, BadIdentity> {
             "keys of metadata have 1 to {METADATA_KEY_MAX} bytes, values at most {METADATA_VALUE_MAX}"
         )));
     }
-    Ok(metadata)
+    Ok(())
 }
 
 /// Checks the policies of an entity or a group: each is normalized before anything looks at it, and `root` is given by

@@ -443,6 +443,10 @@ pub(super) fn checked_path(side: Side, path: &str) -> Result<String, MountError>
             "the path {path:?} holds empty segments, spaces, or one of \\ * + ? #"
         )));
     }
+    // What is below `sys/mounts` and ends so tunes the mount before it, so that this one could be neither read nor disabled.
+    if path.ends_with("/tune/") {
+        return Err(MountError::Bad(format!("cannot mount {path:?}: the path ends in `/tune`")));
+    }
     let full = full_path(side, &path);
     match side {
         Side::Methods if is_reserved(side, &full) => Err(in_use(&path)),

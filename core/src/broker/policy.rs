@@ -1,7 +1,7 @@
 //! Writes, shows and deletes policies, and tells what a token's policies grant.
 
 use super::authenticate::{AdmitError, Caller, Recorded};
-use super::{Broker, Request, TokenError, WhichToken};
+use super::{Broker, Cautions, Request, TokenError, WhichToken};
 use crate::access::policy::{BadPolicy, Capabilities, Policy, PolicyName};
 use crate::access::token::ROOT_POLICY;
 use crate::audit::Answer;
@@ -121,13 +121,13 @@ impl Broker {
         request: &Request,
         name: &str,
         text: &str,
-    ) -> Result<(), PolicyError> {
+    ) -> Result<Cautions, PolicyError> {
         self.served(request, async |caller: Caller| {
             let name = named(name)?;
             if name.is_root() {
                 return Err(PolicyError::Bad("cannot update \"root\" policy".into()));
             }
-            Policy::parse(name.clone(), text)?;
+            let warnings = Policy::parse(name.clone(), text)?.warnings();
             for _ in 0..CONFLICT_TRIES {
                 let access = self.records.access_revision().await?;
                 // A right that was taken away before this is written does not write it.
@@ -137,7 +137,9 @@ impl Broker {
                 let modified_at = self.clock.now();
                 let kept = PolicyText { text: text.to_owned(), version, modified_at };
                 match self.records.put_policy(&name, &kept, access).await {
-                    Ok(_) => return Ok(()),
+                    Ok(_) => {
+                        return Ok(Cautions(warnings.iter().map(ToString::to_string).collect()));
+                    }
                     Err(StoreError::Conflict) => {}
                     Err(error) => return Err(error.into()),
                 }

@@ -80,7 +80,7 @@ impl Recorded for RoleView {
     }
 }
 
-/// What of a role that was written should be thought over.
+/// What of a role or a policy that was written should be thought over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cautions(pub Vec<String>);
 

@@ -249,6 +249,7 @@ impl Broker {
         caller: &Caller,
         mut wanted: TokenRequest,
     ) -> Result<TokenMade, TokenError> {
+        wanted.check_notes()?;
         let drawn = draw(&*self.chance);
         let key = key_of(&self.token_key, wanted.id.as_ref().unwrap_or(&drawn));
         let needs_sudo = wanted.needs_sudo();

@@ -145,6 +145,11 @@ async fn what_is_wrong_with_a_role_or_a_secret_id_is_told_and_changes_nothing() 
         ("role/app/secret-id", json!({ "ttl": "2h" }), "ttl cannot be longer"),
         ("role/app/secret-id", json!({ "metadata": "{canary" }), "JSON string in `metadata`"),
         ("role/app/secret-id", json!({ "metadata": { "a": [1] } }), "field \"metadata\""),
+        (
+            "role/app/secret-id",
+            json!({ "metadata": { "k": "x".repeat(513) } }),
+            "keys of metadata have 1 to 128 bytes, values at most 512",
+        ),
         ("role/app/custom-secret-id", json!({}), "missing secret_id"),
         ("role/app/secret-id/lookup", json!({}), "missing secret_id"),
         ("role/app/secret-id-accessor/destroy", json!({}), "missing secret_id_accessor"),

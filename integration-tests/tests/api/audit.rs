@@ -12,6 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// Checks what people are told of a record whose end may be missing, and of one that is whole.
+fn the_end_is_known_to_be_there_only_if_it_was_asked_for(arguments: &[&str], end: u64) {
+    let said = |more: &[&str]| {
+        let said = command(&[&["audit", "verify"], more, arguments].concat()).output().unwrap();
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let open = said(&[]);
+    assert!(open.contains(&format!("The record is sound up to line {end}. Whether it")), "{open}");
+    assert!(open.contains("-reaches=NUMBER"), "{open}");
+    let whole = said(&[&format!("-reaches={end}")]);
+    assert!(whole.ends_with("The record is sound, and reaches as far as it must.\n"), "{whole}");
+}
+
 /// Runs `leasehold audit verify`; returns its exit code, and its report.
 fn verify(arguments: &[&str]) -> (Option<i32>, Value) {
     let arguments = [&["audit", "verify", "-format=json"], arguments].concat();
@@ -115,9 +128,7 @@ async fn what_is_done_to_a_record_is_found_without_the_server() {
     assert_eq!((code, &report["findings"]), (Some(0), &json!([])), "{report}");
     let end = report["last"]["number"].as_u64().unwrap();
     assert_eq!((report["first"].as_u64(), report["signed_to"].as_u64()), (Some(1), Some(end)));
-    let said = command(&["audit", "verify", &key, &moved, &path]).output().unwrap();
-    let said = String::from_utf8(said.stdout).unwrap();
-    assert!(said.contains("The record is sound."), "{said}");
+    the_end_is_known_to_be_there_only_if_it_was_asked_for(&[&key, &moved, &path], end);
     goes_on_only_behind_what_was_checked(&key, &moved, &path);
     // The wrong order, and another key, are faults.
     assert_eq!(verify(&[&key, &path, &moved]).0, Some(2));

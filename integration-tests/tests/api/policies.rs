@@ -47,6 +47,21 @@ async fn a_policy_opens_what_it_says_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_rule_that_does_not_mean_what_it_seems_to_is_written_with_a_warning() {
+    let server = Server::dev();
+    for path in ["sys/policies/acl/odd", "sys/policy/odd"] {
+        let odd = json!({ "policy": r#"path "db/*/app" { capabilities = ["read"] }"# });
+        let written = server.post(path, odd).await.expect(200);
+        let told = "line 1: path \"db/*/app\": a `*` means something at the end only; here it stands for itself, and `+` \
+                    for one segment";
+        assert_eq!(written.body["warnings"], json!([told]));
+    }
+    let kept = server.get("sys/policies/acl/odd").await.expect(200);
+    assert_eq!(kept.at("/data/policy"), r#"path "db/*/app" { capabilities = ["read"] }"#);
+    write(&server, "plain", r#"path "db/+/app*" { capabilities = ["read"] }"#).await;
+}
+
+#[tokio::test]
 async fn cve_2026_3605_no_way_of_writing_a_path_leads_around_a_deny() {
     let server = Server::dev();
     let _ = server.post("sys/mounts/db", json!({ "type": "database" })).await.expect(204);

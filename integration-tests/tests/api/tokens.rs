@@ -1,7 +1,7 @@
 //! Tokens: how long they live, what they may, and what ends with them.
 
 use leasehold_integration_tests::server::Server;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 async fn create(server: &Server, wanted: Value) -> String {
     let made = server.post("auth/token/create", wanted).await.expect(200);
@@ -78,6 +78,15 @@ async fn a_token_that_cannot_be_is_refused() {
             json!({ "entity_alias": "x" }),
             "'entity_alias' is only allowed in combination with token role",
         ),
+        (
+            json!({ "meta": { "k": "x".repeat(20 << 20) } }),
+            "keys of metadata have 1 to 128 bytes, values at most 512",
+        ),
+        (
+            json!({ "meta": (0..65).map(|n| (n.to_string(), json!("x"))).collect::<Map<_, _>>() }),
+            "metadata has at most 64 pairs",
+        ),
+        (json!({ "display_name": "x".repeat(507) }), "a display name has 512 bytes at most"),
         (
             json!({ "meta": "x" }),
             "Field validation failed: error converting input for field \"meta\": invalid key pair \"x\"",

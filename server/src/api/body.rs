@@ -1,7 +1,8 @@
 //! Reads the body of a request, within bounds that are checked before anything is parsed.
+//!
+//! What a body takes of the memory that all of them share is given back only when what was made of it is dropped.
 
 use super::budget::{Budget, Share};
-use super::caller::has_token;
 use super::error::Refusal;
 use super::query;
 use actix_web::http::{StatusCode, header};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 /// The longest body, in bytes. Vault's bound.
 const BODY_MAX: usize = 32 << 20;
-/// The longest body of a request without a token, in bytes: a login brings a name and a secret.
+/// The longest body that whoever knows nothing may send, in bytes: a login brings a name and a secret.
 const BODY_OF_STRANGER_MAX: usize = 64 << 10;
 /// How deep arrays and objects may nest. What operators write is three deep.
 const DEPTH_MAX: usize = 64;
@@ -25,21 +26,36 @@ const VALUES_MAX: usize = 100_000;
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Reads the fields of a body; of none for requests that have no body.
+/// The fields of a body, and what they take of the memory for bodies as long as they are held.
+pub(super) struct Body {
+    pub(super) fields: Map<String, Value>,
+    pub(super) share: Share,
+}
+
+/// Who may send a body, as far as that is known before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// Anybody: the path asks for no token, so one that comes along says nothing.
+    Anybody,
+    /// Whoever says that they have a token, good or not: that is told only once the request is whole.
+    Holder,
+    /// Somebody without a token, where one is needed.
+    Stranger,
+}
+
+/// Reads a body; an empty one for requests that have none.
 pub(super) async fn read(
     request: &HttpRequest,
     payload: web::Payload,
-    has_body: bool,
+    sender: Option<Sender>,
     budget: &Budget,
-) -> Result<Map<String, Value>, Refusal> {
-    if !has_body {
-        return Ok(Map::new());
-    }
-    let most = if has_token(request) { BODY_MAX } else { BODY_OF_STRANGER_MAX };
+) -> Result<Body, Refusal> {
     let mut share = budget.share();
+    let Some(sender) = sender else { return Ok(Body { fields: Map::new(), share }) };
+    let most = sender.most();
     let fits = |length: usize, share: &mut Share| {
         if length > most {
-            return Err(too_large(most));
+            return Err(sender.too_large());
         }
         if length > BODY_ALWAYS && !share.grow_to(length) {
             let message = "too many large request bodies at once; try again";
@@ -49,22 +65,31 @@ pub(super) async fn read(
     };
     let told = request.headers().get(header::CONTENT_LENGTH).and_then(|told| told.to_str().ok());
     if told.and_then(|told| told.parse().ok()).is_some_and(|length: usize| length > most) {
-        return Err(too_large(most));
+        return Err(sender.too_large());
     }
     let arriving = arrived(payload, |length| fits(length, &mut share));
     let bytes = actix_web::rt::time::timeout(BODY_WITHIN, arriving)
         .await
         .map_err(|_| Refusal::told(StatusCode::REQUEST_TIMEOUT, "the body took too long"))??;
-    parse(&bytes, is_form(request))
+    Ok(Body { fields: parse(&bytes, is_form(request))?, share })
 }
 
-fn too_large(most: usize) -> Refusal {
-    let message = if most == BODY_MAX {
-        "the request body is larger than 32 MiB"
-    } else {
-        "the request body is larger than 64 KiB, and there is no token"
-    };
-    Refusal::told(StatusCode::PAYLOAD_TOO_LARGE, message)
+impl Sender {
+    fn most(self) -> usize {
+        match self {
+            Self::Holder => BODY_MAX,
+            Self::Anybody | Self::Stranger => BODY_OF_STRANGER_MAX,
+        }
+    }
+
+    fn too_large(self) -> Refusal {
+        let message = match self {
+            Self::Holder => "the request body is larger than 32 MiB",
+            Self::Anybody => "the request body is larger than 64 KiB, and the path is open to all",
+            Self::Stranger => "the request body is larger than 64 KiB, and there is no token",
+        };
+        Refusal::told(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
 }
 
 /// Takes a body in, as long as what has come of it fits.

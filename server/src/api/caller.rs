@@ -1,5 +1,7 @@
 //! Makes of an HTTP request what the broker is asked: who, what, from where.
 
+use super::body::Body;
+use super::budget::Share;
 use super::error::Refusal;
 use super::fields::Fields;
 use super::routes::{Endpoint, Found, Nowhere};
@@ -31,6 +33,8 @@ pub(super) struct Call {
     pub(super) endpoint: Result<Endpoint, Nowhere>,
     /// Counts it among those that the broker serves.
     _running: Running,
+    /// Holds what its body takes of the memory for bodies.
+    _share: Share,
 }
 
 impl Call {
@@ -83,7 +87,7 @@ pub(super) fn call(
     broker: Arc<Broker>,
     found: Found,
     mut query: Map<String, Value>,
-    body: Map<String, Value>,
+    body: Body,
 ) -> Result<Call, Refusal> {
     refuse_what_would_be_ignored(request)?;
     let idempotency_key = idempotency_key(request)?;
@@ -101,7 +105,7 @@ pub(super) fn call(
         endpoint
     };
     query.remove("list");
-    query.extend(body);
+    query.extend(body.fields);
     let asked = Asked {
         id,
         operation,
@@ -120,6 +124,7 @@ pub(super) fn call(
         accept: accept(request),
         endpoint,
         _running: front.server.calls.begin(),
+        _share: body.share,
     })
 }
 

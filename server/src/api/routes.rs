@@ -8,6 +8,7 @@ mod revocations;
 mod tables;
 mod tokens;
 
+use super::budget::Share;
 use super::caller::Call;
 use super::envelope::Reply;
 use super::error::Refusal;
@@ -48,6 +49,8 @@ pub(super) struct Open {
     pub(super) accept: String,
     /// The request, for what is put on record. Its token may be good, or none.
     pub(super) request: Request,
+    /// Holds what its body takes of the memory for bodies.
+    pub(super) _share: Share,
 }
 
 impl Open {
@@ -296,6 +299,13 @@ fn as_meant(path: String, rest: &str, meant: Option<String>) -> String {
     let Some((meant, before)) = meant.zip(path.strip_suffix(rest)) else { return path };
     let slash = if path.ends_with('/') { "/" } else { "" };
     format!("{before}{meant}{slash}")
+}
+
+/// Whether a path is one of those by which whoever has no token gets one.
+pub(super) fn is_login(broker: &Broker, path: &str) -> bool {
+    let route = behind(broker, path)
+        .and_then(|(_, rest, routes)| matching(routes, &rest).map(|(route, _)| route));
+    route.is_some_and(|route| route.right == Right::Nothing)
 }
 
 /// Finds out who tells what a path is for.

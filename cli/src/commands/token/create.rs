@@ -65,13 +65,16 @@ pub(in crate::commands) struct Create {
     /// What is to be known of it; may be given several times, with `@FILE` and `-` as in `write`
     #[arg(long, value_name = "KEY=VALUE")]
     metadata: Vec<String>,
-    /// The token itself, `@FILE`, or `-` for standard input; only a root token may choose it
+    /// The token itself, `@FILE`, or `-` for standard input; to choose it takes `sudo`
     /// [default: a new one that nobody can guess]
     #[arg(long, value_name = "TOKEN")]
     id: Option<String>,
     /// Token role to make it by, which may decide on all the rest
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
+    /// Name to make it under, of those that the token role allows: whose it is goes by that
+    #[arg(long, value_name = "NAME")]
+    entity_alias: Option<String>,
     /// Kind of token: service or batch [default: service]
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
@@ -117,6 +120,7 @@ impl Create {
         add("no_parent", self.orphan.then_some(Value::Bool(true)));
         add("no_default_policy", self.no_default_policy.then_some(Value::Bool(true)));
         add("display_name", self.display_name.take().map(Value::String));
+        add("entity_alias", self.entity_alias.take().map(Value::String));
         add("type", self.kind.take().map(Value::String));
         add("id", self.id.as_deref().map(text_of).transpose()?.map(Value::String));
         let policies = std::mem::take(&mut self.policy);

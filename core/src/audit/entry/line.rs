@@ -2,15 +2,19 @@
 //!
 //! Two lines are written for every request, so nothing is copied on the way into them.
 
+mod body;
 mod headers;
 
 use super::{Answer, Asked, Holder, Veil, Who};
 use crate::address::ClientAddress;
 use crate::audit::hex;
 use crate::lease::death::Death;
-use crate::limits::{AUDITED_STRANGER_BYTES, AUDITED_VALUE_BYTES};
+use crate::limits::{
+    AUDITED_BODY_BYTES, AUDITED_STRANGER_BYTES, AUDITED_VALUE_BYTES, DISPLAY_NAME_MAX,
+};
 use crate::time::Timestamp;
 use aws_lc_rs::hmac;
+use body::{Body, Leaves, Long};
 use headers::Headers;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
@@ -59,19 +63,22 @@ struct AuthLine<'a> {
 #[derive(serde::Serialize)]
 struct HolderLine<'a> {
     accessor: &'a str,
-    display_name: &'a str,
+    display_name: Cow<'a, str>,
     policies: &'a [String],
     token_policies: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     identity_policies: &'a [String],
     #[serde(skip_serializing_if = "str::is_empty")]
     entity_id: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    metadata: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Noted::is_empty")]
+    metadata: Noted<'a>,
     token_type: &'static str,
     token_ttl: u64,
     token_issue_time: &'a str,
 }
+
+/// What its maker noted on a token; as a whole if it is much, for it is written with each of its requests.
+struct Noted<'a>(&'a BTreeMap<String, String>, Veil<'a>);
 
 #[derive(serde::Serialize)]
 struct PolicyResults<'a> {
@@ -149,36 +156,6 @@ struct SecretFields<'a> {
     veil: Veil<'a>,
 }
 
-/// A body: its values hidden each by itself, up to bounds that keep a line from growing with whatever is sent.
-#[derive(Clone, Copy)]
-struct Body<'a> {
-    value: &'a Value,
-    veil: Veil<'a>,
-    /// Whether it was sent to us. Clients may write a password that is all digits as a number, so numbers are
-    /// hidden there as well.
-    sent: bool,
-    /// Beyond how many bytes it is not shown in parts at all.
-    whole_max: usize,
-}
-
-/// A value whose strings are written as their keyed hashes; booleans and the names of fields stay.
-#[derive(Clone, Copy)]
-struct Leaves<'a> {
-    value: &'a Value,
-    veil: Veil<'a>,
-    sent: bool,
-}
-
-/// The value of one field of a body.
-struct Part<'a>(Leaves<'a>);
-
-/// What stands for a value that is too long to be shown in parts.
-#[derive(serde::Serialize)]
-struct Long {
-    hmac: String,
-    length: usize,
-}
-
 /// A token that a caller is told of.
 struct Token<'a> {
     fields: &'a Map<String, Value>,
@@ -192,85 +169,21 @@ impl Serialize for SecretFields<'_> {
     }
 }
 
-impl Serialize for Body<'_> {
+impl Noted<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Noted<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { value, veil, sent, whole_max } = *self;
-        let part = |value| Part(Leaves { value, veil, sent });
-        match value {
-            _ if is_longer(value, whole_max) => Long::of(value, veil)?.serialize(serializer),
-            Value::Object(fields) => {
-                serializer.collect_map(fields.iter().map(|(name, value)| (name, part(value))))
-            }
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_) => part(value).serialize(serializer),
+        let Self(pairs, veil) = *self;
+        let sizes = pairs.iter().map(|(key, value)| key.len().saturating_add(value.len()));
+        if sizes.fold(0, usize::saturating_add) <= AUDITED_VALUE_BYTES {
+            return pairs.serialize(serializer);
         }
-    }
-}
-
-impl Serialize for Part<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Leaves { value, veil, .. } = self.0;
-        if is_longer(value, AUDITED_VALUE_BYTES) {
-            Long::of(value, veil)?.serialize(serializer)
-        } else {
-            self.0.serialize(serializer)
-        }
-    }
-}
-
-impl Long {
-    fn of<E: serde::ser::Error>(value: &Value, veil: Veil<'_>) -> Result<Self, E> {
-        let written;
-        let text = match value {
-            Value::String(text) => text,
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::Array(_)
-            | Value::Object(_) => {
-                written = serde_json::to_string(value).map_err(E::custom)?;
-                &written
-            }
-        };
-        Ok(Self { hmac: hidden(veil.key, text), length: text.len() })
-    }
-}
-
-/// Tells whether a value takes more than about so many bytes; looks at no more of it than that takes.
-fn is_longer(value: &Value, max: usize) -> bool {
-    fn left(value: &Value, room: usize) -> Option<usize> {
-        match value {
-            Value::Null | Value::Bool(_) => room.checked_sub(4),
-            Value::Number(_) => room.checked_sub(8),
-            Value::String(text) => room.checked_sub(text.len()),
-            Value::Array(items) => {
-                items.iter().try_fold(room, |room, item| left(item, room.checked_sub(1)?))
-            }
-            Value::Object(fields) => fields.iter().try_fold(room, |room, (name, value)| {
-                left(value, room.checked_sub(name.len())?.checked_sub(1)?)
-            }),
-        }
-    }
-    left(value, max).is_none()
-}
-
-impl Serialize for Leaves<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let leaf = |value| Leaves { value, ..*self };
-        match self.value {
-            Value::String(text) => serializer.serialize_str(&hidden(self.veil.key, text)),
-            Value::Number(number) if self.sent => {
-                serializer.serialize_str(&hidden(self.veil.key, &number.to_string()))
-            }
-            Value::Array(items) => serializer.collect_seq(items.iter().map(leaf)),
-            Value::Object(fields) => {
-                serializer.collect_map(fields.iter().map(|(name, value)| (name, leaf(value))))
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => self.value.serialize(serializer),
-        }
+        let all = serde_json::to_value(pairs).map_err(serde::ser::Error::custom)?;
+        Long::of(&all, veil)?.serialize(serializer)
     }
 }
 
@@ -315,7 +228,7 @@ pub(in crate::audit) fn answered(
     veil: Veil<'_>,
 ) -> Result<String, serde_json::Error> {
     let secret = answer.secret.as_deref().map(|fields| Told::Secret(SecretFields { fields, veil }));
-    let whole_max = usize::MAX;
+    let whole_max = AUDITED_BODY_BYTES;
     let to_hide = answer
         .data
         .as_ref()
@@ -336,7 +249,7 @@ pub(in crate::audit) fn answered(
     })
 }
 
-fn auth<'a>(who: &'a Who, veil: Veil<'_>) -> AuthLine<'a> {
+fn auth<'a>(who: &'a Who, veil: Veil<'a>) -> AuthLine<'a> {
     let client_token = who.client_token.as_ref().filter(|_| who.holder.is_some());
     AuthLine {
         client_token: client_token.map(|hidden| hidden.of(veil)),
@@ -352,26 +265,31 @@ fn granting(name: &String) -> Granting<'_> {
     Granting { name, namespace_id: "root", kind: "acl" }
 }
 
-fn holder<'a>(holder: &'a Holder, veil: Veil<'_>) -> HolderLine<'a> {
+fn holder<'a>(holder: &'a Holder, veil: Veil<'a>) -> HolderLine<'a> {
     HolderLine {
         accessor: holder.accessor.of(veil),
-        display_name: &holder.display_name,
+        display_name: name_line(&holder.display_name, veil),
         policies: &holder.policies,
         token_policies: &holder.token_policies,
         identity_policies: &holder.identity_policies,
         entity_id: &holder.entity_id,
-        metadata: &holder.metadata,
+        metadata: Noted(&holder.metadata, veil),
         token_type: holder.kind,
         token_ttl: holder.ttl,
         token_issue_time: &holder.issued_at,
     }
 }
 
+/// Returns how a token is called. Before there was a bound, one could be called anything.
+fn name_line<'a>(name: &'a str, veil: Veil<'_>) -> Cow<'a, str> {
+    if name.len() > DISPLAY_NAME_MAX { hidden(veil.key, name).into() } else { name.into() }
+}
+
 fn request<'a>(asked: &'a Asked, who: Option<&'a Who>, veil: Veil<'a>) -> RequestLine<'a> {
     let mount = asked.mount.as_ref();
     let holder = who.and_then(|who| who.holder.as_ref());
-    // What strangers send must not fill a disk.
-    let whole_max = if holder.is_some() { usize::MAX } else { AUDITED_STRANGER_BYTES };
+    // What is sent must not fill a disk, least of all by strangers.
+    let whole_max = if holder.is_some() { AUDITED_BODY_BYTES } else { AUDITED_STRANGER_BYTES };
     let client_token = who.and_then(|who| who.client_token.as_ref());
     RequestLine {
         id: &asked.id,
@@ -408,7 +326,7 @@ fn path_line<'a>(path: &'a str, veil: Veil<'_>) -> Cow<'a, str> {
 }
 
 /// Returns an error with what the caller sent hidden in it: a value that cannot be is told to who sent it, and it may be
-/// a password in the wrong field.
+/// a password in the wrong field. It may tell the names of fields as well, of any length; so only its beginning is shown.
 fn error_line(error: &str, asked: &Asked, veil: Veil<'_>) -> String {
     let mut pieces = Vec::new();
     if let Some(data) = &asked.data {
@@ -418,7 +336,10 @@ fn error_line(error: &str, asked: &Asked, veil: Veil<'_>) -> String {
     // A piece may be part of another.
     pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
     let found = pieces.into_iter().filter(|piece| error.contains(piece.as_str()));
-    found.fold(error.to_owned(), |error, piece| error.replace(&piece, &hidden(veil.key, &piece)))
+    let hide = |error: String, piece: String| error.replace(&piece, &hidden(veil.key, &piece));
+    let mut error = found.fold(error.to_owned(), hide);
+    error.truncate(error.floor_char_boundary(AUDITED_VALUE_BYTES));
+    error
 }
 
 /// Adds what of a value may be told again in an error of so many bytes: texts as they are, as they are quoted, and the

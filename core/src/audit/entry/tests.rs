@@ -233,6 +233,55 @@ fn a_line_does_not_grow_with_what_is_sent() {
     let told = Answer::data(Some(json!({ "keys": vec!["a"; 5000] })));
     let line = answered(&asked_for(), Some(&who(&key)), &told, NOW, veil(&key)).unwrap();
     assert!(line.len() < 2500, "{}", line.len());
+
+    // Of whoever has a token as well: many values, and names of fields, which are shown as they are.
+    let many: Map<_, _> = (0..2000).map(|number| (number.to_string(), json!("x"))).collect();
+    for data in [
+        Value::Object(many),
+        json!({ "list": vec!["x"; 1000] }),
+        json!({ "list": vec![7; 400] }),
+        json!({ "a".repeat(17_000): 1 }),
+        json!({ "\u{1}".repeat(3000): 1 }),
+        json!({ "deep": { "b".repeat(4000): "c" }, "c".repeat(4000): [], "d".repeat(9000): {} }),
+    ] {
+        let text = data.to_string();
+        let shown = json!({ "hmac": hidden(&key, &text), "length": text.len() });
+        let told = Answer::theirs(Some(data.clone()));
+        let told = answered(&asked_for(), Some(&who(&key)), &told, NOW, veil(&key)).unwrap();
+        assert_eq!(read(Ok(told))["response"]["data"], shown);
+        let sent = Asked { data: Some(data), ..asked_for() };
+        let line = asked(&sent, Some(&who(&key)), None, NOW, veil(&key)).unwrap();
+        assert_eq!(read(Ok(line))["request"]["data"], shown);
+    }
+    let many = json!({ "list": vec!["x"; 30], "n": vec![7; 30], "no": vec![true; 30] });
+    let sent = Asked { data: Some(many), ..asked_for() };
+    let stranger_is_shown = asked(&sent, Some(&stranger), None, NOW, veil(&key)).unwrap();
+    assert!(stranger_is_shown.len() < 1000, "{stranger_is_shown}");
+    let line = read(asked(&sent, Some(&who(&key)), None, NOW, veil(&key)));
+    assert_eq!(line["request"]["data"]["list"][29], hidden(&key, "x"));
+}
+
+#[test]
+fn a_line_does_not_grow_with_what_is_noted_on_a_token_nor_with_an_error() {
+    let key = key();
+    let mut noted = who(&key);
+    let holder = noted.holder.as_mut().unwrap();
+    holder.display_name = "n".repeat(1 << 20);
+    holder.metadata = [("k".to_owned(), "v".repeat(1 << 20))].into();
+    let text = json!(holder.metadata).to_string();
+    let error = format!("no field `{}`", "é".repeat(1 << 20));
+    let line = asked(&asked_for(), Some(&noted), Some(&error), NOW, veil(&key)).unwrap();
+    assert!(line.len() < 8000, "{}", line.len());
+    let line = read(Ok(line));
+    let auth = &line["auth"];
+    assert_eq!(auth["display_name"], hidden(&key, &"n".repeat(1 << 20)));
+    assert_eq!(auth["metadata"], json!({ "hmac": hidden(&key, &text), "length": text.len() }));
+    assert!(error.starts_with(line["error"].as_str().unwrap()));
+
+    let mut noted = who(&key);
+    noted.holder.as_mut().unwrap().metadata = [("k".to_owned(), "v".to_owned())].into();
+    let line = read(asked(&asked_for(), Some(&noted), None, NOW, veil(&key)));
+    assert_eq!(line["auth"]["metadata"], json!({ "k": "v" }));
 }
 
 #[test]

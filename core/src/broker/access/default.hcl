@@ -49,11 +49,3 @@ path "sys/wrapping/lookup" {
 path "sys/wrapping/unwrap" {
   capabilities = ["update"]
 }
-
-# Tools that touch nothing.
-path "sys/tools/hash" {
-  capabilities = ["update"]
-}
-path "sys/tools/hash/*" {
-  capabilities = ["update"]
-}

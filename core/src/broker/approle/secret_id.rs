@@ -4,6 +4,7 @@ use super::super::access::Rights;
 use super::super::authenticate::{Caller, Recorded};
 use super::super::{Broker, MethodError, Request};
 use super::CHOSEN_MAX;
+use crate::access::identity::check_metadata;
 use crate::access::params::networks;
 use crate::access::token::Wrapped;
 use crate::audit::Answer;
@@ -100,6 +101,8 @@ impl Broker {
             if text.is_empty() || text.len() > CHOSEN_MAX {
                 return Err(MethodError::Bad(format!("a secret_id has 1 to {CHOSEN_MAX} bytes")));
             }
+            // They are noted on each token that it proves.
+            check_metadata(&wanted.meta).map_err(|error| MethodError::Bad(error.to_string()))?;
             let put = async |caller: Caller| {
                 self.put_secret_id(&caller.rights, (mount, role), &wanted, &text).await
             };

@@ -4,11 +4,11 @@ use super::super::access::Rights;
 use super::super::{Broker, Request};
 use super::role::refuse_root;
 use super::{TokenError, TokenRequest};
-use crate::access::identity::{Identity, Metadata, checked_alias_name};
+use crate::access::identity::{Identity, Metadata, check_metadata, checked_alias_name};
 use crate::access::login::alias_name;
 use crate::access::policy::{DEFAULT_POLICY, PolicyName};
 use crate::access::token::{ROOT_POLICY, Token, TokenRole};
-use crate::limits::POLICIES_MAX;
+use crate::limits::{DISPLAY_NAME_MAX, POLICIES_MAX};
 use crate::mount::{token_accessor, token_mount};
 use crate::store::records::Found;
 use crate::store::{Batch, StoreError};
@@ -26,6 +26,16 @@ impl TokenRequest {
         } else {
             None
         }
+    }
+
+    /// Checks what is noted on a token, and how it is called: both are stored, and recorded with each of its requests.
+    pub(super) fn check_notes(&self) -> Result<(), TokenError> {
+        check_metadata(&self.meta).map_err(|error| TokenError::Bad(error.to_string()))?;
+        if self.shown_name().len() > DISPLAY_NAME_MAX {
+            let message = format!("a display name has {DISPLAY_NAME_MAX} bytes at most");
+            return Err(TokenError::Bad(message));
+        }
+        Ok(())
     }
 }
 

@@ -201,6 +201,30 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
     assert_eq!(of(Right::Nothing), ["Update login/x", "Update login"]);
 }
 
+/// Returns what takes `sudo` as a table: each path, and what of it.
+fn sudo_table() -> String {
+    let mut table = String::from("| `sudo` is needed for | to |\n| --- | --- |\n");
+    for route in SYS.iter().chain(&REVOCATIONS).chain(&TOKEN) {
+        let words: Vec<_> = asked(route)
+            .into_iter()
+            .filter(|(.., right)| *right == Right::Sudo)
+            .map(|(_, operation, _)| format!("{operation:?}").to_lowercase())
+            .collect();
+        if !words.is_empty() {
+            let path = route.listed("").path.replace("{name}", ":name");
+            table.push_str(&format!("| `{path}` | {} |\n", words.join(", ")));
+        }
+    }
+    table
+}
+
+#[test]
+fn the_documentation_lists_all_that_takes_sudo() {
+    let table = sudo_table();
+    let documented = include_str!("../../../../docs/API.md");
+    assert!(documented.contains(&format!("\n\n{table}\n")), "docs/API.md needs:\n\n{table}");
+}
+
 /// What Vault answers without a token, as far as it has paths of the kind. (From 2.0 on what the holders of shares do is
 /// not among them; here that is proven by a share or a token.)
 const VAULTS_OPEN: [&str; 17] = [

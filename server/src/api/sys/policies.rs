@@ -47,12 +47,12 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
         policy.or(rules).ok_or_else(|| Refusal::bad("'policy' parameter not supplied or empty"))?;
     let ignored = fields.ignored();
 
-    call.broker.write_policy(&call.request, &call.name, &decoded(text)).await?;
+    let cautions = call.broker.write_policy(&call.request, &call.name, &decoded(text)).await?;
 
     let name = call.name.trim().to_ascii_lowercase();
     let renamed = (name != call.name).then(|| format!("policy name was converted to {name}"));
     let old = old.then(|| "'rules' is deprecated, please use 'policy' instead".to_owned());
-    Ok(Reply::done_but(call.id(), old.into_iter().chain(renamed).chain(ignored)))
+    Ok(Reply::done_but(call.id(), old.into_iter().chain(renamed).chain(cautions.0).chain(ignored)))
 }
 
 pub(in crate::api) async fn delete(call: &Call) -> Result<Reply, Refusal> {

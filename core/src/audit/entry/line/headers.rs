@@ -1,7 +1,8 @@
 //! The headers of a request in its line.
 
 use super::super::Veil;
-use super::{Long, TOKENS_BEGIN, hidden};
+use super::body::Long;
+use super::{TOKENS_BEGIN, hidden};
 use crate::audit::AskedHeader;
 use serde::ser::{Serialize, Serializer};
 use std::borrow::Cow;
