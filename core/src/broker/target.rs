@@ -165,10 +165,7 @@ impl Broker {
         target.generation = self.generation(was, &target, wanted.moved).await?;
         if target.generation == was.record.generation {
             let at = (target_at(mount, &target.name), Some(was.revision));
-            let batch = match is_let_in {
-                true => self.administrator_let_in(batch, &target)?,
-                false => batch,
-            };
+            let batch = if is_let_in { self.administrator_let_in(batch, &target)? } else { batch };
             self.records.replace_under(&entry.mount, at, &target, batch).await?;
         } else {
             let hold = catalog.hold(was.record.id, was.record.generation);

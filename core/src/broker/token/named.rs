@@ -222,7 +222,7 @@ impl Broker {
             Duration::ZERO => token.explicit_max_ttl,
             bound => bound,
         };
-        Ok(Renewable { token: Token { period, explicit_max_ttl, ..token }, ttl_max, batch })
+        Ok(Renewable { token: Token { explicit_max_ttl, period, ..token }, ttl_max, batch })
     }
 }
 
