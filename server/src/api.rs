@@ -191,11 +191,9 @@ async fn answer(
     // Who ends something that is open to all says by its body who they are.
     let has_body =
         operation == Operation::Update || (operation == Operation::Delete && open.is_some());
-    let sender = has_body.then(|| match &server.node() {
-        _ if open.is_some() => Sender::Anybody,
-        Node::Unsealed(broker) if routes::is_login(broker, &path) => Sender::Anybody,
-        _ if has_token => Sender::Holder,
-        _ => Sender::Stranger,
+    let sender = has_body.then(|| {
+        let is_open = open.is_some() || routes::is_login(&server.node(), &path);
+        Sender::of(is_open, has_token)
     });
     let body = body::read(request, payload, sender, &front.bodies).await?;
     if let Some(open) = open {

@@ -75,6 +75,15 @@ pub(super) async fn read(
 }
 
 impl Sender {
+    /// Says who sends to a path, by whether it is open to all, and whether a token comes along.
+    pub(super) fn of(is_open: bool, has_token: bool) -> Self {
+        match (is_open, has_token) {
+            (true, _) => Self::Anybody,
+            (false, true) => Self::Holder,
+            (false, false) => Self::Stranger,
+        }
+    }
+
     fn most(self) -> usize {
         match self {
             Self::Holder => BODY_MAX,
@@ -188,7 +197,24 @@ fn bad(message: String) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::FromRequest;
+    use actix_web::test::TestRequest;
+    use leasehold_core::limits::BODIES_MAX;
     use serde_json::json;
+
+    #[tokio::test]
+    async fn a_body_takes_of_the_memory_for_bodies_until_it_is_dropped() {
+        let budget = Budget::default();
+        let sent = json!({ "a": "x".repeat(20 << 20) }).to_string();
+        let (request, mut payload) = TestRequest::post().set_payload(sent).to_http_parts();
+        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+        let body = read(&request, payload, Some(Sender::Holder), &budget).await.unwrap();
+        assert_eq!(body.fields.get("a").and_then(Value::as_str).map(str::len), Some(20 << 20));
+        let mut other = budget.share();
+        assert!(!other.grow_to(BODIES_MAX - (20 << 20)));
+        drop(body);
+        assert!(other.grow_to(BODIES_MAX));
+    }
 
     fn message(refusal: Refusal) -> String {
         String::from_utf8(refusal.into_reply().body).unwrap()

@@ -302,10 +302,10 @@ fn as_meant(path: String, rest: &str, meant: Option<String>) -> String {
 }
 
 /// Whether a path is one of those by which whoever has no token gets one.
-pub(super) fn is_login(broker: &Broker, path: &str) -> bool {
-    let route = behind(broker, path)
-        .and_then(|(_, rest, routes)| matching(routes, &rest).map(|(route, _)| route));
-    route.is_some_and(|route| route.right == Right::Nothing)
+pub(super) fn is_login(node: &Node, path: &str) -> bool {
+    let Node::Unsealed(broker) = node else { return false };
+    let Some((_, rest, routes)) = behind(broker, path) else { return false };
+    matching(routes, &rest).is_some_and(|(route, _)| route.right == Right::Nothing)
 }
 
 /// Finds out who tells what a path is for.

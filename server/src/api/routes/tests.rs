@@ -203,19 +203,15 @@ fn sudo_and_no_policy_at_all_are_asked_for_by_these_alone() {
 
 /// Returns what takes `sudo` as a table: each path, and what of it.
 fn sudo_table() -> String {
-    let mut table = String::from("| `sudo` is needed for | to |\n| --- | --- |\n");
-    for route in SYS.iter().chain(&REVOCATIONS).chain(&TOKEN) {
-        let words: Vec<_> = asked(route)
-            .into_iter()
-            .filter(|(.., right)| *right == Right::Sudo)
-            .map(|(_, operation, _)| format!("{operation:?}").to_lowercase())
-            .collect();
-        if !words.is_empty() {
-            let path = route.listed("").path.replace("{name}", ":name");
-            table.push_str(&format!("| `{path}` | {} |\n", words.join(", ")));
-        }
-    }
-    table
+    let row = |route: &'static Route| {
+        let asked = asked(route).into_iter().filter(|(.., right)| *right == Right::Sudo);
+        let words: Vec<_> =
+            asked.map(|(_, operation, _)| format!("{operation:?}").to_lowercase()).collect();
+        let path = route.listed("").path.replace("{name}", ":name");
+        (!words.is_empty()).then(|| format!("| `{path}` | {} |\n", words.join(", ")))
+    };
+    let rows: String = SYS.iter().chain(&REVOCATIONS).chain(&TOKEN).filter_map(row).collect();
+    format!("| `sudo` is needed for | to |\n| --- | --- |\n{rows}")
 }
 
 #[test]
