@@ -13,6 +13,7 @@ pub mod batch;
 mod clock;
 mod count;
 mod cubbyhole;
+mod deny;
 mod flights;
 mod generate_root;
 mod holders;
@@ -189,6 +190,8 @@ pub struct Broker {
     open_targets: open_targets::OpenTargets,
     skews: skew::Skews,
     put_backs: put_back::PutBacks,
+    /// What is to be refused until it ends by itself.
+    denials: deny::Denials,
     /// What credentials were armed with that are being revoked.
     controls: proof::Controls,
     clock_watch: Mutex<clock::ClockWatch>,
@@ -300,6 +303,7 @@ impl Broker {
             open_targets: open_targets::OpenTargets::default(),
             skews: skew::Skews::default(),
             put_backs: put_back::PutBacks::default(),
+            denials: deny::Denials::default(),
             controls: proof::Controls::default(),
             clock_watch: Mutex::new(clock_watch),
             issuing: flights::Flights::default(),

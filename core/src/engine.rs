@@ -4,17 +4,22 @@
 //! Which batches are formed, when they are tried again and what is stored around them is the business
 //! of [`crate::broker`]. Between the two stands [`erased`], written once for all engines.
 
+pub mod denial;
 pub mod erased;
+mod failure;
 pub mod in_use;
 pub mod naming;
 pub mod own_end;
 pub mod rotation;
+
+pub use failure::{Cause, EngineError, FieldError, PrepareError, Reason};
 
 use crate::access::password::PasswordPolicy;
 use crate::chance::Chance;
 use crate::ids::{InstallationId, LeaseId, TargetId};
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
+use denial::{Deniable, Denial, Denied, Standing};
 use in_use::InUse;
 use naming::Naming;
 use own_end::Choice;
@@ -220,6 +225,26 @@ pub trait Engine: Sized + fmt::Debug + Send + Sync + 'static {
         answer_by: Timestamp,
     ) -> impl Future<Output = Result<Account, EngineError>> + Send;
 
+    /// Says by which standing denial a credential could be refused that nothing ends before its time, if whoever set up
+    /// its role wants that.
+    fn deniable(role: Option<&Self::Role>, handle: &Self::Handle)
+    -> Option<Deniable<Self::Handle>>;
+
+    /// Makes a standing denial refuse what is told and nothing else, whatever it refused before; an empty one is removed.
+    /// `Refused`, and [`Denied::Full`], only if nothing was altered, and nothing will be. Nothing of it may land later
+    /// than [`DENIAL_LANDS_WITHIN`](crate::limits::DENIAL_LANDS_WITHIN) after `answer_by`.
+    fn deny(
+        &self,
+        denial: &Denial<Self::Handle>,
+        answer_by: Timestamp,
+    ) -> impl Future<Output = Result<Denied, EngineError>> + Send;
+
+    /// Returns what a standing denial refuses now.
+    fn standing(
+        &self,
+        reached_by: &Self::Handle,
+        answer_by: Timestamp,
+    ) -> impl Future<Output = Result<Standing, EngineError>> + Send;
     /// Looks what credentials are in use for, one answer for each, in the order asked, and alters nothing. What is not
     /// the lease's own is refused; what there was no time for is [`Cause::TooLate`], and may be asked again.
     fn in_use(
@@ -397,97 +422,4 @@ pub struct Sharing {
     pub group: Option<u64>,
     /// Touches what others touch as well: only one batch of this kind is at the target at a time.
     pub one_lane: bool,
-}
-
-/// A field of a configuration or role cannot be accepted. The message names it and shows no secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FieldError(pub String);
-
-/// No credential can be named. Nothing was stored or asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PrepareError {
-    /// The role cannot be used, and says what to change.
-    #[error("{0}")]
-    Role(String),
-    /// The name is longer than the target takes.
-    #[error(
-        "the name `{name}` has {bytes} bytes; the target takes {bytes_max}. shorten `username_template`"
-    )]
-    NameTooLong {
-        /// The name.
-        name: String,
-        /// Its length.
-        bytes: usize,
-        /// The longest the target takes.
-        bytes_max: usize,
-    },
-}
-
-/// A target did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// Provably nothing was changed.
-    #[error("{0}")]
-    Refused(Reason),
-    /// The change may take effect, now or later.
-    #[error("{0}")]
-    Uncertain(Reason),
-}
-
-/// Why a target did not do what it was asked, and what that means for the next try.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Reason {
-    /// What kind of failure it was.
-    pub cause: Cause,
-    /// For people, without secrets: what the target said, and what to do.
-    pub message: String,
-}
-
-impl Reason {
-    /// Whether the credential lives until it ends by itself, and nothing else is the matter.
-    #[must_use]
-    pub fn lives(&self) -> bool {
-        matches!(self.cause, Cause::Lives(_))
-    }
-}
-
-/// What kind of failure it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The target could not be reached, or let nobody in.
-    Unreachable,
-    /// Others were in the way; soon tried again it may well succeed.
-    Contended,
-    /// The target understood and said no.
-    Rejected,
-    /// Only a person can clear the way; the message says how. Trying again soon is of no use.
-    NeedsOperator,
-    /// Time was up.
-    TooLate,
-    /// Nothing ends the credential before this, when it ends by itself.
-    Lives(Timestamp),
-}
-
-impl EngineError {
-    /// Provably nothing was changed.
-    #[must_use]
-    pub fn refused(cause: Cause, message: impl Into<String>) -> Self {
-        Self::Refused(Reason { cause, message: message.into() })
-    }
-
-    /// The change may take effect, now or later.
-    #[must_use]
-    pub fn uncertain(cause: Cause, message: impl Into<String>) -> Self {
-        Self::Uncertain(Reason { cause, message: message.into() })
-    }
-
-    /// Returns why.
-    #[must_use]
-    pub fn reason(&self) -> &Reason {
-        match self {
-            Self::Refused(reason) | Self::Uncertain(reason) => reason,
-        }
-    }
 }

@@ -10,6 +10,7 @@
 
 pub mod backoff;
 pub mod death;
+mod denied;
 mod handle;
 pub mod id_key;
 pub mod queue;

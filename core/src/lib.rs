@@ -28,6 +28,7 @@ pub mod audit;
 pub mod backup;
 pub mod broker;
 pub mod chance;
+pub mod denial;
 pub mod duration;
 pub mod engine;
 pub mod ids;

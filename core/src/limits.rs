@@ -35,6 +35,18 @@ pub const CONTROLS_MAX: usize = 1_000;
 /// How long one attempt to revoke may take: ending sessions and reassigning objects is slower than creating.
 pub const REVOKE_WITHIN: Duration = Duration::from_mins(1);
 
+/// How long a target may take to write a standing denial; whoever waits for it is told then.
+pub const DENY_WITHIN: Duration = Duration::from_secs(20);
+/// For how long nobody else writes a denial that is being written: until whoever does has given up.
+pub const DENIAL_TURN: Duration = Duration::from_secs(30);
+/// How long after its time was up a denial may still land that was sent: at AWS until the key that signed it has ended.
+/// Until then whatever is written after it counts as in doubt, and is written again.
+pub const DENIAL_LANDS_WITHIN: Duration = Duration::from_mins(15);
+
+/// How long a denial keeps what it was found to refuse and no lease tells of: the longest that any target lets a
+/// credential live that nothing ends.
+pub const DENIAL_KEPT: Duration = Duration::from_hours(36);
+
 /// How long a record may take at all audit devices together; Vault's socket device gives up after 2 s.
 pub const AUDIT_WITHIN: Duration = Duration::from_secs(10);
 

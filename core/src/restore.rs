@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// What under the root of the store is about leases, tokens, and targets of the past. None of it goes into a copy, nor
 /// does the time that was seen: it is there so that no lease lives too long, and is about another machine's clock. The
 /// audit devices of a copy have keys and chains of their own.
-const NOT_IN_A_COPY: [&str; 28] = [
+const NOT_IN_A_COPY: [&str; 29] = [
     "accessor/",
     "audit-device/",
     "audit-head/",
@@ -35,6 +35,7 @@ const NOT_IN_A_COPY: [&str; 28] = [
     "child/",
     "clock/",
     "cubbyhole/",
+    "denial/",
     "due/",
     "history-at/",
     "history/",

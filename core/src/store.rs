@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod approles;
 pub mod audit;
 pub mod clock;
+pub mod denials;
 pub mod holds;
 pub mod identity;
 pub mod leases;

@@ -5,12 +5,13 @@
 //! What was argued is in `docs/decisions/0017-aws.md`.
 //!
 //! **Invariant:** nothing is altered at AWS whose name does not bear the bits of its lease, or whose mark names another
-//! ([`look`]).
+//! ([`look`]); but a role that opted in has one policy of ours ([`deny`]).
 
 mod arm;
 mod choice;
 mod client;
 mod config;
+mod deny;
 mod failure;
 mod in_use;
 mod issue;
@@ -31,6 +32,7 @@ pub use role::Role;
 use client::Clients;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::denial::{Deniable, Denial, Denied, Standing};
 use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::{Naming, Template};
 use leasehold_core::engine::own_end::Choice;
@@ -81,6 +83,9 @@ pub enum Handle {
         name: String,
         /// The role at AWS.
         role_arn: String,
+        /// By whom it could be denied before it ends, as its role had it when it was made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        denied_by: Option<DeniedBy>,
     },
     /// A session with some of the administrator's rights.
     FederationToken {
@@ -92,6 +97,16 @@ pub enum Handle {
         /// What it is called here; AWS has no name for it.
         name: String,
     },
+}
+
+/// Who may write into a role at AWS that its sessions are denied everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeniedBy {
+    /// The role at AWS that may.
+    pub role_arn: String,
+    /// What its trust asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 /// What is known before AWS is asked, and needed then.
@@ -305,5 +320,25 @@ impl Engine for Aws {
         answer_by: Timestamp,
     ) -> Vec<Result<InUse, EngineError>> {
         in_use::in_use(self, asked, answer_by).await
+    }
+
+    fn deniable(role: Option<&Role>, handle: &Handle) -> Option<Deniable<Handle>> {
+        deny::deniable(role, handle)
+    }
+
+    async fn deny(
+        &self,
+        denial: &Denial<Handle>,
+        answer_by: Timestamp,
+    ) -> Result<Denied, EngineError> {
+        deny::deny(self, denial, answer_by).await
+    }
+
+    async fn standing(
+        &self,
+        reached_by: &Handle,
+        answer_by: Timestamp,
+    ) -> Result<Standing, EngineError> {
+        deny::standing(self, reached_by, answer_by).await
     }
 }

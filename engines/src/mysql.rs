@@ -35,6 +35,7 @@ use aws_lc_rs::digest;
 use config::Authentication;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::denial::{Deniable, Denial, Denied, Standing};
 use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::own_end::Choice;
@@ -312,6 +313,26 @@ impl Engine for MySql {
         answer_by: Timestamp,
     ) -> Vec<Result<InUse, EngineError>> {
         in_use::in_use(self, asked, answer_by).await
+    }
+
+    fn deniable(_role: Option<&Role>, _handle: &Handle) -> Option<Deniable<Handle>> {
+        None
+    }
+
+    async fn deny(
+        &self,
+        _denial: &Denial<Handle>,
+        _answer_by: Timestamp,
+    ) -> Result<Denied, EngineError> {
+        Err(EngineError::refused(Cause::Rejected, "MySQL ends what it has made"))
+    }
+
+    async fn standing(
+        &self,
+        _reached_by: &Handle,
+        _answer_by: Timestamp,
+    ) -> Result<Standing, EngineError> {
+        Ok(Standing::default())
     }
 }
 

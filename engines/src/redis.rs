@@ -33,6 +33,7 @@ use address::Address;
 use aws_lc_rs::{digest, rand};
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::denial::{Deniable, Denial, Denied, Standing};
 use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::{Naming, Template};
 use leasehold_core::engine::own_end::Choice;
@@ -40,7 +41,7 @@ use leasehold_core::engine::rotation::{
     Account, AccountSecret, Administrator, Intent, Rotated, Tested,
 };
 use leasehold_core::engine::{
-    Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
+    Cause, Engine, EngineError, FieldError, Identity, Issue, Marked, Origin, PrepareError, PutBack,
     Renewal, Renewed, Revocation, Sharing,
 };
 use leasehold_core::ids::LeaseId;
@@ -332,6 +333,26 @@ impl Engine for Redis {
         answer_by: Timestamp,
     ) -> Vec<Result<InUse, EngineError>> {
         in_use::in_use(self, asked, answer_by).await
+    }
+
+    fn deniable(_role: Option<&Role>, _handle: &Handle) -> Option<Deniable<Handle>> {
+        None
+    }
+
+    async fn deny(
+        &self,
+        _denial: &Denial<Handle>,
+        _answer_by: Timestamp,
+    ) -> Result<Denied, EngineError> {
+        Err(EngineError::refused(Cause::Rejected, "Redis ends what it has made"))
+    }
+
+    async fn standing(
+        &self,
+        _reached_by: &Handle,
+        _answer_by: Timestamp,
+    ) -> Result<Standing, EngineError> {
+        Ok(Standing::default())
     }
 }
 

@@ -7,6 +7,8 @@
     reason = "helpers of tests may fail a test"
 )]
 
+#[path = "aws/denials.rs"]
+mod denials;
 #[path = "aws/in_use.rs"]
 mod in_use;
 #[path = "aws/place.rs"]

@@ -18,6 +18,8 @@ mod batches;
 mod counts;
 #[path = "laws/deletions.rs"]
 mod deletions;
+#[path = "laws/denials.rs"]
+mod denials;
 #[path = "laws/mass_revocations.rs"]
 mod mass_revocations;
 #[path = "laws/own_names.rs"]

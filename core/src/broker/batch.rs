@@ -11,6 +11,7 @@ mod waiting;
 
 use crate::access::password::PasswordPolicy;
 use crate::chance::Chance;
+use crate::engine::denial::{Deniable, Denial, Denied, Standing};
 use crate::engine::erased::{
     Chosen, Drafted, Fields, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew, ToRevoke,
 };
@@ -137,6 +138,21 @@ impl<E: Engine> Inner<E> {
     fn room(&self) -> Room {
         let connections = self.engine.connections();
         Room { connections, revocations: self.engine.revoking_at_once().min(connections) }
+    }
+
+    /// Waits for an answer that is asked for outside the line.
+    async fn answered<A>(
+        &self,
+        asked: impl Future<Output = Result<A, EngineError>> + Send,
+        answer_by: Timestamp,
+    ) -> Result<A, EngineError> {
+        let deadline = self.ports.tasks.sleep_until(answer_by.plus(GRACE));
+        match select(std::pin::pin!(asked), deadline).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => {
+                Err(EngineError::uncertain(Cause::TooLate, "the target did not answer in time"))
+            }
+        }
     }
 
     /// Starts a worker if there is work and a connection for it.
@@ -347,6 +363,44 @@ impl<E: Engine> OpenTarget for Line<E> {
                 None => answers.next().unwrap_or_else(missing),
             });
             each.collect()
+        })
+    }
+
+    fn deniable(
+        &self,
+        role: Option<RoleRef<'_>>,
+        handle: &Handle,
+    ) -> Result<Option<Deniable<Handle>>, EngineError> {
+        // A role that no longer parses leaves what the handle says.
+        let role = role.and_then(|role| self.0.typed_role(role).ok());
+        let Some(typed) = E::deniable(role.as_deref(), &parsed::<E::Handle>(handle)?) else {
+            return Ok(None);
+        };
+        let reached_by = written(&typed.reached_by)
+            .map_err(|error| EngineError::refused(Cause::NeedsOperator, error.to_string()))?;
+        let Deniable { denial, name, may_deny_older, .. } = typed;
+        Ok(Some(Deniable { denial, reached_by, name, may_deny_older }))
+    }
+
+    fn deny<'a>(
+        &'a self,
+        denial: &'a Denial<Handle>,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Denied, EngineError>> {
+        Box::pin(async move {
+            let denial = denial.reached(parsed::<E::Handle>)?;
+            self.0.answered(self.0.engine.deny(&denial, answer_by), answer_by).await
+        })
+    }
+
+    fn standing<'a>(
+        &'a self,
+        reached_by: &'a Handle,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Standing, EngineError>> {
+        Box::pin(async move {
+            let reached_by = parsed::<E::Handle>(reached_by)?;
+            self.0.answered(self.0.engine.standing(&reached_by, answer_by), answer_by).await
         })
     }
 }

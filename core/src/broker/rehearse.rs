@@ -274,6 +274,9 @@ impl Stage<'_> {
         lived?;
         let revoked = match revoked {
             Ok(Revoked::Lives(why)) => Err(Failed::Lives(why)),
+            Ok(Revoked::Denied(_)) => Err(Failed::Otherwise(
+                "it is refused until it ends by itself, which a login does not show",
+            )),
             outcome => outcome.map_err(Failed::from),
         };
         self.done(Act::Revoke, began, revoked)?;

@@ -3,6 +3,7 @@
 pub(super) mod many;
 
 use super::authenticate::{AdmitError, Recorded};
+use super::deny::NotOver;
 use super::flights::Flight;
 use super::lookup::Prefix;
 use super::{Broker, Request};
@@ -42,6 +43,9 @@ pub enum Revoked {
     Marked,
     /// Nothing ends the credential before it ends by itself. The lease is kept until then; this says why, and when.
     Lives(String),
+    /// The credential is refused until it ends by itself, and the lease is kept until then; with what else is to be said of
+    /// that, if anything is.
+    Denied(Option<String>),
 }
 
 impl Recorded for Revoked {
@@ -243,14 +247,18 @@ impl Broker {
         let proof = self.begin_proof(&claimed).await;
         let mut answer = self.ask_to_revoke(&claimed.record).await;
         if matches!(answer, Ok(Over::Gone(_))) {
-            answer = self.finish_proof(&claimed.record, &proof).await.map(Over::Gone);
+            let death = self.finish_proof(&claimed.record, &proof).await;
+            answer = death.map(Over::Gone).map_err(NotOver::Failed);
         }
         let (why, wait, error) = match answer {
             Ok(over) => match self.settle(&claimed, over).await {
                 Ok(()) => return Ok(Revoked::Gone),
                 Err(error) => (error.to_string(), None, error),
             },
-            Err(error) => {
+            Err(NotOver::Denied(refusal)) => {
+                return Ok(Revoked::Denied(self.note_denied(&claimed, refusal).await));
+            }
+            Err(NotOver::Failed(error)) => {
                 let lease_id = self.catalog().wire_id(claimed.record.place(), id);
                 let wait = wait_after(&error, self.clock.now());
                 (error.to_string(), wait, RevokeError::Target { lease_id, error })
@@ -330,13 +338,13 @@ impl Broker {
         })
     }
 
-    async fn ask_to_revoke(&self, lease: &Lease) -> Result<Over, EngineError> {
+    async fn ask_to_revoke(&self, lease: &Lease) -> Result<Over, NotOver> {
         if lease.was_never_made() {
             return Ok(Over::Gone(None));
         }
         let place = lease.place();
         if self.catalog().abandonment(place.target, place.generation).is_some() {
-            return self.without_asking(lease);
+            return Ok(self.without_asking(lease)?);
         }
         let missing = |message: String| EngineError::refused(Failure::NeedsOperator, message);
         if self.catalog().target(place.target, place.generation).is_none() {
@@ -357,6 +365,9 @@ impl Broker {
             revision: role.revision,
             fields: &role.record.fields,
         });
+        if let Some(refusal) = self.deny(&*open, lease, role).await? {
+            return Err(NotOver::Denied(refusal));
+        }
         let answer = open.revoke(ToRevoke {
             lease: lease.id(),
             handle: lease.handle(),
@@ -367,7 +378,7 @@ impl Broker {
         });
         let answer = answer.await;
         self.lanes.note(place, &answer, self.clock.now());
-        answer.map(|()| Over::Gone(None))
+        Ok(answer.map(|()| Over::Gone(None))?)
     }
 
     /// An operator answers for a target that is gone. Whoever is being issued something there by another process is told

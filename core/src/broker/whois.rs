@@ -179,7 +179,7 @@ impl Broker {
     }
 
     /// Returns the leases whose ids, or bits, are in a text, and the one whose credential its target calls so.
-    async fn ids_in(&self, name: &str) -> Result<BTreeSet<LeaseId>, StoreError> {
+    pub(super) async fn ids_in(&self, name: &str) -> Result<BTreeSet<LeaseId>, StoreError> {
         let mut ids = BTreeSet::from_iter(self.records.lease_known_as(name).await?);
         let name = name.to_ascii_lowercase();
         for id in windows(&name, ID_CHARS).take(LOOKED_AT_MAX) {

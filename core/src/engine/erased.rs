@@ -2,6 +2,7 @@
 //!
 //! Written once, here, so that neither the broker nor an engine converts, and nothing is downcast.
 
+use super::denial::{Deniable, Denial, Denied, Standing};
 use super::in_use::InUse;
 use super::rotation::{Account, AccountSecret, Administrator, Intent, Rotated, Tested};
 use super::{Engine, EngineError, FieldError, Identity, Origin, PrepareError, Renewed, Unanswered};
@@ -192,6 +193,24 @@ pub trait OpenTarget: fmt::Debug + Send + Sync {
         asked: &'a [(LeaseId, Handle)],
         answer_by: Timestamp,
     ) -> Pending<'a, Vec<Result<InUse, EngineError>>>;
+    /// See [`Engine::deniable`].
+    fn deniable(
+        &self,
+        role: Option<RoleRef<'_>>,
+        handle: &Handle,
+    ) -> Result<Option<Deniable<Handle>>, EngineError>;
+    /// See [`Engine::deny`].
+    fn deny<'a>(
+        &'a self,
+        denial: &'a Denial<Handle>,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Denied, EngineError>>;
+    /// See [`Engine::standing`].
+    fn standing<'a>(
+        &'a self,
+        reached_by: &'a Handle,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Standing, EngineError>>;
 }
 
 /// A role bound to its target.

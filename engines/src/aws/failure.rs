@@ -122,6 +122,11 @@ impl Failure {
         FORBIDDEN.contains(&self.code())
     }
 
+    /// Whether there is no room for more.
+    pub(super) fn is_full(&self) -> bool {
+        self.code() == "LimitExceeded"
+    }
+
     /// Whether others were in the way.
     pub(super) fn is_busy(&self) -> bool {
         BUSY.contains(&self.code())

@@ -3,7 +3,7 @@
 use super::client::{call, page};
 use super::failure::Failure;
 use super::look::marked;
-use super::{Aws, Handle, Role, rights};
+use super::{Aws, Handle, Role, deny, rights};
 use crate::deadline::Deadline;
 use aws_sdk_iam::types::{EntityType, StatusType, Tag};
 use aws_sdk_sts::config::interceptors::BeforeDeserializationInterceptorContextRef;
@@ -144,7 +144,7 @@ async fn with_keys(
 
 /// The time that an answer was written at, as its sender has it.
 #[derive(Clone, Debug, Default)]
-struct AnsweredAt(Arc<OnceLock<String>>);
+pub(super) struct AnsweredAt(Arc<OnceLock<String>>);
 
 impl Intercept for AnsweredAt {
     fn name(&self) -> &'static str {
@@ -165,11 +165,15 @@ impl Intercept for AnsweredAt {
 }
 
 impl AnsweredAt {
+    /// Returns the time, in whole seconds.
+    pub(super) fn second(&self) -> Option<Timestamp> {
+        let time = chrono::DateTime::parse_from_rfc2822(self.0.get()?).ok()?;
+        u64::try_from(time.timestamp_millis()).ok().map(Timestamp)
+    }
+
     /// Returns the time; it is told in whole seconds, so that it is half of one later on average.
     fn time(&self) -> Option<Timestamp> {
-        let time = chrono::DateTime::parse_from_rfc2822(self.0.get()?).ok()?;
-        let ms = u64::try_from(time.timestamp_millis()).ok()?;
-        Some(Timestamp(ms).plus(Duration::from_millis(500)))
+        Some(self.second()?.plus(Duration::from_millis(500)))
     }
 }
 
@@ -211,6 +215,9 @@ pub(super) async fn lacks(target: &Aws, role: Option<&Role>) -> Result<Vec<Strin
         if !is_there(answer.map(|_| ()))? {
             missing.push(format!("there is no group `{group}`; create it, or change the role"));
         }
+    }
+    if let Some(by) = role.denied_by() {
+        missing.extend(deny::lacks(target, &by, deadline).await?);
     }
     Ok(missing)
 }

@@ -29,7 +29,8 @@ pub(super) fn handle(
             };
             let name = fitting(&rendered, naming);
             let name = if chosen.session_name.is_empty() { name } else { name.map_err(as_asked) };
-            Ok(Handle::AssumedRole { name: name?, role_arn: chosen.role_arn.clone() })
+            let role_arn = chosen.role_arn.clone();
+            Ok(Handle::AssumedRole { name: name?, role_arn, denied_by: role.denied_by() })
         }
         CredentialType::FederationToken => Ok(Handle::FederationToken { name: by_lease() }),
         CredentialType::SessionToken => Ok(Handle::SessionToken { name: by_lease() }),

@@ -1,5 +1,6 @@
 //! What an operator sets for one kind of credential: Vault's fields of `aws/roles/:name`.
 
+use super::DeniedBy;
 use super::MARK_TAG;
 use super::choice::{self, Chosen};
 use crate::fields::Fields;
@@ -38,6 +39,9 @@ pub struct Role {
     mfa_serial_number: String,
     /// Whether a session says who its caller is, in a way that it cannot change.
     source_identity: bool,
+    /// The role at AWS by which revoked sessions are denied everything; empty where they are not.
+    revocation_role_arn: String,
+    revocation_when_full: WhenFull,
     /// What whoever asks has chosen of it.
     #[serde(skip)]
     chosen: Chosen,
@@ -55,6 +59,17 @@ pub(super) enum CredentialType {
     FederationToken,
     /// A session that may do what the administrator may.
     SessionToken,
+}
+
+/// What becomes of a session that is revoked when there is no room to deny it by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WhenFull {
+    /// It lives until there is, and whoever asked is told so.
+    #[default]
+    Refuse,
+    /// All sessions of its role at AWS are denied that are as old, whoever has them.
+    EndOlderSessions,
 }
 
 impl CredentialType {
@@ -86,12 +101,17 @@ impl Role {
             external_id: fields.text("external_id")?,
             mfa_serial_number: fields.text("mfa_serial_number")?,
             source_identity: fields.truth("source_identity")?,
+            revocation_role_arn: fields.text("revocation_role_arn")?,
+            revocation_when_full: when_full(&fields.text("revocation_when_full")?)?,
             chosen: Chosen::default(),
         };
         fields.finish("a role")?;
         role.check()?;
         if !role.permissions_boundary_arn.is_empty() {
             arn("permissions_boundary_arn", &role.permissions_boundary_arn)?;
+        }
+        if !role.revocation_role_arn.is_empty() {
+            arn("revocation_role_arn", &role.revocation_role_arn)?;
         }
         Ok(role)
     }
@@ -108,6 +128,8 @@ impl Role {
             ("session_tags", !self.session_tags.is_empty(), &[AssumedRole]),
             ("external_id", !self.external_id.is_empty(), &[AssumedRole]),
             ("source_identity", self.source_identity, &[AssumedRole]),
+            ("revocation_role_arn", !self.revocation_role_arn.is_empty(), &[AssumedRole]),
+            ("revocation_when_full", self.ends_older_sessions(), &[AssumedRole]),
             ("mfa_serial_number", !self.mfa_serial_number.is_empty(), &[SessionToken]),
             ("policy_arns", !self.policy_arns.is_empty(), given),
             ("policy_document", !self.policy_document.is_empty(), given),
@@ -152,6 +174,16 @@ impl Role {
 
     pub(super) fn external_id(&self) -> Option<&str> {
         Some(self.external_id.as_str()).filter(|id| !id.is_empty())
+    }
+
+    /// Returns by whom revoked sessions are denied.
+    pub(super) fn denied_by(&self) -> Option<DeniedBy> {
+        let role_arn = Some(self.revocation_role_arn.clone()).filter(|arn| !arn.is_empty())?;
+        Some(DeniedBy { role_arn, external_id: self.external_id().map(str::to_owned) })
+    }
+
+    pub(super) fn ends_older_sessions(&self) -> bool {
+        self.revocation_when_full == WhenFull::EndOlderSessions
     }
 
     pub(super) fn mfa_serial_number(&self) -> Option<&str> {
@@ -205,6 +237,16 @@ fn credential_type(text: &str) -> Result<CredentialType, FieldError> {
         "" => format!("`credential_type` is needed: one of {all}"),
         other => format!("`credential_type` cannot be `{other}`; it is one of {all}"),
     }))
+}
+
+fn when_full(text: &str) -> Result<WhenFull, FieldError> {
+    match text {
+        "" | "refuse" => Ok(WhenFull::Refuse),
+        "end_older_sessions" => Ok(WhenFull::EndOlderSessions),
+        other => Err(FieldError(format!(
+            "`revocation_when_full` cannot be `{other}`; it is `refuse` or `end_older_sessions`"
+        ))),
+    }
 }
 
 fn arn(name: &str, text: &str) -> Result<(), FieldError> {
@@ -301,6 +343,18 @@ mod tests {
             (json!({"credential_type": "iam_user", "role_arns": ["arn:a"]}), "`assumed_role`"),
             (json!({"credential_type": "iam_user", "max_sts_ttl": "1h"}), "max_sts_ttl"),
             (json!({"credential_type": "assumed_role"}), "role_arns"),
+            (
+                json!({"credential_type": "session_token", "revocation_role_arn": "arn:a"}),
+                "revocation_role_arn",
+            ),
+            (
+                json!({"credential_type": "assumed_role", "role_arns": "arn:a", "revocation_role_arn": "a"}),
+                "revocation_role_arn",
+            ),
+            (
+                json!({"credential_type": "assumed_role", "role_arns": "arn:a", "revocation_when_full": "x"}),
+                "end_older_sessions",
+            ),
             (
                 json!({"credential_type": "session_token", "policy_document": "{}"}),
                 "policy_document",

@@ -1,4 +1,5 @@
-//! Sessions: what STS gives for a while, and nobody can list, extend or take back.
+//! Sessions: what STS gives for a while, and nobody can list, extend or take back; a role at AWS can be told to deny them
+//! everything ([`super::deny`]).
 //!
 //! A session is told how long it lives, from when it is made. It is given what is left of its lease once the time is up
 //! in which it may be made, so that it has ended when its lease does, however late its call was answered. A call whose
@@ -54,7 +55,7 @@ async fn made(target: &Aws, issue: &Issue<Aws>, policies: &Policies, deadline: D
     let arns = Some(arns.collect::<Vec<_>>()).filter(|arns| !arns.is_empty());
     match &issue.handle {
         Handle::IamUser { .. } => Err(Failure::Odd("a user is no session")),
-        Handle::AssumedRole { name, role_arn } => {
+        Handle::AssumedRole { name, role_arn, .. } => {
             let tags = issue.role.session_tags().iter();
             let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
             let tags = tags.collect::<Result<Vec<_>, _>>();
@@ -95,7 +96,7 @@ async fn made(target: &Aws, issue: &Issue<Aws>, policies: &Policies, deadline: D
     }
 }
 
-/// Tells whether a session has ended: nothing else counts, for nothing ends one before. One that is made later than it
+/// Tells whether a session has ended: where none is denied nothing else counts, for nothing ends one before. One that is made later than it
 /// should lives longer, but its secret is told to nobody.
 pub(super) fn revoke_one(asked: &Revocation<Aws>, now: Timestamp) -> Result<(), EngineError> {
     if now >= asked.lapses_at {

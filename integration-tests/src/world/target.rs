@@ -1,6 +1,7 @@
 //! A target that answers, refuses, hangs, loses answers and applies late, as it is told.
 
 mod accounts;
+mod denying;
 mod forgetting;
 mod looking;
 mod meddling;
@@ -15,6 +16,7 @@ pub use proofs::Twist;
 use accounts::Accounts;
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::denial::{Deniable, Denial, Denied, Standing};
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::own_end::Choice;
 use leasehold_core::engine::rotation::{
@@ -64,6 +66,8 @@ struct Seen {
     twist: Twist,
     forgetful: bool,
     uses: looking::Uses,
+    /// What refuses credentials that live on.
+    denying: denying::Denying,
 }
 
 static TARGETS: LazyLock<Mutex<HashMap<u64, Arc<SimulatedTarget>>>> = LazyLock::new(Mutex::default);
@@ -424,6 +428,18 @@ impl Engine for SimulatedEngine {
 
     async fn in_use(&self, asked: &[(LeaseId, LeaseId)], _: Timestamp) -> Vec<looking::Told> {
         self.tell_use(asked).await
+    }
+
+    fn deniable(role: Option<&Self::Role>, handle: &LeaseId) -> Option<Deniable<LeaseId>> {
+        denying::deniable(role?, *handle)
+    }
+
+    async fn deny(&self, denial: &Denial<LeaseId>, _by: Timestamp) -> Result<Denied, EngineError> {
+        self.write_denial(denial).await
+    }
+
+    async fn standing(&self, _by: &LeaseId, _at: Timestamp) -> Result<Standing, EngineError> {
+        self.read_denial()
     }
 }
 

@@ -14,6 +14,7 @@ use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use leasehold_core::access::password::PasswordPolicy;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::denial::{Deniable, Denial, Denied, Standing};
 use leasehold_core::engine::in_use::InUse;
 use leasehold_core::engine::naming::Naming;
 use leasehold_core::engine::own_end::Choice;
@@ -450,5 +451,28 @@ impl Engine for NetworkEngine {
             leases.iter().map(tell).collect()
         };
         self.ask(Call::Look, asked.len(), answer_by, effect).await
+    }
+
+    fn deniable(
+        _role: Option<&Self::Role>,
+        _handle: &NetworkHandle,
+    ) -> Option<Deniable<NetworkHandle>> {
+        None
+    }
+
+    async fn deny(
+        &self,
+        _denial: &Denial<NetworkHandle>,
+        _answer_by: Timestamp,
+    ) -> Result<Denied, EngineError> {
+        Err(EngineError::refused(Cause::Rejected, "these servers end what they have made"))
+    }
+
+    async fn standing(
+        &self,
+        _reached_by: &NetworkHandle,
+        _answer_by: Timestamp,
+    ) -> Result<Standing, EngineError> {
+        Ok(Standing::default())
     }
 }

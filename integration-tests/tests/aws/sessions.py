@@ -192,7 +192,9 @@ def policies_of(key):
 
 
 def may(request, resource):
-    """Looks at the policy that a session was made with as well."""
+    """Looks at which role a policy is to be written into, and at the policy that a session was made with."""
+    if request._action in ("iam:PutRolePolicy", "iam:GetRolePolicy", "iam:DeleteRolePolicy"):
+        resource = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{''.join(request._data['RoleName'])}"
     permitted(request, resource)
     session = sessions.get(request._access_key._access_key_id)
     if session and session.bounded and request._action != "sts:GetCallerIdentity":

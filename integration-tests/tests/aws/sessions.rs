@@ -13,7 +13,7 @@ use std::time::Duration;
 const LIVES: Duration = Duration::from_mins(15);
 
 /// Prepares a session of a role as a caller asks for it.
-fn asked(place: &Place, fields: &Value, said: &Value) -> Issue<Aws> {
+pub(crate) fn asked(place: &Place, fields: &Value, said: &Value) -> Issue<Aws> {
     let said = said.as_object().expect("it is an object");
     let choice = Aws::choose(&role(fields), said).expect("it may be chosen");
     let chosen = Arc::new(choice.expect("it is a session").role);
@@ -21,7 +21,7 @@ fn asked(place: &Place, fields: &Value, said: &Value) -> Issue<Aws> {
     Issue { lapses_at: issue.issue_by.plus(LIVES), ..issue }
 }
 
-async fn lent(
+pub(crate) async fn lent(
     place: &Place,
     fields: &Value,
     said: &Value,
@@ -32,14 +32,14 @@ async fn lent(
 }
 
 /// Asks IAM in a session.
-fn iam(place: &Place, secret: &Secret) -> aws_sdk_iam::Client {
+pub(crate) fn iam(place: &Place, secret: &Secret) -> aws_sdk_iam::Client {
     let key = Login::of_fields(secret, ("access_key", "secret_key"));
     let token = Login::of_fields(secret, ("access_key", "session_token")).password;
     place.account.iam_in_session(&key.username, &key.password, &token)
 }
 
 /// Returns the fields of the last call of an action.
-async fn last(place: &Place, action: &str) -> Value {
+pub(crate) async fn last(place: &Place, action: &str) -> Value {
     let all = place.account.asked().await;
     let found = all.into_iter().rev().find(|(its, _)| its == action);
     found.expect("it was asked").1

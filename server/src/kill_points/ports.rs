@@ -8,6 +8,7 @@ use leasehold_core::audit::{Audit, AuditError, Beginning, Load};
 use leasehold_core::broker::Ports;
 use leasehold_core::broker::batch::LinePorts;
 use leasehold_core::chance::Chance;
+use leasehold_core::engine::denial::{Deniable, Denial, Denied, Standing};
 use leasehold_core::engine::erased::{
     Chosen, Drafted, Fields, Kind, Listed, OpenTarget, Recipe, RoleRef, ToPutBack, ToRenew,
     ToRevoke,
@@ -284,6 +285,35 @@ impl OpenTarget for Around<Arc<dyn OpenTarget>> {
         answer_by: Timestamp,
     ) -> Pending<'a, Vec<Result<InUse, EngineError>>> {
         self.0.in_use(asked, answer_by)
+    }
+
+    fn deniable(
+        &self,
+        role: Option<RoleRef<'_>>,
+        handle: &Handle,
+    ) -> Result<Option<Deniable<Handle>>, EngineError> {
+        self.0.deniable(role, handle)
+    }
+
+    fn deny<'a>(
+        &'a self,
+        denial: &'a Denial<Handle>,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Denied, EngineError>> {
+        Box::pin(async move {
+            pass(Point::RevokeBeforeAsk);
+            let answer = self.0.deny(denial, answer_by).await;
+            pass(Point::RevokeAfterAnswer);
+            answer
+        })
+    }
+
+    fn standing<'a>(
+        &'a self,
+        reached_by: &'a Handle,
+        answer_by: Timestamp,
+    ) -> Pending<'a, Result<Standing, EngineError>> {
+        self.0.standing(reached_by, answer_by)
     }
 }
 

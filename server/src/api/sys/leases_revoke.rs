@@ -14,8 +14,12 @@ pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
     let revoked = call.broker.revoke(&call.request, &lease_id, until).await?;
 
     Ok(match (revoked, until) {
-        (Revoked::Lives(why), _) => Reply::done_but(call.id(), [why]),
-        (Revoked::Gone | Revoked::NotDue | Revoked::Marked, Until::Settled) => Reply::done(),
-        (Revoked::Gone | Revoked::NotDue | Revoked::Marked, Until::Marked) => Reply::accepted(),
+        (Revoked::Lives(why) | Revoked::Denied(Some(why)), _) => Reply::done_but(call.id(), [why]),
+        (Revoked::Gone | Revoked::NotDue | Revoked::Marked | Revoked::Denied(None), until) => {
+            match until {
+                Until::Settled => Reply::done(),
+                Until::Marked => Reply::accepted(),
+            }
+        }
     })
 }

@@ -1,0 +1,385 @@
+//! Refuses credentials that nothing ends before their time, until they end by themselves.
+//!
+//! What refuses them stands at the target, is shared, and is always written whole, from one record in the store
+//! ([`StandingDenial`]). Whoever writes takes the record first, by its revision: what is to be in it is durable before the
+//! target is asked, no two processes write at once, and what is added meanwhile waits. Within a process one writes for
+//! all that wait. A lease is what drives it: each whose credential is refused is kept until that has ended, and ends only
+//! once it is out of the denial again; so a crash at any instant leaves leases that the sweep finds, and they write.
+//!
+//! **Invariant:** while a lease's credential lives and is told to be refused, every denial that is written refuses it, and
+//! so does the last one that can land.
+
+use super::Broker;
+use crate::denial::{Asked, StandingDenial};
+use crate::engine::denial::Denied;
+use crate::engine::erased::{OpenTarget, RoleRef};
+use crate::engine::{Cause as Failure, EngineError};
+use crate::lease::{Cause, Lease, LeaseState};
+use crate::limits::{CONFLICT_TRIES, DENIAL_KEPT, DENY_WITHIN, RETRY_FIRST};
+use crate::store::StoreError;
+use crate::store::records::Found;
+use crate::time::Timestamp;
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The denials that this process has written, by name.
+#[derive(Debug, Default)]
+pub(super) struct Denials(Mutex<BTreeMap<String, Arc<Desk>>>);
+
+/// Where one denial is written.
+#[derive(Debug, Default)]
+struct Desk {
+    waiting: Mutex<Vec<(Asked, oneshot::Sender<Result<Came, EngineError>>)>>,
+    /// Held by whoever writes, for all that wait; whether it was read what stands at the target.
+    turn: futures_util::lock::Mutex<bool>,
+}
+
+/// What came of writing.
+#[derive(Clone, Debug)]
+struct Came {
+    /// The denial as it is now; `None` if there is none any more.
+    known: Option<StandingDenial>,
+    /// Why those are not in it that are not.
+    full: Option<String>,
+}
+
+/// What became of one write.
+enum Wrote {
+    As(Option<StandingDenial>),
+    Full(String),
+    /// Somebody else was first.
+    Conflict,
+}
+
+/// A credential is refused until it has ended.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    why: String,
+    /// Whether that is more than whoever asked will expect.
+    is_remarkable: bool,
+    look_at: Timestamp,
+}
+
+/// Why a lease goes on.
+#[derive(Clone, Debug)]
+pub(super) enum NotOver {
+    /// Its credential is refused, and has not ended.
+    Denied(Refusal),
+    /// The attempt failed.
+    Failed(EngineError),
+}
+
+impl From<EngineError> for NotOver {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Broker {
+    /// Sees that the credential of a lease is refused for as long as it lives, and by nothing of ours any longer.
+    /// `None` if it cannot be, or need not be.
+    pub(super) async fn deny(
+        &self,
+        open: &dyn OpenTarget,
+        lease: &Lease,
+        role: Option<RoleRef<'_>>,
+    ) -> Result<Option<Refusal>, EngineError> {
+        if !lease.ends_itself() || nobody_was_told(lease) {
+            return Ok(None);
+        }
+        let Some(deniable) = open.deniable(role, lease.handle())? else { return Ok(None) };
+        let now = self.clock.now();
+        let asked = Asked::of(lease, deniable);
+        let known = self.records.denial(&asked.deniable.denial).await.map_err(unstored)?;
+        let known = known.map(|found| found.record);
+        let lives = now < asked.until;
+        let is_due = match &known {
+            None => lives,
+            // Whatever another process writes, what is refused already stays so.
+            Some(known) if lives => {
+                let is_due = known.is_due(now) && !known.is_written_by_another(self.boot, now);
+                known.refuses(&asked).is_none() || is_due
+            }
+            Some(known) => known.concerns(&asked) && known.is_due(now),
+        };
+        let came = if is_due {
+            let came = self.ask_to_deny(open, &asked).await;
+            self.lanes.note(lease.place(), &came.as_ref().map(|_| ()).map_err(Clone::clone), now);
+            came?
+        } else {
+            Came { known, full: None }
+        };
+        if lives {
+            refusal(&asked, came, now).map(Some)
+        } else {
+            is_out(&asked, came).map(|()| None)
+        }
+    }
+
+    /// Writes a denial anew with one more, or waits for whoever does.
+    async fn ask_to_deny(&self, open: &dyn OpenTarget, asked: &Asked) -> Result<Came, EngineError> {
+        let name = &asked.deniable.denial;
+        let desk = Arc::clone(self.denials.0.lock().entry(name.clone()).or_default());
+        let (tell, told) = oneshot::channel();
+        desk.waiting.lock().push((asked.clone(), tell));
+        let mut told = match select(told, desk.turn.lock()).await {
+            Either::Left((came, _)) => return came.unwrap_or_else(|_| Err(broke_off())),
+            Either::Right((mut is_read, mut told)) => {
+                if let Ok(Some(came)) = told.try_recv() {
+                    return came;
+                }
+                let waiting = std::mem::take(&mut *desk.waiting.lock());
+                let (all, tell): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+                let came = async {
+                    if !*is_read {
+                        self.take_up_denial(open, asked).await?;
+                        *is_read = true;
+                    }
+                    self.write_denial(open, name, all).await
+                };
+                let came = came.await;
+                for tell in tell {
+                    // Whoever does not wait any more is asked again by the sweep.
+                    let _ = tell.send(came.clone());
+                }
+                told
+            }
+        };
+        told.try_recv().ok().flatten().unwrap_or_else(|| Err(broke_off()))
+    }
+
+    /// Takes into the record what a denial is found to refuse and the store does not know of: it may be made of a backup
+    /// that is older. What is in a history has ended.
+    async fn take_up_denial(&self, open: &dyn OpenTarget, one: &Asked) -> Result<(), EngineError> {
+        let (name, by) = (&one.deniable.denial, &one.deniable.reached_by);
+        let stands = open.standing(by, self.clock.now().plus(DENY_WITHIN)).await?;
+        let was = self.denial_to_write(name).await?;
+        let now = self.clock.now();
+        let mut found = Vec::new();
+        for name in stands.names {
+            let ids = self.ids_in(&name).await.map_err(unstored)?;
+            let Some(id) = ids.into_iter().next() else { continue };
+            let lease = self.records.lease(id).await.map_err(unstored)?;
+            let is_over = self.records.history(id).await.map_err(unstored)?.is_some();
+            let until = lease.map(|lease| lease.record.term().lapses_at());
+            found.extend((!is_over).then_some((id, name, until.unwrap_or(now.plus(DENIAL_KEPT)))));
+        }
+        let record = was.as_ref().map(|was| was.record.clone());
+        let before = record.unwrap_or_else(|| StandingDenial::new(by.clone()));
+        let mut after = before.clone().with_found(found);
+        if let Some(than) = stands.older_than {
+            after = after.with_older_found(than, now.plus(DENIAL_KEPT));
+        }
+        if after == before {
+            return Ok(());
+        }
+        let revision = was.map(|was| was.revision);
+        let kept = self.records.keep_denial(name, revision, Some(&after)).await;
+        kept.map(|_| ()).map_err(unstored)
+    }
+
+    /// Writes a denial anew, with as many more as it has room for.
+    async fn write_denial(
+        &self,
+        open: &dyn OpenTarget,
+        name: &str,
+        all: Vec<Asked>,
+    ) -> Result<Came, EngineError> {
+        let Some(first) = all.first().map(|asked| asked.deniable.reached_by.clone()) else {
+            return Ok(Came { known: None, full: None });
+        };
+        let now = self.clock.now();
+        let mut left: Vec<_> = all.into_iter().filter(|asked| now < asked.until).collect();
+        let (mut at_once, mut sheds, mut conflicts) = (left.len(), false, 0_usize);
+        loop {
+            let was = self.denial_to_write(name).await?;
+            let now = self.clock.now();
+            let base = was.as_ref().map(|was| was.record.clone());
+            let base =
+                base.unwrap_or_else(|| StandingDenial::new(first.clone())).without_ended(now);
+            let shed = base.clone().without_unwritten();
+            let base = shed.clone().filter(|_| sheds).unwrap_or(base);
+            let wanted = base.with(left.get(..at_once).unwrap_or_default());
+            let as_it_is = was.as_ref().map_or(wanted.is_over(), |was| was.record == wanted);
+            let wrote = if as_it_is && !wanted.is_due(now) {
+                Wrote::As(was.map(|was| was.record))
+            } else {
+                self.write_once(open, name, was.as_ref(), wanted).await?
+            };
+            match wrote {
+                Wrote::As(known) => {
+                    left.drain(..at_once);
+                    at_once = at_once.min(left.len());
+                    if left.is_empty() {
+                        return Ok(Came { known, full: None });
+                    }
+                }
+                Wrote::Conflict if conflicts < CONFLICT_TRIES => {
+                    conflicts = conflicts.saturating_add(1);
+                }
+                Wrote::Conflict => return Err(unstored(StoreError::Conflict)),
+                // What a process has left that died may be too much; whoever asked for it asks again.
+                Wrote::Full(_) if !sheds && shed.is_some() => sheds = true,
+                Wrote::Full(_) if at_once > 1 => at_once = at_once.div_ceil(2),
+                Wrote::Full(why) => return self.deny_older(open, name, &left, why).await,
+            }
+        }
+    }
+
+    /// There is no room for another name: refuses all that are as old, if that is wanted.
+    async fn deny_older(
+        &self,
+        open: &dyn OpenTarget,
+        name: &str,
+        left: &[Asked],
+        why: String,
+    ) -> Result<Came, EngineError> {
+        let was = self.denial_to_write(name).await?;
+        let wanted = left.iter().find(|asked| asked.deniable.may_deny_older).map(|one| {
+            let base = was.as_ref().map(|was| was.record.clone());
+            let base = base.unwrap_or_else(|| StandingDenial::new(one.deniable.reached_by.clone()));
+            base.with_older(left, self.clock.now())
+        });
+        let Some(wanted) = wanted else {
+            return Ok(Came { known: was.map(|was| was.record), full: Some(why) });
+        };
+        match self.write_once(open, name, was.as_ref(), wanted).await? {
+            Wrote::As(known) => {
+                tracing::warn!(denial = name, "a denial is full; all that is older is refused");
+                Ok(Came { known, full: None })
+            }
+            Wrote::Full(why) => Ok(Came { known: was.map(|was| was.record), full: Some(why) }),
+            Wrote::Conflict => Err(unstored(StoreError::Conflict)),
+        }
+    }
+
+    /// Returns a denial that this process may write now.
+    async fn denial_to_write(
+        &self,
+        name: &str,
+    ) -> Result<Option<Found<StandingDenial>>, EngineError> {
+        let was = self.records.denial(name).await.map_err(unstored)?;
+        let now = self.clock.now();
+        if was.as_ref().is_some_and(|was| was.record.is_written_by_another(self.boot, now)) {
+            let why = "another process writes what refuses it; it is looked at again";
+            return Err(EngineError::refused(Failure::Contended, why));
+        }
+        Ok(was)
+    }
+
+    /// Takes the turn, asks the target, and keeps what came of it.
+    async fn write_once(
+        &self,
+        open: &dyn OpenTarget,
+        name: &str,
+        was: Option<&Found<StandingDenial>>,
+        wanted: StandingDenial,
+    ) -> Result<Wrote, EngineError> {
+        let now = self.clock.now();
+        let begun = wanted.begun(self.boot, now);
+        let revision = was.map(|was| was.revision);
+        let begun_at = match self.records.keep_denial(name, revision, Some(&begun)).await {
+            Ok(at) => Some(at),
+            Err(StoreError::Conflict) => return Ok(Wrote::Conflict),
+            Err(error) => return Err(unstored(error)),
+        };
+        let refused = match open.deny(&begun.at_target(), now.plus(DENY_WITHIN)).await {
+            Ok(Denied::Written) => {
+                let known = Some(begun.written()).filter(|it| !it.is_over());
+                let kept = self.records.keep_denial(name, begun_at, known.as_ref()).await;
+                return kept.map(|_| Wrote::As(known)).map_err(unstored);
+            }
+            Ok(Denied::Full(why)) => Ok(Wrote::Full(why)),
+            Err(error @ EngineError::Refused(_)) => Err(error),
+            // Whoever comes next takes this write for one that may still land.
+            Err(error @ EngineError::Uncertain(_)) => return Err(error),
+        };
+        let was = was.map(|was| &was.record);
+        if !was.is_some_and(StandingDenial::is_begun) {
+            // It is as it was, and that is known.
+            self.records.keep_denial(name, begun_at, was).await.map_err(unstored)?;
+        }
+        refused
+    }
+
+    /// Keeps the lease until its credential has ended. Returns what whoever asked is to be told.
+    pub(super) async fn note_denied(
+        &self,
+        claimed: &Found<Lease>,
+        refusal: Refusal,
+    ) -> Option<String> {
+        let Refusal { why, is_remarkable, look_at } = refusal;
+        let lease = self.catalog().wire_id(claimed.record.place(), claimed.record.id());
+        tracing::info!(%lease, %why, "a credential is refused until it ends by itself");
+        let denied = claimed.record.clone().denied(why.clone(), look_at);
+        if let Err(error) = self.keep_lease(claimed, &denied).await {
+            tracing::warn!(%lease, %error, "that a credential is refused could not be stored; it is looked at again");
+        }
+        is_remarkable.then_some(why)
+    }
+}
+
+/// Whether nobody has the secret of a lease.
+fn nobody_was_told(lease: &Lease) -> bool {
+    match lease.state() {
+        LeaseState::Held => false,
+        LeaseState::Revoking(revoking) => {
+            matches!(revoking.cause, Cause::IssueFailed | Cause::NeverMade)
+        }
+    }
+}
+
+/// Says that a credential is refused, if it is.
+fn refusal(asked: &Asked, came: Came, now: Timestamp) -> Result<Refusal, EngineError> {
+    let until = asked.until;
+    let refused = came.known.as_ref().and_then(|known| known.refuses(asked));
+    let Some(as_older) = refused else {
+        return Err(match came.full {
+            Some(why) => EngineError::refused(Failure::Lives(until), why),
+            None => unstored(StoreError::Conflict),
+        });
+    };
+    let doubt = came.known.and_then(|known| known.doubtful_until());
+    let mut why = format!(
+        "its target refuses it until it ends by itself, by {}; its lease is kept until then",
+        until.rfc3339()
+    );
+    if as_older {
+        why.push_str(". there was no room for its name, so all that is as old is refused with it");
+    }
+    if let Some(at) = doubt {
+        let again = format!(
+            ". an earlier answer of the target was lost, and may undo this until {}: it is written again then",
+            at.rfc3339()
+        );
+        why.push_str(&again);
+    }
+    let look_at = doubt.map_or(until, |at| at.min(until)).max(now.plus(RETRY_FIRST));
+    Ok(Refusal { why, is_remarkable: as_older || doubt.is_some(), look_at })
+}
+
+/// Sees that nothing at the target is about a credential that has ended.
+fn is_out(asked: &Asked, came: Came) -> Result<(), EngineError> {
+    let doubt = came.known.filter(|known| known.concerns(asked));
+    match doubt.and_then(|known| known.doubtful_until()) {
+        None => Ok(()),
+        Some(at) => {
+            let why = format!(
+                "it has ended; what refused it is taken away after {}, when no earlier write of it can land any more",
+                at.rfc3339()
+            );
+            Err(EngineError::refused(Failure::Contended, why))
+        }
+    }
+}
+
+fn unstored(error: StoreError) -> EngineError {
+    EngineError::refused(Failure::Contended, format!("what refuses it could not be kept: {error}"))
+}
+
+fn broke_off() -> EngineError {
+    EngineError::uncertain(Failure::Unreachable, "writing what refuses it broke off")
+}
