@@ -32,10 +32,13 @@ pub(super) struct Denials(Mutex<BTreeMap<String, Arc<Desk>>>);
 /// Where one denial is written.
 #[derive(Debug, Default)]
 struct Desk {
-    waiting: Mutex<Vec<(Asked, oneshot::Sender<Result<Came, EngineError>>)>>,
+    waiting: Mutex<Vec<(Asked, Tell)>>,
     /// Held by whoever writes, for all that wait; whether it was read what stands at the target.
     turn: futures_util::lock::Mutex<bool>,
 }
+
+/// Where somebody who waits is told what came of writing.
+type Tell = oneshot::Sender<Result<Came, EngineError>>;
 
 /// What came of writing.
 #[derive(Clone, Debug)]
@@ -376,6 +379,7 @@ fn is_out(asked: &Asked, came: Came) -> Result<(), EngineError> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
 fn unstored(error: StoreError) -> EngineError {
     EngineError::refused(Failure::Contended, format!("what refuses it could not be kept: {error}"))
 }

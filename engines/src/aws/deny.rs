@@ -179,32 +179,27 @@ async fn write(
     deadline: Deadline,
 ) -> Result<(), Failure> {
     let (iam, as_writer) = (&target.clients.iam, once().credentials_provider(writer.key.clone()));
-    match document {
-        Some(document) => {
-            let put = iam.put_role_policy().role_name(role).policy_name(policy);
-            let put = put.policy_document(document).customize().config_override(as_writer);
-            call(deadline, put.send()).await.map(|_| ())
-        }
-        None => {
-            let delete = iam.delete_role_policy().role_name(role).policy_name(policy);
-            let delete = delete.customize().config_override(as_writer);
-            call(deadline, delete.send()).await.map(|_| ())
-        }
-    }
+    let Some(document) = document else {
+        let delete = iam.delete_role_policy().role_name(role).policy_name(policy);
+        let delete = delete.customize().config_override(as_writer);
+        return call(deadline, delete.send()).await.map(|_| ());
+    };
+    let put = iam.put_role_policy().role_name(role).policy_name(policy).policy_document(document);
+    let put = put.customize().config_override(as_writer);
+    call(deadline, put.send()).await.map(|_| ())
 }
 
 /// Returns the policy: AWS knows a session by the id of its role, a colon and the session's name.
 fn document(denial: &Denial<Handle>, older_than: Option<Timestamp>) -> String {
     let names: Vec<_> = denial.names.iter().map(|name| format!("*:{name}")).collect();
-    let named =
-        Some(json!({ "StringLike": { "aws:userid": names } })).filter(|_| !names.is_empty());
+    let own = Some(json!({ "StringLike": { "aws:userid": names } })).filter(|_| !names.is_empty());
     let older = older_than.map(|at| {
         // A second that has begun counts whole.
         let at = at.plus(Duration::from_millis(999)).utc().format("%Y-%m-%dT%H:%M:%SZ");
         json!({ "DateLessThan": { "aws:TokenIssueTime": at.to_string() } })
     });
     let deny = |condition: Value| json!({ "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition });
-    let statements: Vec<_> = older.into_iter().chain(named).map(deny).collect();
+    let statements: Vec<_> = older.into_iter().chain(own).map(deny).collect();
     json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
 }
 
@@ -233,7 +228,9 @@ fn role_name(arn: &str) -> &str {
 
 fn full(role_arn: &str, policy: &str) -> String {
     format!(
-        "the inline policies of `{role_arn}` have no room for another session, so it cannot be denied by its name in          `{policy}` until others have ended: it works until it ends by itself. a role that is written with          `revocation_when_full=end_older_sessions` ends all older sessions of `{role_arn}` instead, whoever has them"
+        "the inline policies of `{role_arn}` have no room for another session, so it cannot be denied by its name in \
+         `{policy}` until others have ended: it works until it ends by itself. a role that is written with \
+         `revocation_when_full=end_older_sessions` ends all older sessions of `{role_arn}` instead, whoever has them"
     )
 }
 

@@ -160,8 +160,8 @@ async fn a_rule_that_is_written_in_capitals_speaks_of_the_name_that_it_means() {
     let token = holder(&server, &["helpdesk"]).await;
     for name in ["root-admin", "Root-Admin", "ROOT-ADMIN", "root-admin/password"] {
         let path = format!("auth/userpass/users/{name}");
-        let taken = json!({ "password": "taken-over" });
-        let refused = server.ask(&token, "POST", &path, taken).await;
+        let body = json!({ "password": "taken-over" });
+        let refused = server.ask(&token, "POST", &path, body).await;
         let is_below = name.contains('/');
         assert_eq!(refused.status, if is_below { 204 } else { 403 }, "{name}: {refused:?}");
         let asked = json!({ "token": token, "path": path });

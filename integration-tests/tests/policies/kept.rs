@@ -10,7 +10,13 @@ const OLD: &str = "what-the-operator-set";
 
 fn named(name: &str) -> RoleWrite {
     let (mount, name, target) = (AT.to_owned(), name.to_owned(), Some("app".to_owned()));
-    RoleWrite { mount, name, target, default_ttl: Some(HOUR / 2), ..RoleWrite::default() }
+    RoleWrite {
+        mount,
+        name,
+        target,
+        default_ttl: Some(std::time::Duration::from_mins(30)),
+        ..RoleWrite::default()
+    }
 }
 
 fn at_target(name: &str) -> TargetWrite {

@@ -43,7 +43,7 @@ pub fn listed_paths() -> Vec<ListedPath> {
 }
 
 impl Route {
-    fn listed(&self, behind: &'static str) -> ListedPath {
+    pub(super) fn listed(&self, behind: &'static str) -> ListedPath {
         let rest = match self.tail {
             Tail::End => String::new(),
             Tail::Name | Tail::Rest | Tail::Leaf => "{name}".to_owned(),
