@@ -366,7 +366,12 @@ async fn whose_a_credential_is_can_be_told_while_it_lives_and_afterwards() {
         (&told["holder"]["accessor"], &told["holder"]["policies"]),
         (&json!(accessor), &Value::Null)
     );
-    for nobody in ["postgres", "v-token-app-00000000000000000000000000-1", accessor] {
+    let of_administrator = whois("postgres").await.expect(200).data()["accounts"][0].clone();
+    assert_eq!(
+        (&of_administrator["target"], &of_administrator["static_role"]),
+        (&json!("pg"), &Value::Null)
+    );
+    for nobody in ["postgre", "v-token-app-00000000000000000000000000-1", accessor] {
         let refused = whois(nobody).await.expect(404);
         assert!(refused.errors().contains("nothing is known by this name"), "{}", refused.text);
     }
