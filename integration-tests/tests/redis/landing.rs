@@ -22,7 +22,9 @@ async fn an_issue_to_a_suspended_server_does_not_land_once_it_is_revoked() {
         place.server.suspend();
         let answer = place.engine.issue(std::slice::from_ref(&issue)).await.remove(0);
         let error = answer.expect_err("nobody answers");
-        assert_eq!(error.reason().cause, Cause::TooLate, "{error}");
+        // On a machine that is busy the connections may have been idle for too long to be trusted.
+        let cause = error.reason().cause;
+        assert!(matches!(cause, Cause::TooLate | Cause::Unreachable), "{error}");
         place.server.resume();
         let other = Arc::new(opened(&place.server, place.origin, &Value::Null));
         let revoker = if own { &place.engine } else { &other };
