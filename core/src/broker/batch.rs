@@ -355,7 +355,11 @@ impl<E: Engine> OpenTarget for Line<E> {
                     Err(error) => unreadable.push(Some(error)),
                 }
             }
-            let mut answers = self.0.engine.in_use(&typed, answer_by).await.into_iter();
+            let asking = async { Ok(self.0.engine.in_use(&typed, answer_by).await) };
+            let answers = self.0.answered(asking, answer_by).await;
+            let answers =
+                answers.unwrap_or_else(|error| typed.iter().map(|_| Err(error.clone())).collect());
+            let mut answers = answers.into_iter();
             let missing =
                 || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
             let each = unreadable.into_iter().map(|error| match error {

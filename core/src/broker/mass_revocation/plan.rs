@@ -18,15 +18,11 @@ use crate::store::StoreError;
 use crate::store::leases::in_role;
 use crate::store::mass_revocations::Asked;
 use crate::time::Timestamp;
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long past its time a target's answer is waited for: what it says of that time is worth more than silence.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// Of what a plan is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,14 +270,7 @@ impl Broker {
         let Some(first) = leases.first() else { return Ok(Vec::new()) };
         let open = self.open_target_of(first)?;
         let by = self.clock.now().plus(PLAN_WITHIN);
-        let answers = match select(open.in_use(asked, by), self.tasks.sleep_until(by.plus(GRACE)))
-            .await
-        {
-            Either::Left((answers, _)) => answers,
-            Either::Right(_) => {
-                vec![Err(EngineError::refused(Cause::TooLate, "the target did not answer in time"))]
-            }
-        };
+        let answers = open.in_use(asked, by).await;
         let is_away = |answer: &Result<_, _>| {
             matches!(cause(answer), Some(Cause::Unreachable | Cause::TooLate))
         };
