@@ -73,9 +73,19 @@ impl Broker {
             },
             Err(refused) => (Who::stranger(request.token.as_ref(), self.trail.keys()), refused),
         };
-        let record = self.trail.refused(&request.asked, &who, refused.to_string(), now);
-        self.recorded(record).await?;
+        self.record_refusal(request, &who, &refused).await?;
         Err(refused)
+    }
+
+    /// Puts on record that somebody is refused, and why.
+    pub(super) async fn record_refusal(
+        &self,
+        request: &Request,
+        who: &Who,
+        why: &impl ToString,
+    ) -> Result<(), AdmitError> {
+        let now = self.clock.now();
+        Ok(self.recorded(self.trail.refused(&request.asked, who, why.to_string(), now)).await?)
     }
 
     /// Turns a request away for `why`, on record. Only who could have been served learns that it failed for that.
@@ -85,9 +95,7 @@ impl Broker {
         why: &str,
     ) -> Result<(), AdmitError> {
         if request.right == Right::Nothing {
-            let (who, now) = (Who::nobody(), self.clock.now());
-            let record = self.trail.refused(&request.asked, &who, why.to_owned(), now);
-            return Ok(self.recorded(record).await?);
+            return self.record_refusal(request, &Who::nobody(), &why).await;
         }
         let caller = self.admit(request).await?;
         self.conclude(request, &caller, &Answer::error(why)).await

@@ -114,9 +114,7 @@ impl Broker {
             return Ok(None);
         }
         let who = Who::stranger(request.token.as_ref(), self.trail.keys());
-        let why = WrongShare::Unknown.to_string();
-        let record = self.trail.refused(&request.asked, &who, why, now);
-        self.recorded(record).await.map_err(AdmitError::from)?;
+        self.record_refusal(request, &who, &WrongShare::Unknown).await?;
         Err(WrongShare::Unknown.into())
     }
 

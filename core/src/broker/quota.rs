@@ -125,9 +125,7 @@ impl Broker {
             return Ok(());
         }
         let who = Who::stranger(request.token.as_ref(), self.trail.keys());
-        let now = self.clock.now();
-        let record = self.trail.refused(&request.asked, &who, refused.to_string(), now);
-        Ok(self.recorded(record).await?)
+        self.record_refusal(request, &who, refused).await
     }
 
     /// Writes a quota.

@@ -218,9 +218,7 @@ impl Broker {
         let now = self.clock.now();
         let Some(token) = self.held_wrapping(text).await? else {
             let who = Who::stranger(Some(text), self.trail.keys());
-            let record =
-                self.trail.refused(&request.asked, &who, WrapError::NotValid.to_string(), now);
-            self.recorded(record).await.map_err(AdmitError::Audit)?;
+            self.record_refusal(request, &who, &WrapError::NotValid).await?;
             return Err(WrapError::NotValid);
         };
         let who = Arc::new(Who::holder(&token.record, text, now, self.trail.keys()));
@@ -235,11 +233,9 @@ impl Broker {
     async fn no_wrapping(&self, request: &Request) -> WrapError {
         let who = Who::stranger(None, self.trail.keys());
         let refused = WrapError::Admit(AdmitError::BadToken);
-        let record =
-            self.trail.refused(&request.asked, &who, refused.to_string(), self.clock.now());
-        match self.recorded(record).await {
+        match self.record_refusal(request, &who, &refused).await {
             Ok(()) => refused,
-            Err(error) => AdmitError::Audit(error).into(),
+            Err(error) => error.into(),
         }
     }
 
