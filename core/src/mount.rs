@@ -319,34 +319,28 @@ impl Target {
     }
 }
 
-/// Vault's globs of names and values: `*` at the beginning, at the end, or at both.
+/// Vault's globs of names and values: `*` at the beginning, at the end, or at both. Allocates nothing.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(""), _) => true,
-        (Some(rest), Some(_)) => rest.strip_suffix('*').is_some_and(|middle| name.contains(middle)),
-        (Some(end), None) => name.ends_with(end),
-        (None, Some(start)) => name.starts_with(start),
-        (None, None) => pattern == name,
-    }
+    globs(pattern.as_bytes(), name.as_bytes(), |one, other| one == other)
 }
 
-/// The same for names that are the same in any case. Allocates nothing.
+/// The same for names that are the same in any case.
 pub(crate) fn matches_in_any_case(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let is = |text: Option<&[u8]>, wanted: &[u8]| {
-        text.is_some_and(|text| text.eq_ignore_ascii_case(wanted))
-    };
+    globs(pattern.as_bytes(), name.as_bytes(), <[u8]>::eq_ignore_ascii_case)
+}
+
+fn globs(pattern: &[u8], name: &[u8], same: fn(&[u8], &[u8]) -> bool) -> bool {
+    let is = |part: Option<&[u8]>, wanted: &[u8]| part.is_some_and(|part| same(part, wanted));
     match (pattern.strip_prefix(b"*"), pattern.strip_suffix(b"*")) {
         (Some(b""), _) => true,
         (Some(rest), Some(_)) => rest.strip_suffix(b"*").is_some_and(|middle| {
-            middle.is_empty()
-                || name.windows(middle.len()).any(|part| part.eq_ignore_ascii_case(middle))
+            middle.is_empty() || name.windows(middle.len()).any(|part| same(part, middle))
         }),
         (Some(end), None) => {
             is(name.len().checked_sub(end.len()).and_then(|at| name.get(at..)), end)
         }
         (None, Some(start)) => is(name.get(..start.len()), start),
-        (None, None) => name.eq_ignore_ascii_case(pattern),
+        (None, None) => same(pattern, name),
     }
 }
 

@@ -135,7 +135,8 @@ impl TokenParams {
     /// The same after a change, checked.
     pub fn changed(mut self, write: ParamsWrite) -> Result<Self, BadParams> {
         if let Some(names) = write.policies {
-            self.policies = plain_policies(&names)?;
+            let names = PolicyName::parse_all(&names);
+            self.policies = names.map_err(|error| BadParams(error.to_string()))?;
         }
         self.no_default_policy = write.no_default_policy.unwrap_or(self.no_default_policy);
         self.ttl = write.ttl.unwrap_or(self.ttl);
@@ -250,17 +251,6 @@ pub fn networks(written: &[String]) -> Result<Vec<Network>, BadParams> {
         text.trim().parse().map_err(|error| BadParams(format!("{text:?}: a bound CIDR {error}")))
     };
     written.iter().map(read).collect()
-}
-
-/// A policy has one name, whichever way it is written (CVE-2025-5999).
-fn plain_policies(names: &[String]) -> Result<Vec<String>, BadParams> {
-    let written = names.iter().filter(|name| !name.trim().is_empty());
-    let plain = written.map(|name| match PolicyName::parse(name) {
-        Ok(name) => Ok(name.to_string()),
-        Err(error) => Err(BadParams(error.to_string())),
-    });
-    let plain = plain.collect::<Result<BTreeSet<_>, _>>()?;
-    Ok(plain.into_iter().collect())
 }
 
 #[cfg(test)]

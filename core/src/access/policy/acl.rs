@@ -264,9 +264,9 @@ impl Acl {
             }
         }
         let written = rules.iter().map(|(path, name, rule)| (&**path, *name, *rule));
-        if rules.iter().any(|(path, ..)| folded(path) != *path) {
-            let lower: Vec<_> = rules.iter().map(|(path, ..)| folded(path)).collect();
-            let lower = lower.iter().zip(written.clone());
+        let lower: Vec<_> = rules.iter().map(|(path, ..)| folded(path)).collect();
+        let lower = lower.iter().zip(written.clone());
+        if lower.clone().any(|(lower, (path, ..))| lower != path) {
             let mut caseless = Self::default();
             caseless.take(lower.map(|(path, (_, name, rule))| (&**path, name, rule)));
             acl.caseless = Some(Box::new(caseless));

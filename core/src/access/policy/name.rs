@@ -2,6 +2,7 @@
 
 use crate::access::token::ROOT_POLICY;
 use crate::limits::POLICY_NAME_MAX;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The policy that every token carries unless it is made without.
@@ -33,6 +34,13 @@ impl PolicyName {
             return Err(BadPolicyName);
         }
         Ok(Self(name.to_ascii_lowercase()))
+    }
+
+    /// Reads a list of names, each in the one way that it is kept, in their order and once. Empty ones are none.
+    pub fn parse_all(written: &[String]) -> Result<Vec<String>, BadPolicyName> {
+        let written = written.iter().filter(|name| !name.trim().is_empty());
+        let names = written.map(|name| Self::parse(name).map(|Self(name)| name));
+        Ok(names.collect::<Result<BTreeSet<_>, _>>()?.into_iter().collect())
     }
 
     /// Returns the name.

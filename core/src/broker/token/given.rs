@@ -127,14 +127,8 @@ pub(super) fn given(
 
 /// Reads the names of policies; each is normalized before anything looks at it.
 fn named(written: &[String]) -> Result<Vec<String>, TokenError> {
-    let written = written.iter().filter(|name| !name.trim().is_empty());
-    let names = written.map(|name| match PolicyName::parse(name) {
-        Ok(name) => Ok(name.as_str().to_owned()),
-        Err(error) => Err(TokenError::Bad(error.to_string())),
-    });
-    let mut names = names.collect::<Result<Vec<_>, _>>()?;
-    names.sort();
-    names.dedup();
+    let names = PolicyName::parse_all(written);
+    let names = names.map_err(|error| TokenError::Bad(error.to_string()))?;
     if names.len() > POLICIES_MAX {
         return Err(TokenError::Bad(format!("a token carries at most {POLICIES_MAX} policies")));
     }

@@ -84,11 +84,11 @@ fn wanted(fields: &Fields<'_>) -> Result<TokenRoleWrite, Refusal> {
         return Err(Refusal::bad("given role path suffix contains invalid characters"));
     }
     Ok(TokenRoleWrite {
-        allowed_policies: listed(fields, "allowed_policies", policy)?,
-        allowed_policies_glob: listed(fields, "allowed_policies_glob", plain)?,
-        disallowed_policies: listed(fields, "disallowed_policies", policy)?,
-        disallowed_policies_glob: listed(fields, "disallowed_policies_glob", plain)?,
-        allowed_entity_aliases: listed(fields, "allowed_entity_aliases", plain)?,
+        allowed_policies: policies(fields, "allowed_policies")?,
+        allowed_policies_glob: plain(fields, "allowed_policies_glob")?,
+        disallowed_policies: policies(fields, "disallowed_policies")?,
+        disallowed_policies_glob: plain(fields, "disallowed_policies_glob")?,
+        allowed_entity_aliases: plain(fields, "allowed_entity_aliases")?,
         orphan: fields.flag("orphan")?,
         renewable: fields.flag("renewable")?,
         path_suffix: path_suffix.map(|suffix| suffix.trim_matches('/').to_owned()),
@@ -114,25 +114,16 @@ fn either(
     Ok(named.or(old))
 }
 
-/// Reads a list of names, each in the one way that it is kept.
-fn listed(
-    fields: &Fields<'_>,
-    name: &'static str,
-    kept: fn(&str) -> Result<String, Refusal>,
-) -> Result<Option<Vec<String>>, Refusal> {
+/// Reads a list of policies.
+fn policies(fields: &Fields<'_>, name: &'static str) -> Result<Option<Vec<String>>, Refusal> {
     let Some(written) = fields.texts(name)? else { return Ok(None) };
-    let written = written.iter().filter(|name| !name.trim().is_empty());
-    let names = written.map(|name| kept(name)).collect::<Result<BTreeSet<_>, _>>()?;
-    Ok(Some(names.into_iter().collect()))
+    let names = PolicyName::parse_all(&written);
+    names.map(Some).map_err(|error| Refusal::bad(error.to_string()))
 }
 
-fn policy(name: &str) -> Result<String, Refusal> {
-    let name = PolicyName::parse(name);
-    name.map(|name| name.to_string()).map_err(|error| Refusal::bad(error.to_string()))
-}
-
-/// A name, or a pattern of names, that is the same in any case.
-#[expect(clippy::unnecessary_wraps, reason = "it stands where `policy` does, which may refuse")]
-fn plain(name: &str) -> Result<String, Refusal> {
-    Ok(plain_name(name))
+/// Reads a list of names, or of patterns of names, that are the same in any case.
+fn plain(fields: &Fields<'_>, name: &'static str) -> Result<Option<Vec<String>>, Refusal> {
+    let Some(written) = fields.texts(name)? else { return Ok(None) };
+    let names: BTreeSet<_> = written.iter().map(|name| plain_name(name)).collect();
+    Ok(Some(names.into_iter().filter(|name| !name.is_empty()).collect()))
 }
