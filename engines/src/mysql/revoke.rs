@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How many revocations are worked on together: enough to make a round trip cheap, and few enough for one message.
 const CHUNK: usize = 200;
 
+/// How many users one statement is for: others who change users wait until it is done.
+const TOGETHER: usize = 50;
+
 /// How long a session that was told to end gets before it is looked for again; doubled each time.
 const END_PAUSE: Duration = Duration::from_millis(1);
 const END_PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -216,22 +219,22 @@ async fn lock_accounts<'a>(
     Ok(ready)
 }
 
-/// Does one statement for all accounts; where that is refused, for each half, and so on down to the one at fault.
+/// Does one statement for many accounts; where that is refused, for each half, and so on down to the one at fault.
 /// Right for what may be done twice.
 async fn in_parts<'a>(
     link: &mut Link,
-    all: Vec<Member<'a>>,
+    mut all: Vec<Member<'a>>,
     deadline: Deadline,
     answers: &mut Answers,
     doing: &str,
     sql: impl Fn(&str) -> String,
 ) -> Result<Vec<Member<'a>>, Failure> {
     let mut done = Vec::new();
-    let mut parts = vec![all];
+    let mut parts = Vec::new();
+    while !all.is_empty() {
+        parts.push(all.split_off(all.len().saturating_sub(TOGETHER)));
+    }
     while let Some(mut part) = parts.pop() {
-        if part.is_empty() {
-            continue;
-        }
         let accounts: Vec<_> = part.iter().flat_map(Member::accounts).collect();
         match link.ask(&sql(&accounts.join(", ")), deadline).await {
             Ok(_) => done.append(&mut part),

@@ -5,8 +5,9 @@ use leasehold_integration_tests::world::target::{Mood, SimulatedTarget};
 use leasehold_integration_tests::world::{ROOT, World, request};
 use std::time::Duration;
 
-/// Revokes many leases of a target, and returns how many batches of them were at the target at once.
-async fn revoking_at_once(allowed: Option<usize>) -> usize {
+/// Revokes many leases of a target, and returns how many batches of them were at the target at once, and how many were
+/// in the largest.
+async fn revoking_at_once(allowed: Option<usize>) -> (usize, usize) {
     let world = World::new().await;
     let (target, mut fields) = SimulatedTarget::named("app");
     fields.extend(allowed.map(|number| ("revoking_at_once".to_owned(), number.into())));
@@ -20,14 +21,28 @@ async fn revoking_at_once(allowed: Option<usize>) -> usize {
     let (broker, caller) = (world.broker(), request(ROOT));
     broker.revoke_prefix(&caller, "database/creds/app", Until::Settled, false).await.unwrap();
     assert_eq!((target.credentials().len(), world.leases()), (0, 0));
-    target.at_work_most()
+    (target.at_work_most(), target.batches().into_iter().max().unwrap())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_target_gets_no_more_revocations_at_once_than_suit_it() {
-    assert_eq!(revoking_at_once(None).await, 4, "one for each connection");
-    assert_eq!(revoking_at_once(Some(2)).await, 2);
-    assert_eq!(revoking_at_once(Some(1)).await, 1);
-    assert_eq!(revoking_at_once(Some(0)).await, 1, "what is to be revoked is revoked");
-    assert_eq!(revoking_at_once(Some(9)).await, 4, "there are no more connections");
+    let at_once = async |allowed| revoking_at_once(allowed).await.0;
+    assert_eq!(at_once(None).await, 4, "one for each connection");
+    assert_eq!(at_once(Some(2)).await, 2);
+    assert_eq!(at_once(Some(1)).await, 1);
+    assert_eq!(at_once(Some(0)).await, 1, "what is to be revoked is revoked");
+    assert_eq!(at_once(Some(9)).await, 4, "there are no more connections");
+}
+
+#[tokio::test(start_paused = true)]
+async fn revocations_that_leave_connections_to_issues_come_in_larger_batches() {
+    let largest = async |allowed| revoking_at_once(allowed).await.1;
+    // A batch takes 100 ms at this target, however many are in it; the first has one, and so many are thought to cost as
+    // much each.
+    let (among, aside) = (largest(Some(4)).await, largest(Some(2)).await);
+    assert_eq!(
+        among, 3,
+        "more would keep a connection for longer than 100 ms from an issue that waits"
+    );
+    assert!(aside > 30, "{aside} in one batch, which may take 500 ms");
 }

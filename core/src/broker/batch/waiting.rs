@@ -4,7 +4,8 @@ use super::Asked;
 use super::cost::Cost;
 use crate::engine::{Engine, Issue, Renewal, Renewed, Revocation, Sharing};
 use crate::limits::{
-    BATCH_TIME, ISSUE_BATCH_MAX, REVOKE_BATCH_MAX, REVOKE_BATCH_TIME, UNDIVIDED_TIME,
+    BATCH_TIME, ISSUE_BATCH_MAX, REVOKE_BATCH_MAX, REVOKE_BATCH_TIME, REVOKE_BATCH_TIME_ASIDE,
+    UNDIVIDED_TIME,
 };
 use crate::metrics::Verb;
 use crate::secret::Secret;
@@ -250,7 +251,9 @@ impl<E: Engine> Waiting<E> {
             return None;
         }
         // Not divided over the free connections: nobody waits, and one commit for all costs the target less.
-        let most = self.revoke_cost.members(REVOKE_BATCH_TIME, REVOKE_BATCH_MAX);
+        let is_aside = room.revocations < room.connections;
+        let time = if is_aside { REVOKE_BATCH_TIME_ASIDE } else { REVOKE_BATCH_TIME };
+        let most = self.revoke_cost.members(time, REVOKE_BATCH_MAX);
         let share = self.revocations.len().min(most);
         if share == 0 {
             return None;
