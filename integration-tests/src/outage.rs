@@ -24,6 +24,9 @@ use std::time::Duration;
 const CALLERS: usize = 8;
 /// How long is waited for what has to come about: a target that was down is tried again later and later.
 const PATIENCE: Duration = Duration::from_mins(15);
+/// How soon after their lapse leases are revoked whose target is up, however busy the machine is: by far less than a
+/// target that is down is tried again.
+const LATE_MAX: Duration = Duration::from_mins(1);
 /// How often it is looked whether it has.
 const LOOKS_EVERY: Duration = Duration::from_millis(250);
 
@@ -186,14 +189,15 @@ impl Site {
         }
     }
 
-    /// Waits until nothing that was lent at a target is there any more.
+    /// Waits until nothing that was lent at a target is there any more, and makes sure that all of it was until it lapsed.
     async fn all_gone(&self, at: At, mut lent: Lent) -> Seen {
         let (leases, deadline) = (lent.len(), now().plus(PATIENCE));
         let mut late = Vec::new();
         while !lent.is_empty() {
             let there = self.credentials(at).await;
             let looked_at = now();
-            for (_, lapses_at) in lent.extract_if(.., |name, _| !there.contains(name)) {
+            for (name, lapses_at) in lent.extract_if(.., |name, _| !there.contains(name)) {
+                assert!(looked_at >= lapses_at, "{at:?}: {name} was not there until it lapsed");
                 late.push(looked_at.since(lapses_at));
             }
             assert!(looked_at < deadline, "{at:?}: {} are still there", lent.len());
@@ -203,10 +207,12 @@ impl Site {
         Seen { at, leases, median: late[leases / 2], worst: late[leases - 1], after_return: None }
     }
 
-    /// Lends at a target, and waits until all of that is gone.
+    /// Lends at a target that is up, and waits until all of that is gone, each in its time.
     async fn come_and_gone(&self, at: At, leases: usize) -> Seen {
         let lent = self.lend(at, leases).await;
-        self.all_gone(at, lent).await
+        let seen = self.all_gone(at, lent).await;
+        assert!(seen.worst < LATE_MAX, "{at:?}: one was revoked {:?} after its lapse", seen.worst);
+        seen
     }
 
     /// Waits until so many leases could not be revoked when they lapsed.

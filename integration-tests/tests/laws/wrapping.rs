@@ -5,6 +5,7 @@ use leasehold_core::access::token::Wrapped;
 use leasehold_core::broker::{
     Children, CubbyholeError, TokenRequest, Unwrapped, WhichToken, WrapError, Wrapping,
 };
+use leasehold_core::limits::REVOKE_WITHIN;
 use leasehold_core::secret::SecretText;
 use leasehold_integration_tests::world::target::Mood;
 use leasehold_integration_tests::world::{ROOT, World, request};
@@ -105,7 +106,8 @@ async fn a_lease_that_nobody_takes_out_is_revoked_when_its_wrapping_lapses_or_is
             assert_eq!(target.credentials().len(), 1);
             world.restart().await;
         }
-        world.pass(SECOND * 30).await;
+        // An attempt that the process died over may still be at work until its time is up.
+        world.pass(REVOKE_WITHIN + SECOND * 30).await;
         let left = (target.credentials().len(), world.leases(), world.store.count("of-"));
         assert_eq!((left, world.store.count("cubbyhole/")), ((0, 0, 0), 0), "{case}");
         assert_eq!(unwrap(&world, &wrapping).await.unwrap_err(), WrapError::NotValid);
