@@ -92,7 +92,7 @@ pub struct Load {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("audit device `{device}` did not record: {reason}")]
 pub struct AuditError {
-    /// Which one.
+    /// Which one; of several that were asked, all of them, with "`, `" between.
     pub device: String,
     /// Why.
     pub reason: String,
@@ -219,6 +219,13 @@ impl Trail {
         }
     }
 
+    /// Returns what those are called that acknowledge, or those that do not, as an error names them.
+    pub(crate) fn names(&self, acknowledge: bool) -> String {
+        let devices = self.devices.iter().filter(|device| device.acknowledges() == acknowledge);
+        let names: Vec<_> = devices.map(|device| device.name()).collect();
+        names.join("`, `")
+    }
+
     /// Returns what hides texts, a key for each device.
     pub(crate) fn keys(&self) -> &[Locked<hmac::Key>] {
         &self.keys
@@ -293,7 +300,7 @@ impl Trail {
         if waiting.is_empty() {
             let reason =
                 "no device acknowledges what it records; add one of the kind `file` or `http`";
-            return Err(AuditError { device: "none".into(), reason: reason.into() });
+            return Err(AuditError { device: self.names(false), reason: reason.into() });
         }
         select_ok(waiting).await.map(|_| ())
     }

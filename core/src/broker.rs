@@ -454,7 +454,7 @@ impl Broker {
         let outcome = match select(std::pin::pin!(record), deadline).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => Err(AuditError {
-                device: "any".into(),
+                device: self.trail.names(true),
                 reason: format!("none answered within {} s", AUDIT_WITHIN.as_secs()),
             }),
         };

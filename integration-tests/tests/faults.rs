@@ -193,6 +193,14 @@ async fn a_device_that_hangs_keeps_no_credential_alive() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_refused_because_no_device_answers_is_told_which_were_asked() {
+    let (world, _target) = world("1h").await;
+    world.audit.hang(true);
+    let refused = world.issue("app").await.unwrap_err().to_string();
+    assert!(refused.contains("audit device `memory` did not record: none answered"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_answer_revokes_the_lease_even_if_it_was_revoked_or_renewed_meanwhile() {
     let (world, target) = world("10h").await;
     target.mood(Mood::Slow(SECOND * 2));
