@@ -13,11 +13,12 @@ fn lease(name: &str, more: &Value) -> Value {
     fields.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn page(leases: &[Value], totals: [u64; 7], after: Option<&str>) -> String {
-    let [count, in_use, sessions, owning, owned, missing, unknown] = totals;
+fn page(leases: &[Value], totals: [u64; 8], after: Option<&str>) -> String {
+    let [count, in_use, sessions, sessions_unknown, owning, owned, missing, unknown] = totals;
     let totals = json!({
-        "leases": count, "in_use": in_use, "sessions": sessions, "owning": owning, "owned": owned,
-        "missing": missing, "unknown": unknown,
+        "leases": count, "in_use": in_use, "sessions": sessions,
+        "sessions_unknown": sessions_unknown, "owning": owning, "owned": owned, "missing": missing,
+        "unknown": unknown,
     });
     envelope(&json!({ "leases": leases, "totals": totals, "after": after }))
 }
@@ -43,8 +44,8 @@ fn two_pages() -> [String; 2] {
         lease("v-\u{1b}[2Jhostile", &unknown),
     ];
     [
-        page(&first, [2, 1, 2, 1, 8, 1, 0], Some("m/app/l")),
-        page(&second, [4, 0, 0, 1, 1, 0, 2], None),
+        page(&first, [2, 1, 2, 0, 1, 8, 1, 0], Some("m/app/l")),
+        page(&second, [4, 0, 0, 2, 1, 1, 0, 2], None),
     ]
 }
 
@@ -72,7 +73,8 @@ fn a_plan_is_a_table_of_all_pages_with_totals_and_the_way_to_do_it() {
     assert_eq!(cells[6], ["v-session", "database/creds/app/v-session", "59m59s", "n/a", "n/a"]);
     assert!(!out.contains('\u{1b}'), "{out}");
     let end = "\n\
-        6 credentials: 1 in use by 2 sessions, 2 owning 9 objects, 1 not at the target, 2 not known.\n\
+        6 credentials: 1 in use by 2 sessions, 2 owning 9 objects, 2 whose sessions the target does not tell, \
+        1 not at the target, 2 not known.\n\
         database/shop does not tell of 2 credentials: the server cannot be reached: refused\n\
         \n\
         Nothing was revoked. To do it:\n    leasehold lease revoke -prefix -job database/creds/app\n";
@@ -99,8 +101,8 @@ fn a_plan_for_a_program_is_one_document_however_many_pages_there_are() {
 
 #[test]
 fn a_plan_of_one_lease_names_it_and_one_of_nothing_says_so() {
-    let one = page(&[lease("x", &Value::Null)], [1, 0, 0, 0, 0, 0, 0], None);
-    let none = page(&[], [0; 7], None);
+    let one = page(&[lease("x", &Value::Null)], [1, 0, 0, 0, 0, 0, 0, 0], None);
+    let none = page(&[], [0; 8], None);
     let server = Server::with(&[(200, &one), (200, &none), (404, r#"{"errors":["no lease"]}"#)]);
     let id = "database/creds/app/x";
     let out = Run::at(&server, &["lease", "revoke", "-plan", id]).run().ok();

@@ -80,7 +80,8 @@ async fn a_plan_shows_what_a_revocation_would_take_and_takes_nothing() {
     let told = lending.server.post("sys/revocations/plan", plan.clone()).await.expect(200);
     let data = told.data();
     let totals = json!({
-        "leases": 2, "in_use": 1, "sessions": 1, "owning": 1, "owned": 1, "missing": 0, "unknown": 0,
+        "leases": 2, "in_use": 1, "sessions": 1, "sessions_unknown": 0, "owning": 1, "owned": 1,
+        "missing": 0, "unknown": 0,
     });
     assert_eq!((&data["totals"], &data["after"]), (&totals, &json!(null)), "{}", told.text);
     let row = |answer: &Answer, username: &str| {

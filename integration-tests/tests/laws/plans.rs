@@ -94,6 +94,29 @@ async fn a_page_goes_on_where_the_one_before_ended_though_that_lease_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_page_is_empty_where_all_that_was_left_has_ended_since_the_one_before() {
+    let (world, _target) = world(3).await;
+    let (broker, root) = (world.broker(), request(ROOT));
+    let of_role = prefix("database/creds/app");
+    let of_target = PlanOf::Many(Asked::Target("database/app".into()));
+    let mut first = Vec::new();
+    for of in [&of_role, &of_target] {
+        first.push(planned(&world, of.clone(), 1, None).await.unwrap());
+    }
+    broker.delete_role(&root, "database/", "app", false).await.unwrap();
+    broker.delete_target(&root, "database/", "app", true).await.unwrap();
+    world.pass(HOUR).await;
+    broker.housekeep().await.unwrap();
+    assert_eq!(world.leases(), 0);
+    for (of, first) in [of_role, of_target].iter().zip(&first) {
+        let next = planned(&world, of.clone(), 1, Some(first)).await.unwrap();
+        assert_eq!((next.leases.len(), next.after), (0, None));
+        // Whoever begins with it is told that there is nothing.
+        assert!(planned(&world, of.clone(), 1, None).await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_credential_is_in_use_for_is_told_with_its_lease() {
     let (world, target) = world(1).await;
     let issued = world.issue("app").await.unwrap();

@@ -100,7 +100,11 @@ impl Whole {
             format!("{in_use} in use by {}", counted(self.total("sessions"), "session")),
             format!("{owning} owning {}", counted(self.total("owned"), "object")),
         ];
-        for (name, told) in [("missing", "not at the target"), ("unknown", "not known")] {
+        for (name, told) in [
+            ("sessions_unknown", "whose sessions the target does not tell"),
+            ("missing", "not at the target"),
+            ("unknown", "not known"),
+        ] {
             let count = self.total(name);
             if count > 0 {
                 parts.push(format!("{count} {told}"));

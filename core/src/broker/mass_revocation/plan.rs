@@ -160,6 +160,12 @@ impl Broker {
             PlanOf::Many(many) => match self.meant_by(many).await {
                 // For one lease there is no job, but there is a plan.
                 Err(MassRevocationError::OneLease(id)) => id,
+                // A page before has shown leases of it, and the last of what was left has ended since.
+                Err(MassRevocationError::NoSuchPrefix(_) | MassRevocationError::NoTarget(_))
+                    if asked.after.is_some() =>
+                {
+                    return Ok((Vec::new(), None));
+                }
                 meant => return Ok(self.page_of_many(meant?, asked).await?),
             },
         };

@@ -82,10 +82,12 @@ fn totals(leases: &[Planned]) -> Value {
     let seen = || leases.iter().filter_map(|one| one.seen.as_ref().ok());
     let sessions = || seen().filter_map(|seen| seen.sessions);
     let owned = || seen().map(InUse::owned_count);
+    let is_untold = |seen: &&InUse| seen.sessions.is_none() && seen.is_there != Some(false);
     json!({
         "leases": leases.len(),
         "in_use": sessions().filter(|count| *count > 0).count(),
         "sessions": sessions().fold(0, u64::saturating_add),
+        "sessions_unknown": seen().filter(is_untold).count(),
         "owning": owned().filter(|count| *count > 0).count(),
         "owned": owned().fold(0, u64::saturating_add),
         "missing": seen().filter(|seen| seen.is_there == Some(false)).count(),
