@@ -8,7 +8,7 @@ use crate::failure::{Doing, Exit, Failure};
 use crate::progress::{Progress, megabytes};
 use leasehold_core::audit::verify::{Report, Verifier};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -229,7 +229,7 @@ pub(super) struct Verify {
     /// Files of the record, oldest first; `-` for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Public key of the device, as it stands or as `@file`; several times if it has changed
+    /// Public key of the device, as it stands or as `@file` with what `audit public-key` shows; several times if it has changed
     #[arg(long, required = true, value_name = "KEY")]
     public_key: Vec<String>,
     /// Line that the record must reach: its number, or `NUMBER:HASH`
@@ -245,11 +245,11 @@ pub(super) struct Verify {
 impl Verify {
     fn run(self, session: &mut Session<'_>) -> Result<Exit, Failure> {
         let format = self.format.resolve(session.environment)?;
-        let keys = self.public_key.iter().map(|key| super::text_of(key));
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let texts = self.public_key.iter().map(|key| super::text_of(key));
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        let keys = keys_of_one_device(&texts)?;
         let local = |error: &dyn std::fmt::Display| Failure::Local(error.to_string());
-        let mut verifier =
-            Verifier::new(keys.iter().map(String::as_str)).map_err(|error| local(&error))?;
+        let mut verifier = Verifier::new(keys).map_err(|error| local(&error))?;
         if let Some(end) = &self.reaches {
             verifier.reaches(end).map_err(|error| local(&error))?;
         }
@@ -280,6 +280,29 @@ impl Verify {
         }
         Ok(if report.is_sound() { Exit::Done } else { Exit::Server })
     }
+}
+
+/// Reads public keys, each on a line, alone or behind the name of its device. Those of two devices are refused: the record
+/// of one would pass for that of the other.
+fn keys_of_one_device(texts: &[String]) -> Result<Vec<&str>, Failure> {
+    let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
+    let mut keys = Vec::new();
+    let mut devices = BTreeSet::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        let (device, key) = line.rsplit_once(char::is_whitespace).unwrap_or(("", line));
+        if !device.is_empty() {
+            devices.insert(device.trim_end());
+        }
+        keys.push(key);
+    }
+    if devices.len() > 1 {
+        let devices = devices.into_iter().collect::<Vec<_>>().join("`, `");
+        return Err(Failure::Local(format!(
+            "these are public keys of several devices, `{devices}`: give that of the record's own, as \
+             `leasehold audit public-key NAME` shows it"
+        )));
+    }
+    Ok(keys)
 }
 
 /// Gives all lines of a file to the verifier; returns its length, and whether its last line is not whole.
