@@ -22,6 +22,8 @@ mod clock;
 mod cves;
 #[path = "api/exposition.rs"]
 mod exposition;
+#[path = "api/forged_records.rs"]
+mod forged_records;
 #[path = "api/full_disks.rs"]
 mod full_disks;
 #[path = "api/holders.rs"]

@@ -206,8 +206,8 @@ Examples:
     leasehold audit verify -public-key=@audit.pub audit.log.2 audit.log.1 audit.log
 
   See whether the end is still there, by what the server has kept of it:
-    leasehold read -format=json sys/audit | jq -r '.data[\"main/\"].chain.number'
-    leasehold audit verify -public-key=@audit.pub -reaches=48213 audit.log
+    leasehold read -format=json sys/audit | jq -r '.data[\"main/\"].chain | \"\\(.number):\\(.hash)\"'
+    leasehold audit verify -public-key=@audit.pub -reaches=48213:1f0c… audit.log
 
   Go on where the last check ended, as it has told:
     leasehold audit verify -public-key=@audit.pub -after=48213:1f0c… audit.log
@@ -221,8 +221,10 @@ Examples:
 /// sys/audit: keep the key where who can write to the record cannot. Give files that were moved away together, in
 /// their order: a record whose beginning is not given is a fault, unless -after says what was checked before. Faults are
 /// what somebody must have had a hand in; lines that the device itself has missed, and lines that a crash cut off, are
-/// told apart from them. Lines that were cut off at the end leave no trace: they are missed only with -reaches. Exit
-/// code 0 if there is no fault, 2 if there is, 1 if a file cannot be read.
+/// told apart from them. A record is sound up to the last line that is signed: one is each second in which some are
+/// written. Later ones could be anybody's, and more of them than a server writes in that time are a fault. Lines that
+/// were cut off at the end leave no trace: they are missed only with -reaches. Exit code 0 if there is no fault, 2 if
+/// there is, 1 if a file cannot be read.
 #[derive(clap::Args)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub(super) struct Verify {
@@ -232,10 +234,10 @@ pub(super) struct Verify {
     /// Public key of the device, as it stands or as `@file` with what `audit public-key` shows; several times if it has changed
     #[arg(long, required = true, value_name = "KEY")]
     public_key: Vec<String>,
-    /// Line that the record must reach: its number, or `NUMBER:HASH`
+    /// Line that the record must reach: `NUMBER:HASH`, or the number alone of one that is signed by now
     #[arg(long, value_name = "LINE")]
     reaches: Option<String>,
-    /// Last line that was checked before, if the record does not begin with its first: its number, or `NUMBER:HASH`
+    /// Last line that was checked before, if the record does not begin with its first: `NUMBER:HASH`, or its number
     #[arg(long, value_name = "LINE")]
     after: Option<String>,
     #[command(flatten)]
@@ -334,7 +336,7 @@ fn read(
 }
 
 fn show(report: &Report, bytes: u64, knows_end: bool, session: &mut Session<'_>) {
-    let Report { lines, first, last, signed_to, faults, findings } = report;
+    let Report { lines, first, last, signed_to, proven_to, unsigned, faults, findings } = report;
     let output = &mut *session.output;
     for finding in findings {
         let kind = serde_json::to_value(finding.kind).unwrap_or_default();
@@ -345,24 +347,33 @@ fn show(report: &Report, bytes: u64, knows_end: bool, session: &mut Session<'_>)
     }
     let size = megabytes(bytes);
     if let (Some(first), Some(last)) = (first, last) {
-        let (number, hash) = (last.number, last.hash.text());
+        let number = last.number;
         output.line(&format!(
             "{lines} lines ({size}), numbered {first} to {number}; signed up to {signed_to}."
         ));
-        output.line(&format!("The last one: {number}:{hash}"));
     } else {
         output.line(&format!("{lines} lines ({size}), and none of them is of a chain."));
     }
-    output.line(&match (faults, last) {
+    if let Some(proven) = proven_to {
+        let which = if proven.number == *signed_to { "signed" } else { "known by its hash" };
+        let (number, hash) = (proven.number, proven.hash.text());
+        output.line(&format!("The last one that is {which}: {number}:{hash}"));
+    }
+    let sound = proven_to.map(|proven| format!("The record is sound up to line {}", proven.number));
+    output.line(&match (faults, sound) {
         (0, None) => "There is nothing to check.".to_owned(),
-        (0, Some(_)) if knows_end => "The record is sound, and reaches as far as it must.".to_owned(),
-        (0, Some(last)) => format!(
-            "The record is sound up to line {}. Whether it went on is not known: lines that are cut off at the end \
-             leave no trace in it. -reaches=NUMBER finds out, with what the server has kept of its end: \
-             `chain.number` of `leasehold read sys/audit`.",
-            last.number
+        (0, Some(sound)) if knows_end => format!("{sound}, and reaches as far as it must."),
+        (0, Some(sound)) => format!(
+            "{sound}. Whether it went on is not known: lines that are cut off at the end leave no trace in it. \
+             -reaches=NUMBER:HASH finds out, with what the server has kept of its end: `chain` of \
+             `leasehold read sys/audit`."
         ),
         (1, _) => "The record is NOT sound: there is 1 fault.".to_owned(),
         (more, _) => format!("The record is NOT sound: there are {more} faults."),
     });
+    if *faults == 0 && *unsigned > 0 {
+        output.line(&format!(
+            "That is not said of {unsigned} lines that nothing signs: see the notices."
+        ));
+    }
 }

@@ -25,6 +25,8 @@ use std::fmt::Write as _;
 
 /// Before the signature of a line; what stands before it is signed.
 pub(super) const SIGNATURE: &str = ",\"signature\":\"";
+/// Lines after which one is signed, even if a second has not passed.
+pub const UNSIGNED_MAX: u64 = 4096;
 /// By how much a chain is moved on where nobody can see which lines followed the last one that was kept: more than
 /// are written in the seconds between two times of keeping.
 const UNSEEN_MAX: u64 = 1_000_000;
@@ -124,6 +126,8 @@ pub(super) struct Link {
 #[derive(Debug, Deserialize)]
 pub(super) struct Linked {
     pub(super) chain: Option<Link>,
+    #[serde(default)]
+    pub(super) time: serde_json::Value,
     #[serde(default)]
     pub(super) note: Option<Noted>,
     #[serde(default)]

@@ -2,12 +2,21 @@
 //!
 //! Lines are given in the order in which they stand, those of files that were moved away first. What is found is a
 //! fault, if somebody must have had a hand in it, or else a notice.
+//!
+//! **Invariant:** a line is sound only if the chain leads from it to one that is signed, or to one whose hash whoever
+//! asks has named. Links alone prove nothing: anybody can count and hash. Of honest work only so much is not signed
+//! as is written in a second.
+
+mod report;
+mod tail;
+
+pub use report::{Finding, Kind, Place, Report};
 
 use super::chain::tail::is_signed;
 use super::chain::{Found, Hash, Head, Linked, Lost, Note, Noted};
 use super::hex;
-use serde::Serialize;
 use std::collections::BTreeMap;
+use tail::Tail;
 
 /// Findings that are told one by one; of further ones only how many there are.
 const TOLD_MAX: usize = 1000;
@@ -23,79 +32,17 @@ pub struct Verifier {
     place: Place,
     last: Option<Head>,
     signed_to: u64,
+    /// The last line that is signed, or that whoever asks has named with its hash.
+    proven: Option<Head>,
+    /// What follows it.
+    tail: Tail,
     /// Numbers that were passed over, by the first of each span, with the last and where that was noticed.
     missing: BTreeMap<u64, (u64, Place)>,
+    /// An empty line, which is nothing where the file ends with it.
+    blank: Option<Place>,
     /// What is no line of a record, and how many bytes it has.
     strange: Vec<(Place, u64)>,
     report: Report,
-}
-
-/// A line of a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// The file.
-    pub file: String,
-    /// The line in it; the first is 1.
-    pub line: u64,
-}
-
-/// What was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Lines of the record.
-    pub lines: u64,
-    /// The number of the first.
-    pub first: Option<u64>,
-    /// The last one, which is what to compare with the next time.
-    pub last: Option<Head>,
-    /// The last one that is signed, or is before one that is. Later ones could be written by anybody.
-    pub signed_to: u64,
-    /// How many faults there are.
-    pub faults: u64,
-    /// What was found, in the order in which it was noticed; not all, if it is very much.
-    pub findings: Vec<Finding>,
-}
-
-/// Something that is not as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What.
-    pub kind: Kind,
-    /// Whether somebody must have had a hand in it.
-    pub fault: bool,
-    /// Where.
-    #[serde(flatten)]
-    pub place: Place,
-    /// In words.
-    pub message: String,
-}
-
-/// What is not as it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Lines are not there.
-    Removed,
-    /// A line is not the one that the next one names.
-    Changed,
-    /// A line stands behind others that were written later.
-    Moved,
-    /// A line is there twice, or was never written.
-    Added,
-    /// A signature is not one of the device.
-    Forged,
-    /// The end was cut off.
-    Cut,
-    /// The record was exchanged for another while the server was stopped.
-    Exchanged,
-    /// The device missed lines, and said so.
-    Gap,
-    /// A line was cut off by a crash or a full disk.
-    Torn,
-    /// The record begins, or ends, within its chain.
-    Partial,
-    /// The beginning is not there.
-    Headless,
 }
 
 /// The text is no public key.
@@ -121,7 +68,10 @@ impl Verifier {
             place: Place::default(),
             last: None,
             signed_to: 0,
+            proven: None,
+            tail: Tail::default(),
             missing: BTreeMap::new(),
+            blank: None,
             strange: Vec::new(),
             report: Report::default(),
         })
@@ -141,13 +91,18 @@ impl Verifier {
 
     /// Goes on with another file.
     pub fn file(&mut self, name: &str) {
+        self.blank = None;
         self.place = Place { file: name.to_owned(), line: 0 };
     }
 
     /// Takes the next line, without its newline.
     pub fn line(&mut self, bytes: &[u8]) {
         self.place.line = self.place.line.saturating_add(1);
+        if let Some(place) = self.blank.take() {
+            self.find(Kind::Added, true, place, "an empty line is no line of the record");
+        }
         if bytes.is_empty() {
+            self.blank = Some(self.place.clone());
             return;
         }
         let text = std::str::from_utf8(bytes).unwrap_or_default();
@@ -170,19 +125,35 @@ impl Verifier {
         self.report.lines = self.report.lines.saturating_add(1);
         let head = Head { number: link.number, hash: Hash::of(text) };
         let noted = self.trusted(text, read.note, read.signature.is_some());
-        for (number, hash) in [self.expected, self.before].into_iter().flatten() {
-            if number == head.number && hash.is_some_and(|hash| hash != head.hash) {
-                let message = format!("line {number} is not the one that it was");
-                self.fault(Kind::Changed, &message);
-            }
-        }
+        let is_named = self.is_named(head);
         if let Some(noted) = &noted {
             self.note(noted, head);
         }
-        self.follow(head, link.previous, noted.as_ref());
+        if !self.follow(head, link.previous, noted.as_ref()) {
+            return;
+        }
+        self.tail.take(head.number, &read.time);
+        if noted.is_some() || is_named {
+            self.proven = Some(head);
+            self.tail = Tail::default();
+        }
         if noted.is_some() {
             self.signed_to = self.signed_to.max(head.number);
         }
+    }
+
+    /// Tells whether whoever asks has named this line with its hash.
+    fn is_named(&mut self, head: Head) -> bool {
+        let named = [self.expected, self.before].into_iter().flatten();
+        let mut is_named = false;
+        for (_, hash) in named.filter(|(number, _)| *number == head.number) {
+            if hash.is_some_and(|hash| hash != head.hash) {
+                let message = format!("line {} is not the one that it was", head.number);
+                self.fault(Kind::Changed, &message);
+            }
+            is_named |= hash == Some(head.hash);
+        }
+        is_named
     }
 
     /// Returns what a signed line says, if its signature is one of the device.
@@ -202,10 +173,20 @@ impl Verifier {
         let first = self.last.map_or(head.number, |last| last.number.saturating_add(1));
         if let Some(lost) = noted.lost {
             self.explain(lost);
+            let Lost { from, to } = lost;
+            self.notice(
+                Kind::Gap,
+                &format!("lines {from} to {to} may not have arrived; another device has them"),
+            );
         }
         let torn_bytes = match noted.note {
             Note::Gap { missed, torn_bytes } => {
-                self.gap(missed, noted.lost);
+                if missed > 0 {
+                    let message = format!(
+                        "the device missed {missed} lines before this one; another device has them"
+                    );
+                    self.notice(Kind::Gap, &message);
+                }
                 torn_bytes
             }
             Note::Began { found, torn_bytes } => {
@@ -213,6 +194,7 @@ impl Verifier {
                     Found::Cut { from, to } if first <= to => {
                         let from = from.max(first);
                         self.fault(Kind::Cut, &format!("lines {from} to {to} were cut off while the server was stopped, or are in a file that was not given"));
+                        self.unproven();
                         self.last = Some(Head { number: to, ..Head::default() });
                     }
                     Found::Other => self.fault(Kind::Exchanged, "the server found another record here than the one that it had left, or an altered one"),
@@ -243,23 +225,6 @@ impl Verifier {
         }
     }
 
-    fn gap(&mut self, missed: u64, lost: Option<Lost>) {
-        if missed > 0 {
-            self.notice(
-                Kind::Gap,
-                &format!(
-                    "the device missed {missed} lines before this one; another device has them"
-                ),
-            );
-        }
-        if let Some(Lost { from, to }) = lost {
-            self.notice(
-                Kind::Gap,
-                &format!("lines {from} to {to} may not have arrived; another device has them"),
-            );
-        }
-    }
-
     /// Lines that may not have arrived are not missing.
     fn explain(&mut self, lost: Lost) {
         let spans = std::mem::take(&mut self.missing);
@@ -275,22 +240,23 @@ impl Verifier {
         }
     }
 
-    /// Compares a line with the one before it.
-    fn follow(&mut self, head: Head, previous: Hash, noted: Option<&Noted>) {
+    /// Compares a line with the one before it; tells whether the record goes on with it.
+    fn follow(&mut self, head: Head, previous: Hash, noted: Option<&Noted>) -> bool {
         let Some(last) = self.last else {
             self.report.first = Some(head.number);
             self.begin(head.number, previous);
             self.last = Some(head);
-            return;
+            return true;
         };
         let next = last.number.saturating_add(1);
         if head.number < next {
-            return self.behind(head.number);
+            self.behind(head.number);
+            return false;
         }
         if head.number == next {
             // What was cut off has no hash any more.
             let is_known = last.hash != Hash::default();
-            if is_known && previous != last.hash && noted.is_none_or(|noted| noted.lost.is_none()) {
+            if is_known && previous != last.hash {
                 let number = last.number;
                 self.fault(
                     Kind::Changed,
@@ -298,6 +264,8 @@ impl Verifier {
                 );
             }
         } else {
+            // What stands before the missing lines is linked to them, and to nothing that is here.
+            self.unproven();
             let to = head.number.saturating_sub(1);
             self.missing.insert(next, (to, self.place.clone()));
             if let Some(lost) = noted.and_then(|noted| noted.lost) {
@@ -305,6 +273,27 @@ impl Verifier {
             }
         }
         self.last = Some(head);
+        true
+    }
+
+    /// Tells of lines from which nothing leads to one that is proven. So much as is written in a second can be honest
+    /// work, if there is a signed line at all.
+    fn unproven(&mut self) {
+        let tail = std::mem::take(&mut self.tail);
+        let Some((first, last)) = tail.span else { return };
+        self.report.unsigned = self.report.unsigned.saturating_add(tail.lines);
+        let lines = if first == last {
+            format!("line {first} is")
+        } else {
+            format!("lines {first} to {last} are")
+        };
+        if self.proven.is_none() {
+            self.fault(Kind::Unsigned, &format!("{lines} linked, and neither they nor any line before is signed by this device: whoever can write to the record could have written all of it"));
+        } else if tail.is_too_long() {
+            self.fault(Kind::Unsigned, &format!("{lines} linked, not signed, and more than a server writes before it signs: somebody else has written them, or taken signed lines away"));
+        } else {
+            self.notice(Kind::Partial, &format!("{lines} linked, not signed: the server is running, or died or missed lines then; or somebody who can write to the record wrote them"));
+        }
     }
 
     /// Looks at the first line: what is not given cannot be seen to be whole.
@@ -322,6 +311,8 @@ impl Verifier {
                 Kind::Changed,
                 &format!("line {before}, before this one, is not the one that was checked"),
             );
+        } else if number == next && hash.is_some() {
+            self.proven = Some(Head { number: before, hash: previous });
         }
     }
 
@@ -377,22 +368,31 @@ impl Verifier {
                 "there is no line of a chain: give the files of the record from its first line on",
             );
         }
-        let last = self.last.map_or(0, |last| last.number);
-        if let Some((number, _)) = self.expected.filter(|(number, _)| *number > last) {
-            self.fault(
+        self.unproven();
+        self.reached();
+        self.report.last = self.last;
+        self.report.signed_to = self.signed_to;
+        self.report.proven_to = self.proven;
+        self.report
+    }
+
+    /// Looks whether the record is sound as far as it must reach.
+    fn reached(&mut self) {
+        let [last, proven] =
+            [self.last, self.proven].map(|head| head.map_or(0, |head| head.number));
+        match self.expected {
+            Some((number, _)) if number > last => self.fault(
                 Kind::Cut,
                 &format!(
                     "the record ends with line {last}; the server has written up to line {number}"
                 ),
-            );
+            ),
+            Some((number, _)) if number > proven => self.fault(
+                Kind::Unsigned,
+                &format!("the record is signed up to line {proven} only, and line {number} could be anybody's: name it with its hash, `NUMBER:HASH`, as `chain` of `sys/audit` has it"),
+            ),
+            Some(_) | None => {}
         }
-        if last > self.signed_to {
-            let signed = self.signed_to;
-            self.notice(Kind::Partial, &format!("the lines after {signed} are not signed yet: the server is running, or died, or the end was cut off and written anew"));
-        }
-        self.report.last = self.last;
-        self.report.signed_to = self.signed_to;
-        self.report
     }
 
     fn fault(&mut self, kind: Kind, message: &str) {
@@ -417,14 +417,6 @@ fn named_line(text: &str) -> Result<(u64, Option<Hash>), BadLine> {
     let number = number.trim().parse().map_err(|_| BadLine)?;
     let hash = hash.map(|hash| Hash::parse(hash.trim()).ok_or(BadLine)).transpose()?;
     Ok((number, hash))
-}
-
-impl Report {
-    /// Whether all is as it was written.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        self.faults == 0
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use super::queue::{Answer, Counts, Errand, Queue, Work};
 use super::{Broken, OpenError, Sink};
 use crate::tasks::Joined;
-use leasehold_core::audit::chain::{Chain, Found, Head, Note, Seen, look};
+use leasehold_core::audit::chain::{Chain, Found, Head, Note, Seen, UNSIGNED_MAX, look};
 use leasehold_core::audit::{Audit, AuditError, Beginning, Load};
 use leasehold_core::store::audit::KeptHead;
 use leasehold_core::tasks::Pending;
@@ -21,8 +21,6 @@ use tokio::sync::mpsc;
 
 /// Bytes after which a group takes no further line.
 const GROUP_BYTES: usize = 1 << 20;
-/// Lines after which one is signed, even if a second has not passed.
-const UNSIGNED_MAX: u64 = 4096;
 /// How much of a record's end is read first, to find where its chain was when that was last kept.
 const END_BYTES: usize = 64 << 10;
 /// How much at most: what is written between two times of keeping is less by far.

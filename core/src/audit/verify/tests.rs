@@ -110,24 +110,129 @@ fn a_line_that_is_removed_changed_added_or_moved_is_found() {
     }
 }
 
+/// A record of which the first lines are kept, and the others written by somebody who has no key: each a second after
+/// the one before, or this many.
+fn forged(kept: usize, count: usize, seconds: usize) -> Vec<String> {
+    let mut lines = record()[..kept].to_vec();
+    for number in (1..=count).skip(kept) {
+        let previous = lines.last().map_or(Hash::default(), |line| Hash::of(line)).text();
+        let time =
+            Timestamp(u64::try_from(number.saturating_mul(seconds).saturating_mul(1000)).unwrap())
+                .rfc3339();
+        lines.push(format!(
+            r#"{{"time":"{time}","type":"request","chain":{{"key":1,"number":{number},"previous":"{previous}"}}}}"#
+        ));
+    }
+    lines
+}
+
+fn verified_as_it_reaches(lines: &[String], end: &str) -> Report {
+    let mut verifier = verifier();
+    verifier.reaches(end).unwrap();
+    for line in lines {
+        verifier.line(line.as_bytes());
+    }
+    verifier.finish(false)
+}
+
 #[test]
-fn nobody_can_write_the_rest_anew_without_the_key() {
-    let lines = record();
-    let mut forged = lines[..6].to_vec();
+fn nobody_can_write_a_record_without_the_key() {
+    let all = verified(&forged(0, 9, 1));
+    assert_eq!(kinds(&all, true), [(Kind::Unsigned, 9)]);
+    assert_eq!((all.signed_to, all.proven_to, all.unsigned), (0, None, 9));
+    for kept in [1, 6] {
+        let lines = forged(kept, 9, 1);
+        let number = u64::try_from(kept).unwrap();
+        let proven = Head { number, hash: Hash::of(&lines[kept - 1]) };
+        let rest = verified(&lines);
+        assert_eq!((rest.signed_to, rest.proven_to), (proven.number, Some(proven)));
+        assert_eq!((rest.faults, rest.unsigned), (0, 9 - proven.number));
+        assert_eq!(kinds(&rest, false), [(Kind::Partial, 9)]);
+        // It is there, and could be anybody's.
+        let as_far = verified_as_it_reaches(&lines, "9");
+        assert_eq!(kinds(&as_far, true), [(Kind::Unsigned, 9)]);
+        assert!(verified_as_it_reaches(&lines, &proven.number.to_string()).is_sound());
+        let real = format!("9:{}", Hash::of(&record()[8]).text());
+        assert!(!verified_as_it_reaches(&lines, &real).is_sound());
+    }
+    // The key of another is not the device's.
+    let chance = Counting::default();
+    drop(DeviceKeys::draw(&chance, Timestamp(0)));
+    let key = DeviceKeys::draw(&chance, Timestamp(0)).chain();
+    let mut lines = record()[..6].to_vec();
     let head = Head { number: 6, hash: Hash::of(&lines[5]) };
-    let key = {
-        let chance = Counting::default();
-        drop(DeviceKeys::draw(&chance, Timestamp(0)));
-        DeviceKeys::draw(&chance, Timestamp(0)).chain()
-    };
     let installation = InstallationId::from_bytes([1; 16]);
     let mut chain = Chain::new("main".into(), installation, key, head, false);
-    forged.extend((4..7).map(|id| linked(&mut chain, id + 100)));
-    let unsigned = verified(&forged);
-    assert_eq!((unsigned.signed_to, unsigned.faults), (6, 0));
-    assert_eq!(kinds(&unsigned, false), [(Kind::Partial, 9)]);
-    forged.push(noted(&mut chain, Note::Ended));
-    assert_eq!(kinds(&verified(&forged), true), [(Kind::Forged, 10)]);
+    lines.extend((4..7).map(|id| linked(&mut chain, id)));
+    lines.push(noted(&mut chain, Note::Ended));
+    assert_eq!(kinds(&verified(&lines), true), [(Kind::Forged, 10)]);
+}
+
+#[test]
+fn a_line_that_is_not_signed_is_proven_by_its_hash_and_by_nothing_less() {
+    let lines = record();
+    let hash = Hash::of(&lines[7]).text();
+    assert_eq!(kinds(&verified_as_it_reaches(&lines[..8], "8"), true), [(Kind::Unsigned, 8)]);
+    let report = verified_as_it_reaches(&lines[..8], &format!("8:{hash}"));
+    assert!(report.is_sound() && report.findings.is_empty(), "{report:?}");
+    assert_eq!((report.signed_to, report.proven_to.unwrap().number, report.unsigned), (6, 8, 0));
+    // What follows a line that was checked is of the last second, if that line is known by its hash.
+    for (after, faults) in [(format!("6:{}", Hash::of(&lines[5]).text()), 0), ("6".into(), 1)] {
+        let mut verifier = verifier();
+        verifier.follows(&after).unwrap();
+        for line in &lines[6..9] {
+            verifier.line(line.as_bytes());
+        }
+        let report = verifier.finish(false);
+        assert_eq!((report.faults, report.unsigned), (faults, 3), "{after} {report:?}");
+    }
+}
+
+#[test]
+fn more_than_a_server_writes_before_it_signs_is_a_fault() {
+    let within = forged(6, 66, 1);
+    assert_eq!(kinds(&verified(&within), true), []);
+    assert_eq!(kinds(&verified(&forged(6, 67 + 6, 1)), true), [(Kind::Unsigned, 73)]);
+    assert_eq!(kinds(&verified(&forged(6, 8, 61)), true), [(Kind::Unsigned, 8)]);
+    let most = usize::try_from(2 * crate::audit::chain::UNSIGNED_MAX).unwrap() + 6;
+    assert_eq!(kinds(&verified(&forged(6, most, 0)), true), []);
+    let more = u64::try_from(most).unwrap() + 1;
+    assert_eq!(kinds(&verified(&forged(6, most + 1, 0)), true), [(Kind::Unsigned, more)]);
+}
+
+#[test]
+fn lines_before_missing_ones_are_not_signed_by_what_comes_after() {
+    let mut real = chain(Head::default(), false);
+    let began = noted(&mut real, began(Found::Nothing));
+    for _ in 2..=100 {
+        real.link("{\"type\":\"request\"}", &mut String::new());
+    }
+    real.arrived(90);
+    let gap = noted(&mut real, Note::Gap { missed: 0, torn_bytes: 0 });
+    let ended = noted(&mut real, Note::Ended);
+    for kept in [0, 1] {
+        let mut lines = forged(0, 90, 0);
+        if kept == 1 {
+            lines = vec![began.clone()];
+            for number in 2..=90 {
+                let previous = Hash::of(lines.last().unwrap()).text();
+                lines.push(format!(r#"{{"chain":{{"number":{number},"previous":"{previous}"}}}}"#));
+            }
+        }
+        lines.extend([gap.clone(), ended.clone()]);
+        let report = verified(&lines);
+        assert_eq!(report.unsigned, 90 - kept, "{report:?}");
+        let told = if kept == 0 { Kind::Unsigned } else { Kind::Partial };
+        assert!(kinds(&report, kept == 0).contains(&(told, 91)), "{report:?}");
+        assert_eq!(report.is_sound(), kept == 1);
+    }
+    // A lost line that did arrive is the one that the next one names.
+    let mut lines = record();
+    lines.truncate(9);
+    let mut other = chain(Head { number: 8, hash: Hash::of(&lines[7]) }, false);
+    other.link("{\"type\":\"request\"}", &mut String::new());
+    lines.push(noted(&mut other, Note::Gap { missed: 0, torn_bytes: 0 }));
+    assert_eq!(kinds(&verified(&lines), true), [(Kind::Changed, 10)]);
 }
 
 #[test]
@@ -191,8 +296,14 @@ fn lines_that_did_not_arrive_are_told_from_lines_that_were_removed() {
         let torn = ["{\"ty".to_owned(), gap.clone(), after.clone()];
         let report = verified(&[&lines[..], arrived, &torn].concat());
         assert!(report.is_sound(), "{report:?}");
-        let notices: Vec<_> = kinds(&report, false).into_iter().map(|(kind, _)| kind).collect();
-        assert_eq!(notices, [Kind::Gap, Kind::Gap, Kind::Torn, Kind::Partial]);
+        let mut notices: Vec<_> = kinds(&report, false).into_iter().map(|(kind, _)| kind).collect();
+        let places = [arrived.first() != lost.first(), arrived.last() != lost.last()];
+        // Before each place where some are missing, and at the end, nothing is signed.
+        let unsigned =
+            if arrived.is_empty() { 1 } else { places.into_iter().filter(|at| *at).count() };
+        notices.retain(|kind| *kind != Kind::Partial);
+        assert_eq!(notices, [Kind::Gap, Kind::Gap, Kind::Torn]);
+        assert_eq!(kinds(&report, false).len() - 3, unsigned + 1, "{report:?}");
     }
     let report = verified(&[&lines[..3], &[gap.clone(), after.clone()]].concat());
     assert_eq!(kinds(&report, true), [(Kind::Removed, 4)]);
@@ -200,6 +311,22 @@ fn lines_that_did_not_arrive_are_told_from_lines_that_were_removed() {
     let strange = ["{\"type".to_owned(), gap, after];
     let report = verified(&[&lines[..], &strange].concat());
     assert_eq!(kinds(&report, true), [(Kind::Added, 5)]);
+}
+
+#[test]
+fn whatever_the_reason_of_a_signed_line_the_lines_that_it_says_were_lost_are_told() {
+    for note in [Note::Checkpoint, Note::Ended, began(Found::Whole)] {
+        let mut chain = chain(Head::default(), false);
+        let mut lines = vec![noted(&mut chain, began(Found::Nothing))];
+        for _ in 0..3 {
+            chain.link("{\"type\":\"request\"}", &mut String::new());
+        }
+        lines.push(noted(&mut chain, note.clone()));
+        let report = verified(&lines);
+        assert_eq!(kinds(&report, false), [(Kind::Gap, 2)], "{note:?}");
+        assert!(report.is_sound(), "{report:?}");
+        assert!(report.findings[0].message.starts_with("lines 2 to 4 may not have arrived"));
+    }
 }
 
 #[test]
@@ -214,6 +341,28 @@ fn a_start_that_could_not_see_the_record_passes_over_what_may_be_there() {
     }
     let report = verified(&[&lines[..5], &goes_on].concat());
     assert_eq!(kinds(&report, true), [(Kind::Removed, 6)]);
+}
+
+#[test]
+fn an_empty_line_is_a_fault_but_at_the_end_of_a_file() {
+    let lines = record();
+    let with = |places: &[usize]| {
+        let mut verifier = verifier();
+        for (file, lines) in [("one", &lines[..5]), ("two", &lines[5..])] {
+            verifier.file(file);
+            for (at, line) in lines.iter().enumerate() {
+                if file == "one" && places.contains(&at) {
+                    verifier.line(b"");
+                }
+                verifier.line(line.as_bytes());
+            }
+            verifier.line(b"");
+        }
+        kinds(&verifier.finish(false), true)
+    };
+    assert_eq!(with(&[]), []);
+    assert_eq!(with(&[0]), [(Kind::Added, 1)]);
+    assert_eq!(with(&[1, 4]), [(Kind::Added, 2), (Kind::Added, 6)]);
 }
 
 #[test]

@@ -1,0 +1,47 @@
+//! The lines behind the last one that is proven: how many they are, and in how long they were written.
+
+use crate::audit::chain::UNSIGNED_MAX;
+use crate::time::Timestamp;
+use chrono::DateTime;
+use serde_json::Value;
+use std::time::Duration;
+
+/// More lines are never unsigned by honest work. Once [`UNSIGNED_MAX`] are, the next ones that are handed over begin with
+/// a signed one; those before were a mebibyte at most, and no line has less than 256 bytes.
+const LINES_MAX: u64 = 2 * UNSIGNED_MAX;
+/// Nor are lines of a longer time: each second some are signed. Until they are written they may wait for ten seconds,
+/// and signing for what is kept in the store.
+const WITHIN: Duration = Duration::from_mins(1);
+
+/// Lines that are linked to each other, and of which none is proven.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    pub(super) lines: u64,
+    /// The first and the last of them.
+    pub(super) span: Option<(u64, u64)>,
+    /// The earliest and the latest of their times, as they say themselves.
+    times: Option<(Timestamp, Timestamp)>,
+}
+
+impl Tail {
+    /// Takes one more line.
+    pub(super) fn take(&mut self, number: u64, time: &Value) {
+        self.lines = self.lines.saturating_add(1);
+        self.span = Some((self.span.map_or(number, |(first, _)| first), number));
+        if let Some(at) = read(time) {
+            let (first, last) = self.times.unwrap_or((at, at));
+            self.times = Some((first.min(at), last.max(at)));
+        }
+    }
+
+    /// Whether a server would have signed a line in the meantime.
+    pub(super) fn is_too_long(&self) -> bool {
+        let is_slow = self.times.is_some_and(|(first, last)| last.since(first) > WITHIN);
+        is_slow || self.lines > LINES_MAX
+    }
+}
+
+fn read(time: &Value) -> Option<Timestamp> {
+    let time = DateTime::parse_from_rfc3339(time.as_str()?).ok()?;
+    time.timestamp_millis().try_into().ok().map(Timestamp)
+}
