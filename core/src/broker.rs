@@ -87,7 +87,7 @@ pub use reconcile::{
     Compared, Difference, Kind as DifferenceKind, LastCompared, ReconcileError, Repair, Repaired,
     Report,
 };
-pub use recording::{DeviceError, KeysDrawn};
+pub use recording::{DeviceError, KeysDrawn, first_public_keys};
 pub use rehearse::{Act, Rehearsal, RehearseError, Step};
 pub use rekey::Rekeying;
 pub use remount::Moved;

@@ -181,6 +181,14 @@ fn show_keys(answer: &Answer, session: &mut Session<'_>) {
     if let Some(token) = field("root_token") {
         session.output.line(&format!("Initial Root Token: {}", plain(token)));
     }
+    let public_keys =
+        field("audit_public_keys").and_then(Value::as_object).cloned().unwrap_or_default();
+    if !public_keys.is_empty() {
+        session.output.line("");
+    }
+    for (device, key) in &public_keys {
+        session.output.line(&format!("Public Key of Audit Device {device}: {}", plain(key)));
+    }
     session.output.line(
         "\nThe server is initialized. What stands above is shown this once and kept nowhere.\n\
          The root token may do everything: keep it where only you can read it, and revoke it once\n\
@@ -197,10 +205,18 @@ fn show_keys(answer: &Answer, session: &mut Session<'_>) {
             "Give each recovery key to another person: enough of them together can make a root token.",
         );
     }
+    if !public_keys.is_empty() {
+        session.output.line(
+            "Keep the public key of each audit device where nobody who can write to its record can change it:\n\
+             `leasehold audit verify` checks the record with it.",
+        );
+    }
     let unseal = if keys.is_empty() { "" } else { "    leasehold operator unseal\n" };
+    let ask =
+        "    leasehold audit public-key    (keep what it shows: it checks what is recorded)\n";
+    let ask = if public_keys.is_empty() { ask } else { "" };
     session.output.line(&format!(
-        "\nNext:\n{unseal}    export LEASEHOLD_TOKEN=<the root token>\n    leasehold status\n    \
-         leasehold audit public-key    (keep what it shows: it checks what is recorded)\n    \
+        "\nNext:\n{unseal}    export LEASEHOLD_TOKEN=<the root token>\n    leasehold status\n{ask}    \
          leasehold secrets enable database",
     ));
 }

@@ -78,14 +78,18 @@ fn a_new_server_is_initialized_and_its_token_shown() {
 #[test]
 fn a_shared_seal_shows_its_keys() {
     let body = r#"{"keys":["00","01"],"keys_base64":["AA==","AQ=="],"root_token":"hvs.root"}"#;
+    let with_key = body.replace('}', r#","audit_public_keys":{"main":"5aea"}}"#);
     let status = r#"{"type":"shamir","sealed":true}"#;
-    let server = Server::with(&[(200, status), (200, body), (200, status), (200, body)]);
+    let server = Server::with(&[(200, status), (200, body), (200, status), (200, &with_key)]);
     let out = Run::at(&server, &["operator", "init", "-key-shares=2", "-t", "2"]).run().ok();
     let expected = "Unseal Key 1: AA==\nUnseal Key 2: AQ==\n\nInitial Root Token: hvs.root\n";
     assert!(out.starts_with(expected), "{out}");
     assert!(out.contains("\n    leasehold operator unseal\n"), "{out}");
     assert_eq!(server.seen()[1].body, json!({"secret_shares": 2, "secret_threshold": 2}));
-    let _ = Run::at(&server, &["operator", "init"]).run().ok();
+    assert!(out.contains("    leasehold audit public-key "), "{out}");
+    let out = Run::at(&server, &["operator", "init"]).run().ok();
+    let expected = format!("{expected}\nPublic Key of Audit Device main: 5aea\n");
+    assert!(out.starts_with(&expected) && !out.contains("audit public-key "), "{out}");
     assert_eq!(server.seen()[1].body, json!({"secret_shares": 5, "secret_threshold": 3}));
 }
 

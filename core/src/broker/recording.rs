@@ -1,13 +1,16 @@
 //! Keeps how far the record of each audit device reaches, and tells operators about the devices.
 
 use super::authenticate::{AdmitError, Recorded};
-use super::{Broker, Request};
+use super::{Broker, Ports, Request};
 use crate::audit::{Answer, Asked, ChainKey, DeviceView, Operation};
 use crate::limits::AUDIT_WITHIN;
+use crate::seal::Unsealed;
 use crate::secret::SecretText;
 use crate::store::StoreError;
 use crate::store::audit::KeptHead;
+use crate::store::records::Records;
 use futures_util::future::{Either, join_all, select};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,6 +62,22 @@ impl Recorded for String {
     fn recorded(&self) -> Answer {
         Answer::data(Some(serde_json::json!({ "hash": self })))
     }
+}
+
+/// Returns what checks the record of each device of an installation that was just made. Their keys are drawn here, and not
+/// only when the store is opened: who makes an installation is the one who can know that nobody else had them first.
+pub async fn first_public_keys(
+    ports: &Ports,
+    unsealed: &Unsealed,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let (store, chance) = (Arc::clone(&ports.store), Arc::clone(&ports.chance));
+    let records = Records::new(store, Arc::clone(&unsealed.barrier), chance);
+    let mut public_keys = BTreeMap::new();
+    for device in &ports.audit {
+        let keys = records.audit_keys(device.name(), ports.clock.now()).await?;
+        public_keys.insert(device.name().to_owned(), keys.chain().public());
+    }
+    Ok(public_keys)
 }
 
 impl Broker {

@@ -51,9 +51,14 @@ async fn before_it_is_initialized_a_server_does_nothing_else() {
     let root = made.at("/root_token");
     assert!(root.starts_with("hvs."));
     let warning = "`secret_shares` and `secret_threshold` do nothing with a seal of type `file`: there is no such key";
+    let public_key = made.at("/audit_public_keys/first");
+    assert!(public_key.len() == 64 && server.log().contains(public_key), "{}", server.log());
     assert_eq!(
         made.body,
-        json!({ "keys": [], "keys_base64": [], "root_token": root, "warnings": [warning] })
+        json!({
+            "keys": [], "keys_base64": [], "root_token": root, "warnings": [warning],
+            "audit_public_keys": { "first": public_key },
+        })
     );
     let key = fs::metadata(place.path("root.key")).unwrap();
     assert_eq!((key.mode() & 0o777, key.len()), (0o600, 32));

@@ -16,6 +16,8 @@ const LEFT: &str = "seal \"file\" {\n path = \"{folder}/root.key\"\n disabled = 
 pub(crate) struct Told {
     pub(crate) root: String,
     pub(crate) shares: Vec<String>,
+    /// What checks the record of the device `first`.
+    pub(crate) public_key: String,
 }
 
 /// A place with this seal.
@@ -34,6 +36,7 @@ pub(crate) async fn init(server: &Server, kind: &str, shares: u8) -> Told {
     Told {
         root: made.at("/root_token").to_owned(),
         shares: keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect(),
+        public_key: made.at("/audit_public_keys/first").to_owned(),
     }
 }
 
@@ -53,6 +56,7 @@ pub(crate) async fn unsealed(place: &Place) -> (Server, Told) {
     for share in &told.shares[..2] {
         show(&server, share).await;
     }
+    assert!(server.log().contains(&told.public_key), "it is the key that the device goes on with");
     told.root.clone_into(&mut server.token);
     (server, told)
 }

@@ -5,7 +5,7 @@ use super::{Count, StartError};
 use crate::config::{AuditDevice, Config, Seal};
 use crate::meters::Meters;
 use crate::{keeper, sweeper};
-use leasehold_core::broker::{Broker, Ports, found_with_holders};
+use leasehold_core::broker::{Broker, Ports, first_public_keys, found_with_holders};
 use leasehold_core::engine::erased::{Kind, KindOf};
 use leasehold_core::limits::Limits;
 use leasehold_core::seal::keeper::KeeperError;
@@ -20,6 +20,7 @@ use leasehold_engines::mysql::MySql;
 use leasehold_engines::postgres::Postgres;
 use leasehold_engines::redis::Redis;
 use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -66,6 +67,8 @@ pub(crate) struct Founded {
     pub(crate) token: SecretText,
     /// The shares of the key that opens the store, or, where it opens by itself, of the recovery key.
     pub(crate) shares: Vec<Share>,
+    /// What checks the record of each audit device.
+    pub(crate) public_keys: BTreeMap<String, String>,
 }
 
 /// The store was not initialized.
@@ -153,7 +156,13 @@ impl Server {
         if seal::is_initialized(&*self.ports.store).await? {
             return Err(SealError::AlreadyInitialized.into());
         }
-        let (founded, unsealed) = self.make(split, None, "root").await?;
+        let (mut founded, unsealed) = self.make(split, None, "root").await?;
+        match first_public_keys(&self.ports, &unsealed).await {
+            Ok(public_keys) => founded.public_keys = public_keys,
+            Err(error) => {
+                tracing::error!(%error, "the keys of the audit devices could not be drawn; they are logged once the store is open");
+            }
+        }
         self.become_sealed();
         if self.founds_with_keeper()
             && let Err(error) = self.open(unsealed).await
@@ -187,7 +196,7 @@ impl Server {
         let holders = made.as_ref().map(|(splits, _)| (purpose, splits));
         let (unsealed, token) = found_with_holders(&self.ports, &root, holders, text, name).await?;
         let shares = made.map(|(_, shares)| shares).unwrap_or_default();
-        Ok((Founded { token, shares }, unsealed))
+        Ok((Founded { token, shares, public_keys: BTreeMap::new() }, unsealed))
     }
 
     pub(super) fn become_sealed(&self) {

@@ -108,8 +108,8 @@ pub(super) fn looked_up(seen: &TokenView, text: &SecretText, now: Timestamp) -> 
     data
 }
 
-/// What the maker of an installation is told: its first token, and the shares of the key that is split, whose names
-/// begin so.
+/// What the maker of an installation is told: its first token, the shares of the key that is split, whose names begin so,
+/// and what checks the record of each audit device.
 pub(in crate::api) fn first_token(founded: &Founded, of: &str) -> Reply {
     let mut made = Map::from_iter([
         ("keys".to_owned(), json!([])),
@@ -118,6 +118,9 @@ pub(in crate::api) fn first_token(founded: &Founded, of: &str) -> Reply {
     ]);
     if of.is_empty() || !founded.shares.is_empty() {
         made.extend(shares(&founded.shares, of));
+    }
+    if !founded.public_keys.is_empty() {
+        made.insert("audit_public_keys".to_owned(), json!(founded.public_keys));
     }
     Reply::json(StatusCode::OK, &made)
 }
