@@ -84,7 +84,8 @@ pub(super) fn rows(status: &Map<String, Value>) -> Vec<Vec<String>> {
         row("Seal Migration", "migration");
     }
     if number("n") > 0 {
-        row("Total Shares", "n");
+        let of_recovery = status.get("recovery_seal").and_then(Value::as_bool).unwrap_or(false);
+        row(if of_recovery { "Total Recovery Shares" } else { "Total Shares" }, "n");
         row("Threshold", "t");
     }
     if number("progress") > 0 {

@@ -33,6 +33,19 @@ fn the_status_of_an_unsealed_server_is_exit_code_0() {
 }
 
 #[test]
+fn the_status_tells_of_which_key_there_are_shares() {
+    for (recovery, row) in [(true, "Total Recovery Shares    3\n"), (false, "Total Shares    3\n")]
+    {
+        let mut status: Value = serde_json::from_str(&seal_status(false)).expect("JSON");
+        (status["n"], status["t"], status["recovery_seal"]) = (3.into(), 2.into(), recovery.into());
+        let server = Server::with(&[(200, &status.to_string()), (404, "{}")]);
+        let out = Run::at(&server, &["status"]).run().ok();
+        assert!(out.contains(row), "{out}");
+        assert!(out.lines().any(|line| line.split_whitespace().eq(["Threshold", "2"])), "{out}");
+    }
+}
+
+#[test]
 fn the_status_of_a_sealed_server_is_exit_code_2() {
     let sealed = r#"{"errors":["Vault is sealed"]}"#;
     let server = Server::with(&[(200, &seal_status(true)), (503, sealed)]);

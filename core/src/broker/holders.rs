@@ -88,6 +88,11 @@ impl Broker {
         Ok(Holders { purpose, stored })
     }
 
+    /// Tells how the recovery key is split, if anybody holds shares of one.
+    pub async fn recovery_split(&self) -> Result<Option<Split>, SealError> {
+        Ok(self.holders_of(Purpose::Recovery).await?.stored.splits.split())
+    }
+
     /// Returns who decides for the installation: those who open the store, or else those with the recovery key.
     pub(super) async fn deciders(&self) -> Result<Holders, SealError> {
         let holders = self.holders_of(Purpose::Unseal).await?;

@@ -1,6 +1,6 @@
 //! What the holders of key shares do together: root tokens, and keys that are split anew.
 
-use crate::seal::{Told, init, place, show, unsealed};
+use crate::seal::{Told, init, place, show, split, unsealed};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use leasehold_integration_tests::server::{Answer, Place, Server};
@@ -244,7 +244,9 @@ async fn a_recovery_key_that_nobody_had_is_made_by_who_may_and_decides_from_then
     assert!(not_split.errors().contains("is not split"), "{}", not_split.text);
     let path = "sys/rekey-recovery-key/init";
     let _ = ask(&server, "PUT", path, asked.clone()).await.expect(403);
+    assert_eq!(split(&server).await, json!([0, 0, true]));
     let first = keys(&server.post(path, asked.clone()).await.expect(200));
+    assert_eq!(split(&server).await, json!([2, 2, true]));
     let token = generated(&server, &first).await;
     assert!(works(&server, &token).await && works(&server, &root).await);
     let second = keys(&rekeyed(&server, "sys/rekey-recovery-key", &first, asked).await);

@@ -49,6 +49,12 @@ async fn status(server: &Server) -> Value {
     server.ask("", "GET", "sys/seal-status", Value::Null).await.expect(200).body
 }
 
+/// Of how many shares how many are needed, and whether they are of a recovery key.
+pub(crate) async fn split(server: &Server) -> Value {
+    let status = status(server).await;
+    json!([status["n"], status["t"], status["recovery_seal"]])
+}
+
 /// A server that people have unsealed.
 pub(crate) async fn unsealed(place: &Place) -> (Server, Told) {
     let mut server = place.start();
@@ -185,6 +191,7 @@ async fn a_store_moves_from_a_key_file_to_people_and_back() {
     let place = place(FILE);
     let server = place.start();
     let told = init(&server, "recovery", 3).await;
+    assert_eq!(split(&server).await, json!([3, 2, true]));
     assert!(server.end().success());
     let old_key = fs::read(place.path("root.key")).unwrap();
     let migrate = |share: &str| json!({ "key": share, "migrate": true });
@@ -195,6 +202,7 @@ async fn a_store_moves_from_a_key_file_to_people_and_back() {
     place.configure(&format!("{REST}{LEFT}"));
     let server = place.start();
     assert_eq!(status(&server).await["migration"], true);
+    assert_eq!(split(&server).await, json!([3, 2, true]), "these are to be shown");
     let plain = json!({ "key": told.shares[0] });
     let refused = server.ask("", "PUT", "sys/unseal", plain).await.expect(400);
     assert!(refused.errors().contains("'migrate' parameter must be set true"), "{}", refused.text);
@@ -204,6 +212,7 @@ async fn a_store_moves_from_a_key_file_to_people_and_back() {
     let moved = status(&server).await;
     let expected = (&json!("shamir"), &json!(false), &json!(2), &json!(false));
     assert_eq!((&moved["type"], &moved["sealed"], &moved["t"], &moved["migration"]), expected);
+    assert_eq!(split(&server).await, json!([3, 2, false]));
     let _ = server.ask(&told.root, "GET", "sys/mounts", Value::Null).await.expect(200);
     assert!(server.end().success());
 
@@ -224,6 +233,7 @@ async fn a_store_moves_from_a_key_file_to_people_and_back() {
         let _ = server.ask("", "PUT", "sys/unseal", migrate(share)).await.expect(200);
     }
     assert_eq!(status(&server).await["type"], "file");
+    assert_eq!(split(&server).await, json!([3, 2, true]));
     assert!(server.end().success());
     assert_ne!(fs::read(place.path("root.key")).unwrap(), old_key);
     let server = place.start();

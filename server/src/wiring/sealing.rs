@@ -42,7 +42,8 @@ pub(crate) struct SealView {
     pub(crate) initialized: bool,
     /// Which installation it is; none while it is sealed.
     pub(crate) installation: Option<InstallationId>,
-    /// Into how many shares the key is split that opens the store, or, where it opens by itself, the recovery key.
+    /// Into how many shares the key is split that opens the store, or, where it opens by itself, the recovery key, as far
+    /// as that can be known.
     pub(crate) split: Option<Split>,
     /// How many shares were shown.
     pub(crate) progress: usize,
@@ -264,13 +265,21 @@ impl Server {
         };
         let initialized = !matches!(node, Node::Uninitialized);
         let stored = if initialized { self.unseal_splits().await? } else { Stored::default() };
-        let kind = self.seal_kind(stored.splits.split().is_some(), initialized);
-        let moving = self.moving(stored.splits.split().is_some()).filter(|_| initialized);
+        let is_split = stored.splits.split().is_some();
+        let kind = self.seal_kind(is_split, initialized);
+        let moving = self.moving(is_split).filter(|_| initialized);
         let (progress, nonce) = match &*self.founding.lock().await {
             Some(gathered) => (gathered.progress(), gathered.nonce.clone()),
             None => (0, String::new()),
         };
-        let split = stored.splits.split();
+        let split = match (&node, stored.splits.split()) {
+            (Node::Unsealed(broker), None) => broker.recovery_split().await?,
+            // Its record is sealed under the root key, which is at hand only where its holders are to open the store.
+            (Node::Sealed, None) => {
+                self.showing().await.ok().and_then(|showing| showing.stored.splits.split())
+            }
+            (_, split) => split,
+        };
         Ok(SealView {
             kind,
             initialized,
@@ -279,7 +288,7 @@ impl Server {
             progress,
             nonce,
             migration: moving.is_some() && installation.is_none(),
-            recovery: initialized && split.is_none(),
+            recovery: initialized && !is_split,
         })
     }
 
