@@ -143,35 +143,41 @@ pub async fn unseal(store: &dyn Store, root: &RootKey) -> Result<Unsealed, SealE
 
 /// Moves a store from a keeper to those who have the shares of its recovery key, or from those who have the shares of
 /// its unseal key to a keeper: their shares become the other kind. The root key becomes another one, since whoever had
-/// the old one still has it. All of that is one batch, so that a store is never between the two.
+/// the old one still has it, and another data key begins, since that one opened the ring of before. All of that is one
+/// batch, so that a store is never between the two.
 pub async fn change_seal(
     store: &dyn Store,
     from: (Purpose, &Stored, &Joined),
     (old, new): (&RootKey, &RootKey),
+    now: Timestamp,
     chance: &dyn Chance,
 ) -> Result<Unsealed, SealError> {
     let (purpose, stored, joined) = from;
     let other = purpose.other();
     let there = Stored::read(store, other, Some(old)).await?;
-    let Opened { ring, revision } = ring::open(store, old).await?;
-    let batch = ring.put(Some(revision), new, chance)?;
+    let Opened { mut ring, revision } = ring::open(store, old).await?;
+    ring.begin_key(now, chance);
+    let batch = ring.put_with_new_key(Some(revision), new, chance)?;
     let batch = stored.replaced(batch, purpose, &Splits::default(), new, chance)?;
     let splits = Splits::of_same_holders(joined, &stored.splits, other, new, chance);
     let batch = there.replaced(batch, other, &splits, new, chance)?;
     kept(store, batch, &ring, new).await
 }
 
-/// Gives a store another root key, which the holders of the unseal key open with the shares that they have. Whoever has
-/// only shares from before, and an old copy of the store, opens that copy and nothing else.
+/// Gives a store another root key, which the holders of the unseal key open with the shares that they have, and another
+/// data key under it. Whoever has only shares from before, and an old copy of the store, opens what was sealed before,
+/// in any copy, and nothing that is sealed from now on.
 pub async fn renew_root(
     store: &dyn Store,
     (stored, joined): (&Stored, &Joined),
     (old, new): (&RootKey, &RootKey),
+    now: Timestamp,
     chance: &dyn Chance,
 ) -> Result<Unsealed, SealError> {
     let recovery = Stored::read(store, Purpose::Recovery, Some(old)).await?;
-    let Opened { ring, revision } = ring::open(store, old).await?;
-    let batch = ring.put(Some(revision), new, chance)?;
+    let Opened { mut ring, revision } = ring::open(store, old).await?;
+    ring.begin_key(now, chance);
+    let batch = ring.put_with_new_key(Some(revision), new, chance)?;
     let splits = Splits::of_same_holders(joined, &stored.splits, Purpose::Unseal, new, chance);
     let batch = stored.replaced(batch, Purpose::Unseal, &splits, new, chance)?;
     let batch = match recovery.revision {

@@ -7,10 +7,12 @@
 )]
 
 use leasehold_core::broker::{KeyRingError, RotationWrite};
+use leasehold_core::ids::InstallationId;
 use leasehold_core::limits::{SEALS_BLOCK, SEALS_MAX};
+use leasehold_core::seal::barrier::id_of_key;
 use leasehold_core::seal::shares::{Share, Split};
 use leasehold_core::seal::splits::{Gathered, Joined, Purpose, Splits, Stored};
-use leasehold_core::seal::{self, RootKey, SealError};
+use leasehold_core::seal::{self, RootKey, SealError, Unsealed};
 use leasehold_core::secret::Locked;
 use leasehold_core::store::{Batch, Key, Store, StoreError};
 use leasehold_core::time::Timestamp;
@@ -185,19 +187,54 @@ fn joined(splits: &Splits, shares: &[Share]) -> Joined {
     taken.find_map(|joined| joined).unwrap()
 }
 
+/// Founds a store whose key people have; returns their splits, their shares, and which installation it is.
+async fn founded(store: &MemoryStore, root: &RootKey) -> (Splits, Vec<Share>, InstallationId) {
+    let split = Split::new(3, 2).unwrap();
+    let (splits, shares) = Splits::first(Purpose::Unseal, split, root, &Urandom);
+    let kept = |batch| Stored::default().replaced(batch, Purpose::Unseal, &splits, root, &Urandom);
+    let founded = seal::initialize(store, root, Timestamp(1), &Urandom, |_, batch| kept(batch));
+    let installation = founded.await.unwrap().installation;
+    (splits, shares, installation)
+}
+
+/// The key ring as it is stored, for whoever copies it.
+async fn copied_ring(store: &MemoryStore) -> leasehold_core::store::Value {
+    store.get(&Key(b"seal/keyring".to_vec())).await.unwrap().unwrap().0
+}
+
+/// What is sealed now does not open by the ring of an old copy, whose root key somebody has; what was sealed before does
+/// open now, and the key that seals has sealed nothing yet.
+async fn opens_nothing_new(
+    store: &MemoryStore,
+    (old_root, old_ring): (&RootKey, &leasehold_core::store::Value),
+    now: &Unsealed,
+) {
+    let (at, before) = (count_at(), seal::read(old_root, old_ring).unwrap().barrier);
+    let (count, _) = store.get(&at).await.unwrap().unwrap();
+    let count: Value = serde_json::from_slice(&count.0).unwrap();
+    let old = before.seal(&at, b"old", &Urandom).unwrap();
+    let last = u64::from(id_of_key(&old).unwrap());
+    assert_eq!((&count["key"], &count["seals"]), (&(last + 1).into(), &0.into()));
+    assert_eq!(&**now.barrier.open(&at, &old).unwrap(), b"old");
+    let new = now.barrier.seal(&at, b"new", &Urandom).unwrap();
+    assert_eq!(&**now.barrier.open(&at, &new).unwrap(), b"new");
+    for id in 1..=last {
+        // Whatever the value says of its key, no key of the old ring is it.
+        let mut said = new.clone();
+        said.0[1..5].copy_from_slice(&u32::try_from(id).unwrap().to_be_bytes());
+        assert!(before.open(&at, &said).is_err(), "key {id} of the old ring");
+    }
+}
+
 /// Whoever left has their shares, and may have a copy of the store from when these were good.
 #[tokio::test]
 async fn shares_that_are_void_and_an_old_copy_of_the_store_do_not_open_the_store_of_now() {
     let (store, split) = (MemoryStore::default(), Split::new(3, 2).unwrap());
     let first = RootKey::draw(&Urandom);
-    let (of_old, old_shares) = Splits::first(Purpose::Unseal, split, &first, &Urandom);
-    let kept =
-        |batch| Stored::default().replaced(batch, Purpose::Unseal, &of_old, &first, &Urandom);
-    let founded = seal::initialize(&store, &first, Timestamp(1), &Urandom, |_, batch| kept(batch));
-    let installation = founded.await.unwrap().installation;
+    let (of_old, old_shares, installation) = founded(&store, &first).await;
 
     // A copy is taken. Then the key is split among others, and they show their shares.
-    let copy = of_old;
+    let (copy, ring) = (of_old, copied_ring(&store).await);
     let by_old = joined(&copy, &old_shares);
     let (both, new_shares) = copy.and_then(Purpose::Unseal, split, &first, &Urandom);
     assert!(!both.root_is_due(&by_old), "the new shares open the same root key, and wait");
@@ -214,10 +251,12 @@ async fn shares_that_are_void_and_an_old_copy_of_the_store_do_not_open_the_store
     let by_new = joined(&stored.splits, &new_shares);
     assert!(stored.splits.root_is_due(&by_new));
     let second = RootKey::draw(&Urandom);
-    let renewed = seal::renew_root(&store, (&stored, &by_new), (&first, &second), &Urandom);
-    assert_eq!(renewed.await.unwrap().installation, installation);
+    let (shown, roots) = ((&stored, &by_new), (&first, &second));
+    let renewed = seal::renew_root(&store, shown, roots, Timestamp(2), &Urandom).await.unwrap();
+    assert_eq!(renewed.installation, installation);
 
     let found = joined(&copy, &old_shares).root().unwrap();
+    opens_nothing_new(&store, (&found, &ring), &renewed).await;
     let refused = seal::unseal(&store, &found).await.unwrap_err();
     assert!(matches!(refused, SealError::WrongKey), "{refused}");
     let stored = Stored::read(&store, Purpose::Unseal, None).await.unwrap();
@@ -225,4 +264,71 @@ async fn shares_that_are_void_and_an_old_copy_of_the_store_do_not_open_the_store
     assert!(!stored.splits.root_is_due(&by_new), "once is enough");
     let opened = seal::unseal(&store, &by_new.root().unwrap()).await.unwrap();
     assert_eq!(opened.installation, installation);
+}
+
+#[tokio::test]
+async fn a_root_key_of_before_a_move_and_an_old_copy_of_the_store_do_not_open_the_store_of_now() {
+    let (store, mut root) = (MemoryStore::default(), RootKey::draw(&Urandom));
+    let (splits, shares, installation) = founded(&store, &root).await;
+    let by_holders = joined(&splits, &shares);
+    // From people to a keeper, and back.
+    for (at, purpose) in [(2, Purpose::Unseal), (3, Purpose::Recovery)] {
+        let ring = copied_ring(&store).await;
+        let stored = Stored::read(&store, purpose, Some(&root)).await.unwrap();
+        let (from, new) = ((purpose, &stored, &by_holders), RootKey::draw(&Urandom));
+        let moved = seal::change_seal(&store, from, (&root, &new), Timestamp(at), &Urandom);
+        let moved = moved.await.unwrap();
+        assert_eq!(moved.installation, installation);
+        opens_nothing_new(&store, (&root, &ring), &moved).await;
+        root = new;
+    }
+}
+
+/// The answer to the one write is lost: the root key is another one, with its data key, or all is as it was.
+#[tokio::test]
+async fn a_root_key_whose_renewal_had_no_answer_is_looked_for() {
+    for (failure, is_kept) in [
+        (StoreError::Uncertain("no answer".into()), true),
+        (StoreError::Refused("full".into()), false),
+    ] {
+        let (store, old) = (MemoryStore::default(), RootKey::draw(&Urandom));
+        let (splits, shares, _) = founded(&store, &old).await;
+        let (ring, by_holders) = (copied_ring(&store).await, joined(&splits, &shares));
+        let stored = Stored::read(&store, Purpose::Unseal, None).await.unwrap();
+        let (shown, new) = ((&stored, &by_holders), RootKey::draw(&Urandom));
+        store.fail(Some(failure));
+        let renewed = seal::renew_root(&store, shown, (&old, &new), Timestamp(2), &Urandom).await;
+        store.fail(None);
+        assert_eq!(renewed.is_ok(), is_kept);
+        match renewed {
+            Ok(renewed) => opens_nothing_new(&store, (&old, &ring), &renewed).await,
+            Err(_) => assert_eq!(copied_ring(&store).await, ring),
+        }
+    }
+}
+
+/// What goes on beyond a seal meets records of the one who opened the store after it, with a root key that it never had.
+#[tokio::test(start_paused = true)]
+async fn a_broker_of_before_another_root_key_puts_no_record_aside() {
+    let world = World::new().await;
+    let _target = world.target("well", "1h", "24h").await;
+    let issued = world.issue("well").await.unwrap();
+    let (old, new) = (RootKey::new([7; 32]), RootKey::draw(&Urandom));
+    let (splits, shares) =
+        Splits::first(Purpose::Unseal, Split::new(3, 2).unwrap(), &old, &Urandom);
+    let (by_holders, stored) = (joined(&splits, &shares), Stored { splits, revision: None });
+    let shown = (&stored, &by_holders);
+    let renewed = seal::renew_root(&*world.store, shown, (&old, &new), Timestamp(2), &Urandom);
+    let barrier = renewed.await.unwrap().barrier;
+    let at = Key([b"lease/".as_slice(), issued.lease.bytes()].concat());
+    let (sealed, _) = world.store.get(&at).await.unwrap().unwrap();
+    let plain = barrier.open(&at, &sealed).unwrap();
+    let sealed = barrier.seal(&at, &plain, &Urandom).unwrap();
+    world.store.commit(Batch::default().put(at.clone(), sealed.clone())).await.unwrap();
+
+    let refused = world.broker().renew(&request(ROOT), &issued.lease_id, None).await.unwrap_err();
+
+    assert!(refused.to_string().contains("the root key does not open this store"), "{refused}");
+    assert_eq!(world.store.count("quarantine/"), 0);
+    assert_eq!(world.store.get(&at).await.unwrap().unwrap().0, sealed);
 }

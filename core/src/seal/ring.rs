@@ -133,6 +133,11 @@ impl KeyRing {
     ) {
         self.installation = installation;
         self.token_key = drawn(chance);
+        self.begin_key(now, chance);
+    }
+
+    /// Adds a key, which seals from now on, and which nobody has who opened the ring before.
+    pub(super) fn begin_key(&mut self, now: Timestamp, chance: &dyn Chance) {
         self.keys.push(RingKey::draw(now, chance));
     }
 
@@ -223,7 +228,7 @@ pub(crate) async fn rotate(
     if ring.keys.len() >= RING_KEYS_MAX {
         return Err(SealError::RingFull);
     }
-    ring.keys.push(RingKey::draw(now, chance));
+    ring.begin_key(now, chance);
     let mut batch = ring.put_with_new_key(Some(revision), barrier.root(), chance)?;
     // A key that is worn out endangers all that it has sealed: a full disk is no reason to go on with it.
     batch.spends_reserve = true;
@@ -232,7 +237,8 @@ pub(crate) async fn rotate(
     Ok(())
 }
 
-/// Takes up keys that another node has added.
+/// Takes up keys that another node has added. Where the ring itself does not open any more, as after another root key has
+/// come, that is an error: nobody can tell then whether what is under an unknown key is damaged.
 pub(crate) async fn refresh(store: &dyn Store, barrier: &Barrier) -> Result<(), StoreError> {
     match open(store, barrier.root()).await {
         Ok(Opened { ring, .. }) => {
@@ -240,7 +246,7 @@ pub(crate) async fn refresh(store: &dyn Store, barrier: &Barrier) -> Result<(), 
             Ok(())
         }
         Err(SealError::Store(error)) => Err(error),
-        Err(_) => Ok(()),
+        Err(error) => Err(StoreError::Refused(error.to_string())),
     }
 }
 

@@ -229,6 +229,8 @@ async fn new_shares_that_are_to_be_verified_can_be_given_up() {
         assert!(works(&server, &told.root).await);
         let renewals = server.log().matches("the root key is another one now").count();
         assert_eq!(renewals, 1, "once is enough");
+        let key = server.ask(&told.root, "GET", "sys/key-status", Value::Null).await.expect(200);
+        assert_eq!(key.body["data"]["term"], 2, "nobody of before has the key that seals");
     }
 }
 

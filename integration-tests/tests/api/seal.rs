@@ -237,7 +237,8 @@ async fn a_store_moves_from_a_key_file_to_people_and_back() {
     assert!(server.end().success());
     assert_ne!(fs::read(place.path("root.key")).unwrap(), old_key);
     let server = place.start();
-    let _ = server.ask(&told.root, "GET", "sys/mounts", Value::Null).await.expect(200);
+    let key = server.ask(&told.root, "GET", "sys/key-status", Value::Null).await.expect(200);
+    assert_eq!(key.body["data"]["term"], 3, "each move began a key");
 }
 
 #[tokio::test]

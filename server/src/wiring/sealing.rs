@@ -174,7 +174,8 @@ impl Server {
                     Move::ToShares => RootKey::draw(chance),
                 };
                 let from = (purpose, &stored, &joined);
-                let unsealed = seal::change_seal(store, from, (&root, &new), chance).await?;
+                let now = self.clock().now();
+                let unsealed = seal::change_seal(store, from, (&root, &new), now, chance).await?;
                 tracing::warn!("the seal was moved, and the root key is another one now");
                 unsealed
             }
@@ -193,7 +194,8 @@ impl Server {
         let (store, chance) = (&*self.ports.store, self.chance());
         if stored.splits.root_is_due(joined) {
             let new = RootKey::draw(chance);
-            match seal::renew_root(store, (stored, joined), (root, &new), chance).await {
+            let (shown, now) = ((stored, joined), self.clock().now());
+            match seal::renew_root(store, shown, (root, &new), now, chance).await {
                 Ok(unsealed) => {
                     tracing::warn!(
                         "the root key is another one now, which no older key share opens"
