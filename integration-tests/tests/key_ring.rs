@@ -80,19 +80,62 @@ async fn the_stored_count_of_seals_is_never_too_low() {
     assert!((SEALS_BLOCK * 2..SEALS_BLOCK * 2 + 1000).contains(&after), "{after}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_key_that_is_worn_out_is_replaced_by_itself_and_on_a_full_disk_too() {
+/// A world whose first key has sealed so much.
+async fn worn(seals: u64) -> World {
     let world = World::new().await;
-    let worn = format!("{{\"key\":1,\"seals\":{SEALS_MAX}}}").into_bytes();
-    let batch = Batch::default().put(count_at(), leasehold_core::store::Value(worn));
+    let count = format!("{{\"key\":1,\"seals\":{seals}}}").into_bytes();
+    let batch = Batch::default().put(count_at(), leasehold_core::store::Value(count));
     world.store.commit(batch).await.unwrap();
     world.restart().await;
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_worn_out_is_replaced_by_itself_and_on_a_full_disk_too() {
+    let world = worn(SEALS_MAX).await;
     world.store.keep_reserve(true);
     world.broker().housekeep().await.unwrap();
     world.store.keep_reserve(false);
     assert_eq!(status(&world).await.key, 2);
     world.broker().housekeep().await.unwrap();
     assert_eq!(status(&world).await.key, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_comes_by_itself_is_on_record_before_it_is_drawn() {
+    let world = World::new().await;
+    world.pass(DAY).await;
+    let daily = RotationWrite { interval: Some(DAY), ..RotationWrite::default() };
+    world.broker().set_rotation(&request(ROOT), &daily).await.unwrap();
+    world.audit.refuse(true);
+    world.broker().housekeep().await.unwrap();
+    world.audit.refuse(false);
+    assert_eq!(status(&world).await.key, 1);
+    world.broker().housekeep().await.unwrap();
+    assert_eq!(status(&world).await.key, 2);
+    let lines = world.audit.lines();
+    let of_ring = lines.iter().filter(|line| line.contains(r#""path":"sys/rotate""#));
+    let kinds = of_ring.map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].clone());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["request", "response"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_worn_out_is_replaced_while_nothing_can_be_recorded_and_one_that_is_due_waits()
+ {
+    let due = RotationWrite { seals_max: Some(5_000_000), ..RotationWrite::default() };
+    for (seals, hangs, key) in
+        [(SEALS_MAX, false, 2), (SEALS_MAX, true, 2), (6_000_000, false, 1), (6_000_000, true, 1)]
+    {
+        let world = worn(seals).await;
+        world.broker().set_rotation(&request(ROOT), &due).await.unwrap();
+        let refuse = |is| if hangs { world.audit.hang(is) } else { world.audit.refuse(is) };
+        refuse(true);
+        world.broker().housekeep().await.unwrap();
+        refuse(false);
+        assert_eq!(status(&world).await.key, key, "after {seals}, hanging: {hangs}");
+        world.broker().housekeep().await.unwrap();
+        assert_eq!(status(&world).await.key, 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use super::authenticate::{AdmitError, Recorded};
 use super::{Broker, Request};
-use crate::audit::Answer;
+use crate::audit::{Answer, Asked, Operation};
 use crate::limits::{CONFLICT_TRIES, ROTATE_EVERY_MIN, SEALS_MAX, SEALS_MIN};
 use crate::seal::{KeyStatus, Rotation, SealError, ring};
 use crate::store::StoreError;
@@ -92,7 +92,8 @@ impl Broker {
         .await
     }
 
-    /// Keeps the count of what is sealed ahead, and adds a key when one is due.
+    /// Keeps the count of what is sealed ahead, and adds a key when one is due: on record, unless the last one is worn out
+    /// and nothing can be recorded.
     pub(super) async fn keep_key_ring(&self) -> Result<(), StoreError> {
         let (store, barrier) = self.records.ring();
         ring::reserve(store, barrier).await?;
@@ -103,11 +104,20 @@ impl Broker {
                 return Ok(());
             }
             tracing::info!(key = status.key, seals = status.seals, "the key ring gets a new key");
-            self.add_key().await
+            let (operation, path) = (Operation::Update, "sys/rotate".to_owned());
+            let asked = Asked { operation, path, ..Asked::default() };
+            match self.by_itself(&asked, async { Ok(self.add_key().await?) }).await {
+                // Revocations go on without a record, and seal: beyond this bound that endangers all that the key has sealed.
+                Err(KeyRingError::Admit(error)) if status.seals >= SEALS_MAX => {
+                    tracing::error!(%error, "a key is worn out, and is replaced without a record");
+                    Ok(self.add_key().await?)
+                }
+                outcome => outcome,
+            }
         };
         match looked.await {
             Ok(()) => Ok(()),
-            Err(SealError::Store(error)) => Err(error),
+            Err(KeyRingError::Seal(SealError::Store(error))) => Err(error),
             Err(error) => {
                 tracing::error!(%error, "a new key is due, and cannot be added");
                 Ok(())

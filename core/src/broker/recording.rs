@@ -81,7 +81,7 @@ pub async fn first_public_keys(
 }
 
 impl Broker {
-    /// Does at a target what nobody asked for now, on record like a request that nobody sent: what cannot be recorded
+    /// Does what nobody asked for now, on record like a request that nobody sent: what cannot be recorded
     /// is not begun (law 8), and what came of it is told in a second line.
     pub(super) async fn by_itself<T, E: fmt::Display + From<AdmitError>>(
         &self,
