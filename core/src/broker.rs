@@ -20,6 +20,7 @@ mod holders;
 mod housekeep;
 mod idempotency;
 mod identity;
+mod in_hand;
 mod issue;
 mod key_ring;
 mod lanes;
@@ -119,7 +120,7 @@ use crate::audit::{Asked, Audit, AuditError, Trail};
 use crate::backup::BackupKey;
 use crate::chance::Chance;
 use crate::engine::erased::Kind;
-use crate::ids::{BootId, InstallationId, LeaseId, TokenAccessor};
+use crate::ids::{BootId, InstallationId, LeaseId, MountId, TokenAccessor};
 use crate::lease::id_key::IdKey;
 use crate::lease::queue::Queue;
 use crate::lease::{Lease, LeaseState};
@@ -225,7 +226,7 @@ pub struct Broker {
     /// What was found when targets were compared with the leases.
     plans: reconcile::Plans,
     /// Roles that are being rehearsed.
-    rehearsing: rehearse::Rehearsing,
+    rehearsing: in_hand::InHand<(MountId, String)>,
     /// When they are compared next by themselves.
     reconciles: reconcile::Schedule,
     /// Accounts that are being rotated, and when to look at the others.
@@ -321,7 +322,7 @@ impl Broker {
             throttle: Mutex::default(),
             comparisons: restored::Comparisons::default(),
             plans: reconcile::Plans::default(),
-            rehearsing: rehearse::Rehearsing::default(),
+            rehearsing: in_hand::InHand::default(),
             reconciles: reconcile::Schedule::default(),
             rotations: rotate::Rotations::default(),
             mass_revocations: mass_revocation::Jobs::default(),

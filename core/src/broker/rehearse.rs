@@ -21,33 +21,8 @@ use crate::store::mounts::{Role, Target};
 use crate::store::records::Found;
 use crate::store::rehearsals::{Rehearsed, rehearsal_at};
 use crate::time::Timestamp;
-use parking_lot::Mutex;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The roles that are being rehearsed, in this process.
-#[derive(Debug, Default)]
-pub(super) struct Rehearsing(Mutex<BTreeSet<(MountId, String)>>);
-
-/// Keeps a role from being rehearsed twice at once; over when it is dropped.
-struct Turn<'a> {
-    rehearsing: &'a Rehearsing,
-    which: (MountId, String),
-}
-
-impl Rehearsing {
-    fn begin(&self, which: (MountId, String)) -> Option<Turn<'_>> {
-        let begins = self.0.lock().insert(which.clone());
-        begins.then_some(Turn { rehearsing: self, which })
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.rehearsing.0.lock().remove(&self.which);
-    }
-}
 
 /// How a rehearsal went.
 #[derive(Clone, Debug)]
@@ -184,7 +159,7 @@ impl Broker {
             self.may_borrow(&caller, (mount, role))?;
             let plan = self.plan(mount, role)?;
             let which = (plan.entry.mount.record.id, plan.role.record.name.clone());
-            let turn = self.rehearsing.begin(which.clone());
+            let turn = self.rehearsing.take(which.clone());
             let _turn = turn.ok_or_else(|| RehearseError::UnderWay(format!("{mount}{role}")))?;
             let began = self.clock.now();
             let rehearsal = self.rehearse_with(request, &caller, (mount, role)).await?;

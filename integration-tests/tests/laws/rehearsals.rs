@@ -1,7 +1,7 @@
 //! Rehearsals: what they show of a role that works and of one that does not, and what they leave behind.
 
 use super::HOUR;
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 use leasehold_core::broker::{Act, Rehearsal, RehearseError};
 use leasehold_integration_tests::world::target::{Mood, SimulatedTarget};
 use leasehold_integration_tests::world::{ROOT, World, request};
@@ -91,4 +91,15 @@ async fn one_role_is_rehearsed_by_one_at_a_time() {
     let (one, other) = join(broker.rehearse(&admin, ROLE), broker.rehearse(&admin, ROLE)).await;
     let refused = [one, other].into_iter().filter_map(Result::err).collect::<Vec<_>>();
     assert!(matches!(refused[..], [RehearseError::UnderWay(_)]), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_refused_while_a_role_is_rehearsed_lets_nobody_else_in() {
+    let (world, target) = world().await;
+    target.mood(Mood::Slow(std::time::Duration::from_secs(2)));
+    let (broker, admin) = (world.broker(), request(ROOT));
+    let all = join_all((0..4).map(|_| broker.rehearse(&admin, ROLE))).await;
+    let refused = all.into_iter().filter_map(Result::err);
+    let under_way = refused.filter(|error| matches!(error, RehearseError::UnderWay(_)));
+    assert_eq!(under_way.count(), 3, "one of them rehearses it");
 }
