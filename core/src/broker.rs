@@ -132,6 +132,7 @@ use crate::quota::tallies::Tallies;
 use crate::seal::{Unsealed, ring};
 use crate::secret::{Locked, SecretText};
 use crate::store::records::{Found, Records};
+use crate::store::tokens::TokenKey;
 use crate::store::{Batch, Revision, Store, StoreError};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
@@ -209,6 +210,8 @@ pub struct Broker {
     compiled: access::Compiled,
     leases_due: Mutex<Queue>,
     tokens_due: Mutex<Queue>,
+    /// Tokens that have ended and are being told of and removed: so that none is told of twice.
+    tokens_in_hand: in_hand::InHand<TokenKey>,
     lanes: lanes::Lanes,
     counted: quota::Counted,
     /// The leases of each role, where a quota bounds them.
@@ -276,10 +279,6 @@ impl Broker {
         let clock_watch = clock::ClockWatch::begin(&records, &*ports.clock).await?;
         let catalog = Catalog::load(&records, ports.clock.now()).await?;
         let trail = Trail::open(ports.audit, &records, unsealed.installation, &ports.clock).await?;
-        // Without it callers may do less, and nothing else is amiss.
-        if let Err(error) = access::make_default_policy(&records, ports.clock.now()).await {
-            tracing::warn!(%error, "the policy `default` could not be made; the next start tries again");
-        }
         let boot = BootId::new(ports.clock.now(), &*ports.chance);
         let (wake, woken) = mpsc::channel(1);
         let broker = Self {
@@ -313,6 +312,7 @@ impl Broker {
             compiled: access::Compiled::default(),
             leases_due: Mutex::default(),
             tokens_due: Mutex::default(),
+            tokens_in_hand: in_hand::InHand::default(),
             lanes: lanes::Lanes::default(),
             counted: quota::Counted::default(),
             tallies: Mutex::default(),
@@ -338,6 +338,10 @@ impl Broker {
 
     /// Does what comes before anything comes or goes.
     async fn ready(self: Arc<Self>) -> Result<Arc<Self>, StoreError> {
+        // Without it callers may do less, and nothing else is amiss.
+        if let Err(error) = access::make_default_policy(&self.records, self.clock.now()).await {
+            tracing::warn!(%error, "the policy `default` could not be made; the next start tries again");
+        }
         self.count_if_needed().await?;
         self.find_rotations(true).await?;
         self.record_undeclared().await;

@@ -123,7 +123,7 @@ pub const USER_NAME_MAX: usize = 254;
 /// How long the name may be that the maker of a token gives it, in bytes: it is recorded with each of its requests.
 pub const DISPLAY_NAME_MAX: usize = 512;
 
-/// Tokens of a disabled method that are ended at once: each waits for a commit, and commits share their flush.
+/// Tokens that are ended at once, of a disabled method or of one parent: each waits for a commit, and commits share their flush.
 pub const TOKENS_AT_ONCE: usize = 64;
 
 /// What is due for longer than this is put into the queue again by housekeeping.

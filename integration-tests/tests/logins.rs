@@ -1,9 +1,15 @@
 //! Logins in a simulated world: what they cost, what they rest on, and what ends with them.
 
-#![expect(clippy::unwrap_used, reason = "whatever is not as expected fails the test at once")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "whatever is not as expected fails the test at once"
+)]
 
 #[path = "logins/batch_tokens.rs"]
 mod batch_tokens;
+#[path = "logins/ends.rs"]
+mod ends;
 #[path = "logins/methods.rs"]
 mod methods;
 #[path = "logins/passwords.rs"]

@@ -161,10 +161,16 @@ impl RestsOn {
 }
 
 /// The end of a token, while anything lives under it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// When it ended.
     pub since: Timestamp,
+    /// Why.
+    #[serde(default)]
+    pub cause: EndCause,
+    /// Whether that is on record. It is told once its record is read again otherwise.
+    #[serde(default)]
+    pub is_told: bool,
     /// How often the sweep has looked whether anything still lives under it.
     pub attempts: u32,
     /// When it looks again.
@@ -173,6 +179,27 @@ pub struct Ended {
     /// that whoever goes on after a crash does the same.
     #[serde(default)]
     pub frees_children: bool,
+}
+
+/// Why a token ended, as the audit tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndCause {
+    /// It ended before causes were kept.
+    #[default]
+    Unknown,
+    /// A caller asked.
+    Asked,
+    /// Its term is over.
+    Lapsed,
+    /// It had no uses left.
+    Spent,
+    /// The token that made it has ended.
+    ParentEnded,
+    /// The method is disabled whose login made it.
+    MethodDisabled,
+    /// Nobody could be told of it.
+    Untold,
 }
 
 impl Token {
@@ -259,13 +286,14 @@ impl Token {
         }
     }
 
-    /// The token ends, or the sweep looks again at one that has. What becomes of the tokens it made is decided
-    /// once, by the first who ends it; what a wrapping token wraps always ends with it.
+    /// The token ends, or the sweep looks again at one that has. Why, and what becomes of the tokens it made, is
+    /// decided once, by the first who ends it; what a wrapping token wraps always ends with it.
     #[must_use]
-    pub fn end(mut self, now: Timestamp, frees_children: bool) -> Self {
+    pub fn end(mut self, cause: EndCause, frees_children: bool, now: Timestamp) -> Self {
         let frees_children = frees_children && self.wraps.is_none();
-        let before =
-            self.ended.unwrap_or(Ended { since: now, attempts: 0, retry_at: now, frees_children });
+        let first =
+            Ended { since: now, cause, is_told: false, attempts: 0, retry_at: now, frees_children };
+        let before = self.ended.unwrap_or(first);
         let attempts = before.attempts.saturating_add(1);
         let retry_at = now.plus(backoff::after(attempts));
         self.ended = Some(Ended { attempts, retry_at, ..before });
@@ -364,13 +392,13 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_of_the_children_is_decided_by_the_first_end() {
+    fn why_it_ends_and_what_becomes_of_the_children_is_decided_by_the_first_end() {
         for first in [true, false] {
-            let ended = token().end(Timestamp(1_000), first);
-            let again = ended.end(Timestamp(9_000), !first);
+            let ended = token().end(EndCause::Asked, first, Timestamp(1_000));
+            let again = ended.end(EndCause::Lapsed, !first, Timestamp(9_000));
             let ended = again.ended.unwrap();
             assert_eq!((ended.frees_children, ended.attempts), (first, 2));
-            assert_eq!(ended.since, Timestamp(1_000));
+            assert_eq!((ended.since, ended.cause), (Timestamp(1_000), EndCause::Asked));
             assert!(!again.is_held(Timestamp(1_000)));
         }
     }

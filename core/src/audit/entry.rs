@@ -5,7 +5,7 @@ mod line;
 pub(super) use line::{answered, asked};
 
 use crate::access::identity::Identity;
-use crate::access::token::Token;
+use crate::access::token::{Ended, Token};
 use crate::address::ClientAddress;
 use crate::audit::AskedHeader;
 use crate::lease::death::Death;
@@ -114,6 +114,8 @@ pub struct Answer {
     pub lease_id: Option<String>,
     /// How its credential was proven to be dead, where that was asked for.
     pub death: Option<Death>,
+    /// When and why the token ended that is told of.
+    ended: Option<Ended>,
     /// Why nothing was done.
     pub error: Option<String>,
     /// The token that the caller is told of, its texts not yet hidden.
@@ -193,6 +195,20 @@ impl Answer {
     pub fn lease_at_abandoned(lease_id: String) -> Self {
         let data = Some(serde_json::json!({ "abandoned": true }));
         Self { data, ..Self::lease(lease_id) }
+    }
+
+    /// A token has ended, and why.
+    #[must_use]
+    pub fn token_ended(token: &Token) -> Self {
+        let auth = [
+            ("accessor", token.accessor_text().into()),
+            ("display_name", token.display_name.clone().into()),
+            ("entity_id", token.entity.map(|id| id.to_string()).unwrap_or_default().into()),
+            ("token_policies", token.policies.clone().into()),
+            ("token_type", token.kind.word().into()),
+        ];
+        let auth = auth.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { auth: Some(auth), ended: token.ended, ..Self::default() }
     }
 
     /// Nothing was done, or it failed.

@@ -5,7 +5,7 @@ use super::{Broker, Request};
 use crate::access::login::LoginOrigin;
 use crate::access::params::is_within;
 use crate::access::policy::Right;
-use crate::access::token::{Token, Wrapped};
+use crate::access::token::{EndCause, Token, Wrapped};
 use crate::address::ClientAddress;
 use crate::audit::{Answer, AuditError, Who};
 use crate::limits::CONFLICT_TRIES;
@@ -202,7 +202,7 @@ impl Broker {
         answer: &Answer,
     ) -> Result<(), AdmitError> {
         if caller.spent {
-            self.end_token_soon(caller.token.record.key);
+            self.end_token_soon(caller.token.record.key, EndCause::Spent);
         }
         let now = self.clock.now();
         let record = self.trail.answered(&request.asked, Some(&caller.who), answer, now);

@@ -8,7 +8,7 @@ use super::authenticate::AdmitError;
 use super::holders::{HolderError, Holders};
 use super::token::root_token_of;
 use super::{Broker, Request};
-use crate::access::token::{TEXT_CHARS, draw, key_of};
+use crate::access::token::{EndCause, TEXT_CHARS, draw, key_of};
 use crate::seal::shares::Share;
 use crate::seal::splits::{Gathered, Joined};
 use crate::secret::SecretText;
@@ -125,7 +125,7 @@ impl Broker {
             (Ok((generation, made)), Err(error)) => {
                 // Nobody will know of it.
                 if let Some(text) = made {
-                    self.end_token_soon(key_of(&self.token_key, &text));
+                    self.end_token_soon(key_of(&self.token_key, &text), EndCause::Untold);
                 }
                 drop(generation);
                 Err(error)
@@ -156,7 +156,7 @@ impl Broker {
         let text = draw(&*self.chance);
         if let Err(error) = self.store_root_token(&text, holders, &joined).await {
             // It may be kept, and nobody has it.
-            self.end_token_soon(key_of(&self.token_key, &text));
+            self.end_token_soon(key_of(&self.token_key, &text), EndCause::Untold);
             return Err(error);
         }
         let encoded = Some(encoded(&text, &wanted.otp));

@@ -17,7 +17,7 @@ use super::{Broker, Request, TokenMade};
 use crate::access::identity::Metadata;
 use crate::access::login::{LoggedInAs, LoginOrigin, Proof};
 use crate::access::params::{BadParams, TokenParams};
-use crate::access::token::{Token, TokenKind, draw, key_of};
+use crate::access::token::{EndCause, Token, TokenKind, draw, key_of};
 use crate::address::ClientAddress;
 use crate::audit::{Answer, AuditError};
 use crate::ids::MountId;
@@ -119,7 +119,7 @@ impl Broker {
         let record = self.trail.answered(&request.asked, None, &answer, self.clock.now());
         if let Err(unrecorded) = self.recorded(record).await {
             if let Ok(made) = &outcome {
-                self.end_token_soon(made.token.key);
+                self.end_token_soon(made.token.key, EndCause::Untold);
             }
             return Err(unrecorded.into());
         }

@@ -10,6 +10,7 @@ use crate::access::lockout::LockoutConfig;
 use crate::access::login::METHODS;
 use crate::access::params::TokenType;
 use crate::access::policy::Acl;
+use crate::access::token::EndCause;
 use crate::audit::Answer;
 use crate::ids::MountId;
 use crate::limits::{CONFLICT_TRIES, TOKENS_AT_ONCE, TTL_MAX};
@@ -307,7 +308,7 @@ impl Broker {
 
     async fn end_held_token(self: &Arc<Self>, key: TokenKey) -> Result<(), StoreError> {
         match self.records.token(&key).await?.filter(|held| held.record.ended.is_none()) {
-            Some(_) => self.end_token(&key, Children::End).await,
+            Some(_) => self.end_token(&key, Children::End, EndCause::MethodDisabled).await,
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use super::authenticate::{AdmitError, Caller, Recorded};
 use super::token::Children;
 use super::{Broker, Request};
 use crate::access::cubbyhole::Cubbyhole;
-use crate::access::token::{Token, Wrapped, draw, key_of};
+use crate::access::token::{EndCause, Token, Wrapped, draw, key_of};
 use crate::audit::{Answer, Who};
 use crate::ids::TokenAccessor;
 use crate::lease::Cause;
@@ -401,7 +401,7 @@ impl Broker {
         let ended = match made {
             Wrapped::Answer => Ok(()),
             Wrapped::Lease(lease) => self.mark(lease, Cause::IssueFailed).await,
-            Wrapped::Token(token) => self.end_token(&token, Children::End).await,
+            Wrapped::Token(token) => self.end_token(&token, Children::End, EndCause::Untold).await,
             Wrapped::SecretId { mount, role, accessor } => {
                 self.end_secret_id(mount, role, accessor).await
             }

@@ -6,6 +6,7 @@ mod body;
 mod headers;
 
 use super::{Answer, Asked, Holder, Veil, Who};
+use crate::access::token::EndCause;
 use crate::address::ClientAddress;
 use crate::audit::hex;
 use crate::lease::death::Death;
@@ -135,6 +136,14 @@ struct ResponseLine<'a> {
     data: Option<Told<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof_of_death: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_ended: Option<EndLine>,
+}
+
+#[derive(serde::Serialize)]
+struct EndLine {
+    since: String,
+    cause: EndCause,
 }
 
 #[derive(serde::Serialize)]
@@ -238,6 +247,9 @@ pub(in crate::audit) fn answered(
         secret: answer.lease_id.as_deref().map(|lease_id| LeaseLine { lease_id }),
         data: secret.or(to_hide),
         proof_of_death: answer.death.as_ref().map(Death::shown),
+        token_ended: answer
+            .ended
+            .map(|ended| EndLine { since: ended.since.rfc3339(), cause: ended.cause }),
     };
     serde_json::to_string(&Line {
         time: now.rfc3339(),

@@ -5,7 +5,7 @@ use super::super::{Broker, Request};
 use super::TokenError;
 use super::ending::Children;
 use crate::access::identity::Identity;
-use crate::access::token::{Token, TokenKind, TokenRole};
+use crate::access::token::{EndCause, Token, TokenKind, TokenRole};
 use crate::audit::Answer;
 use crate::limits::READ_CHUNK;
 use crate::secret::SecretText;
@@ -112,7 +112,7 @@ impl Broker {
             if found.record.kind == TokenKind::Batch {
                 return Err(TokenError::Bad("batch tokens cannot be revoked".into()));
             }
-            self.end_token(&found.record.key, children).await?;
+            self.end_token(&found.record.key, children, EndCause::Asked).await?;
             Ok(true)
         })
         .await
