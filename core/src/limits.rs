@@ -123,6 +123,10 @@ pub const USER_NAME_MAX: usize = 254;
 /// How long the name may be that the maker of a token gives it, in bytes: it is recorded with each of its requests.
 pub const DISPLAY_NAME_MAX: usize = 512;
 
+/// How long a request may go on that took the last use of its token. The token ends with the request, or when this is
+/// over, because the process died over it: no client waits longer than a minute.
+pub const SPENT_WITHIN: Duration = Duration::from_mins(2);
+
 /// Tokens that are ended at once, of a disabled method or of one parent: each waits for a commit, and commits share their flush.
 pub const TOKENS_AT_ONCE: usize = 64;
 

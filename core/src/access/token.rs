@@ -12,6 +12,7 @@ use crate::chance::Chance;
 use crate::ids::{AppRoleId, EntityId, LeaseId, MountId, SecretIdAccessor, TokenAccessor};
 use crate::lease::term::Term;
 use crate::lease::{LeaseError, backoff};
+use crate::limits::SPENT_WITHIN;
 use crate::secret::SecretText;
 use crate::store::Key;
 use crate::store::mounts::mount_at;
@@ -63,6 +64,9 @@ pub struct Token {
     /// How many requests it is good for; 0 for any number.
     #[serde(default)]
     pub num_uses: u32,
+    /// When the last of them was spent: it ends with that request, or soon after if the process dies over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent_at: Option<Timestamp>,
     /// Whether it may be renewed at all.
     pub renewable: bool,
     /// Ends with this one; `None` for an orphan.
@@ -221,6 +225,7 @@ impl Token {
             explicit_max_ttl: Duration::ZERO,
             period: Duration::ZERO,
             num_uses: 0,
+            spent_at: None,
             renewable: false,
             parent: None,
             bound_cidrs: Vec::new(),
@@ -280,9 +285,10 @@ impl Token {
     /// When the sweep has to look at it; `None` for one that never ends by itself.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
-        match (&self.ended, self.term) {
-            (Some(ended), _) => Some(ended.retry_at),
-            (None, term) => term.map(Term::lapses_at),
+        let spent = self.spent_at.map(|at| at.plus(SPENT_WITHIN));
+        match &self.ended {
+            Some(ended) => Some(ended.retry_at),
+            None => self.term.map(Term::lapses_at).into_iter().chain(spent).min(),
         }
     }
 

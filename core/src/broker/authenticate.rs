@@ -10,7 +10,7 @@ use crate::address::ClientAddress;
 use crate::audit::{Answer, AuditError, Who};
 use crate::limits::CONFLICT_TRIES;
 use crate::store::records::Found;
-use crate::store::tokens::{TokenKey, uses_at};
+use crate::store::tokens::uses_at;
 use crate::store::{Batch, StoreError};
 use std::fmt;
 use std::sync::Arc;
@@ -58,23 +58,43 @@ impl Recorded for () {
 
 impl Broker {
     /// Admits a request: its token is good, its policies allow it, and it is recorded.
-    pub(super) async fn admit(&self, request: &Request) -> Result<Caller, AdmitError> {
-        let now = self.clock.now();
-        let (who, refused) = match self.authenticate(request).await {
-            Ok((token, who, spent)) => match self.allowed_now(&token.record, request).await {
-                Ok(rights) => {
-                    let who = who.known_as(rights.identity.as_deref());
-                    let who = who.granted(rights.granting.clone());
-                    self.recorded(self.trail.asked(&request.asked, Some(&who), now)).await?;
-                    let (token, who) = (Arc::new(token), Arc::new(who));
-                    return Ok(Caller { token, who, rights, spent });
-                }
-                Err(refused) => (who.denied(), refused),
-            },
-            Err(refused) => (Who::stranger(request.token.as_ref(), self.trail.keys()), refused),
+    pub(super) async fn admit(self: &Arc<Self>, request: &Request) -> Result<Caller, AdmitError> {
+        let (token, who, spent) = match self.authenticate(request).await {
+            Ok(known) => known,
+            Err(refused) => {
+                let who = Who::stranger(request.token.as_ref(), self.trail.keys());
+                self.record_refusal(request, &who, &refused).await?;
+                return Err(refused);
+            }
         };
-        self.record_refusal(request, &who, &refused).await?;
-        Err(refused)
+        let key = token.record.key;
+        let admitted = self.admit_known(request, token, who, spent).await;
+        if spent && admitted.is_err() {
+            // Spent is spent: what was lent to it before ends with it.
+            self.end_token_soon(key, EndCause::Spent);
+        }
+        admitted
+    }
+
+    async fn admit_known(
+        &self,
+        request: &Request,
+        token: Found<Token>,
+        who: Who,
+        spent: bool,
+    ) -> Result<Caller, AdmitError> {
+        let rights = match self.allowed_now(&token.record, request).await {
+            Ok(rights) => rights,
+            Err(refused) => {
+                self.record_refusal(request, &who.denied(), &refused).await?;
+                return Err(refused);
+            }
+        };
+        let who = who.known_as(rights.identity.as_deref());
+        let who = who.granted(rights.granting.clone());
+        self.recorded(self.trail.asked(&request.asked, Some(&who), self.clock.now())).await?;
+        let (token, who) = (Arc::new(token), Arc::new(who));
+        Ok(Caller { token, who, rights, spent })
     }
 
     /// Puts on record that somebody is refused, and why.
@@ -119,7 +139,8 @@ impl Broker {
         if !is_good || !self.may_come(&token.record, request) {
             return Err(AdmitError::BadToken);
         }
-        let spent = token.record.num_uses > 0 && self.spend_use(&token.record.key).await? == 0;
+        let token = if token.record.num_uses > 0 { self.spend_use(token).await? } else { token };
+        let spent = token.record.spent_at.is_some();
         let who = Who::holder(&token.record, text, now, self.trail.keys());
         Ok((token, who, spent))
     }
@@ -135,18 +156,32 @@ impl Broker {
         (token.bound_cidrs.is_empty() || is_near()) && token.login.as_ref().is_none_or(is_there)
     }
 
-    /// Spends one use of a token with few, durably, before anything else is done; returns how many are left.
-    async fn spend_use(&self, key: &TokenKey) -> Result<u32, AdmitError> {
-        let at = uses_at(key);
+    /// Spends one use of a token with few, durably, before anything else is done. With the last one it is kept that the
+    /// token ends, so that it does whatever becomes of the request. Returns the token as it is then.
+    async fn spend_use(&self, token: Found<Token>) -> Result<Found<Token>, AdmitError> {
+        let at = uses_at(&token.record.key);
+        let mut token = token;
         for _ in 0..CONFLICT_TRIES.saturating_mul(8) {
             let uses = self.records.read::<u32>(&at).await?.ok_or(AdmitError::BadToken)?;
             let left = uses.record.checked_sub(1).ok_or(AdmitError::BadToken)?;
             let sealed = self.records.seal(&at, &left)?;
             let batch =
                 Batch::default().expect(at.clone(), Some(uses.revision)).put(at.clone(), sealed);
-            match self.records.commit(batch).await {
-                Ok(_) => return Ok(left),
-                Err(StoreError::Conflict) => {}
+            if left > 0 {
+                match self.records.commit(batch).await {
+                    Ok(_) => return Ok(token),
+                    Err(StoreError::Conflict) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let spent = Token { spent_at: Some(self.clock.now()), ..token.record.clone() };
+            match self.keep_token_if(batch, &token, &spent).await {
+                Ok(revision) => return Ok(Found { record: spent, revision }),
+                Err(StoreError::Conflict) => {
+                    let now = self.records.token(&token.record.key).await?;
+                    token =
+                        now.filter(|now| now.record.ended.is_none()).ok_or(AdmitError::BadToken)?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }

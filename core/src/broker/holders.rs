@@ -104,7 +104,7 @@ impl Broker {
 
     /// Admits somebody with a share of these, or else with a token that may, and puts them on record.
     pub(super) async fn admit_holder(
-        &self,
+        self: &Arc<Self>,
         request: &Request,
         share: Option<&Share>,
         holders: &Holders,

@@ -2,10 +2,13 @@
 
 use crate::{log_in, mount, secret, user};
 use leasehold_core::access::params::ParamsWrite;
+use leasehold_core::access::policy::Right;
 use leasehold_core::broker::{Children, Side, TokenMade, TokenRequest, WhichToken};
+use leasehold_core::limits::SPENT_WITHIN;
 use leasehold_integration_tests::world::target::Mood;
 use leasehold_integration_tests::world::{ROOT, World, request};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -89,6 +92,46 @@ async fn the_last_use_of_a_token_is_told_of_as_its_end() {
     world.broker().lookup_token(&asked, &WhichToken::Own).await.unwrap();
     world.pass(SECOND).await;
     assert_eq!(ends(&world), [told("auth/token/create", "token-once", "spent")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_use_that_is_refused_or_cannot_be_recorded_ends_the_token_with_what_it_was_lent() {
+    for is_recorded in [true, false] {
+        let world = World::new().await;
+        let target = world.target("app", "1h", "24h").await;
+        let twice = TokenRequest { num_uses: 2, ..TokenRequest::default() };
+        let token = made(&world, ROOT, twice).await;
+        world.issue_as(token.text.reveal(), "app").await.unwrap();
+        world.audit.refuse(!is_recorded);
+        let mut asked = request(token.text.reveal());
+        asked.asked.from = None;
+        asked.right = Right::Own;
+        let which = WhichToken::Accessor("nobody's".to_owned());
+        assert!(world.broker().lookup_token(&asked, &which).await.is_err());
+        world.audit.refuse(false);
+        world.pass(SECOND * 20).await;
+        assert_eq!(ends(&world), [told("auth/token/create", "token", "spent")]);
+        assert_eq!((target.credentials().len(), world.leases()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_ends_after_its_last_use_even_if_the_process_dies_over_it() {
+    let world = Arc::new(World::new().await);
+    let once = TokenRequest { num_uses: 1, ..TokenRequest::default() };
+    let token = made(&world, ROOT, once).await;
+    world.audit.hang(true);
+    let asking = Arc::clone(&world);
+    let text = token.text.reveal().to_owned();
+    let dies = tokio::spawn(async move {
+        asking.broker().lookup_token(&request(&text), &WhichToken::Own).await.is_ok()
+    });
+    world.pass(SECOND).await;
+    dies.abort();
+    world.restart().await;
+    world.audit.hang(false);
+    world.pass(SPENT_WITHIN + SECOND).await;
+    assert_eq!(ends(&world), [told("auth/token/create", "token", "spent")]);
 }
 
 #[tokio::test(start_paused = true)]

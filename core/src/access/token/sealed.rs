@@ -151,6 +151,7 @@ impl BatchRing {
             explicit_max_ttl: Duration::ZERO,
             period: Duration::ZERO,
             num_uses: 0,
+            spent_at: None,
             renewable: false,
             parent: inside.parent,
             bound_cidrs: inside.bound_cidrs,

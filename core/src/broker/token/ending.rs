@@ -158,6 +158,8 @@ impl Broker {
             if cause == EndCause::Lapsed && was.record.due_at().is_none_or(|at| at > now) {
                 return Ok(None);
             }
+            let is_spent = cause == EndCause::Lapsed && was.record.spent_at.is_some();
+            let cause = if is_spent { EndCause::Spent } else { cause };
             let ended = was.record.clone().end(cause, children == Children::Free, now);
             match self.keep_token(&was, &ended).await {
                 Ok(_) => return Ok(Some(ended)),
