@@ -51,6 +51,12 @@ fn wanted(call: &Call, fields: &Fields<'_>, role: Option<String>) -> Result<Toke
     if num_uses < 0 {
         return Err(Refusal::bad("number of uses cannot be negative"));
     }
+    let Ok(num_uses) = u32::try_from(num_uses) else {
+        return Err(Refusal::bad(format!(
+            "`num_uses` must be at most {}, or 0 for any number",
+            u32::MAX
+        )));
+    };
     let id = fields.text("id")?.filter(|id| !id.is_empty()).map(SecretText::new);
     if let Some(message) = id.as_ref().and_then(shown::unfit) {
         return Err(Refusal::bad(message));
@@ -71,7 +77,7 @@ fn wanted(call: &Call, fields: &Fields<'_>, role: Option<String>) -> Result<Toke
         ttl: ttl.or(lease),
         explicit_max_ttl: span(fields, "explicit_max_ttl")?.unwrap_or_default(),
         period: span(fields, "period")?.unwrap_or_default(),
-        num_uses: u32::try_from(num_uses).unwrap_or(u32::MAX),
+        num_uses,
         kind,
         role,
         entity_alias: fields.text("entity_alias")?.filter(|alias| !alias.is_empty()),
