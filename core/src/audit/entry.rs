@@ -16,6 +16,7 @@ use line::hidden;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// What was asked, as the audit sees it.
 #[derive(Clone, Default)]
@@ -83,7 +84,7 @@ pub struct Who {
     holder: Option<Holder>,
     allowed: bool,
     /// The policies by whose rules it is allowed.
-    granting: Vec<String>,
+    granting: Arc<[String]>,
 }
 
 /// What is known of who holds a token.
@@ -254,7 +255,7 @@ impl Who {
             issued_at: token.issued_at.rfc3339(),
         };
         let client_token = Some(Hidden::by(keys, text.reveal()));
-        Self { client_token, holder: Some(holder), allowed: true, granting: Vec::new() }
+        Self { client_token, holder: Some(holder), allowed: true, granting: Arc::default() }
     }
 
     /// The same, of whom more is known by now: an entity, and its policies.
@@ -274,19 +275,19 @@ impl Who {
     #[must_use]
     pub fn stranger(text: Option<&SecretText>, keys: &[Locked<hmac::Key>]) -> Self {
         let client_token = text.map(|text| Hidden::by(keys, text.reveal()));
-        Self { client_token, holder: None, allowed: false, granting: Vec::new() }
+        Self { client_token, holder: None, allowed: false, granting: Arc::default() }
     }
 
     /// The same, whom these policies allow what they ask.
     #[must_use]
-    pub fn granted(self, granting: Vec<String>) -> Self {
+    pub fn granted(self, granting: Arc<[String]>) -> Self {
         Self { granting, ..self }
     }
 
     /// Somebody who brings no token because they want one.
     #[must_use]
     pub fn nobody() -> Self {
-        Self { client_token: None, holder: None, allowed: false, granting: Vec::new() }
+        Self { client_token: None, holder: None, allowed: false, granting: Arc::default() }
     }
 
     /// The same, who may not do what they ask.

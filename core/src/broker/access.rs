@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub(super) struct Rights {
     pub(super) acl: Arc<Acl>,
     /// The policies by whose rules the request was allowed that they were read for.
-    pub(super) granting: Vec<String>,
+    pub(super) granting: Arc<[String]>,
     /// Who is behind the token, if anybody is.
     pub(super) identity: Option<Arc<Identity>>,
     /// When they were read; `None` for a root token, whom no policy concerns.
@@ -72,7 +72,7 @@ impl Broker {
     /// Returns what the holder of a token may do now; `None` if whoever it was made for is disabled, or gone.
     pub(super) async fn rights_of(&self, token: &Token) -> Result<Option<Rights>, StoreError> {
         if token.is_root() {
-            let (acl, granting) = (Arc::new(Acl::root()), vec![ROOT_POLICY.to_owned()]);
+            let (acl, granting) = (Arc::new(Acl::root()), Arc::from([ROOT_POLICY.to_owned()]));
             return Ok(Some(Rights { acl, granting, identity: None, read_at: None }));
         }
         for _ in 0..CONFLICT_TRIES {
@@ -94,7 +94,8 @@ impl Broker {
             },
         };
         let acl = self.acl_at(read_at, token, identity.as_deref()).await?;
-        Ok(Some(Rights { acl, granting: Vec::new(), identity, read_at: Some(read_at) }))
+        let (granting, read_at) = (Arc::default(), Some(read_at));
+        Ok(Some(Rights { acl, granting, identity, read_at }))
     }
 
     /// Returns who is behind a token, disabled or not, if anybody is.
@@ -201,7 +202,7 @@ impl Broker {
             return Err(AdmitError::Denied { why });
         }
         if let Some(grant) = decision.grant {
-            rights.granting = grant.granting(question.capability);
+            rights.granting = grant.granting(question.capability).into();
         }
         Ok(rights)
     }

@@ -62,7 +62,7 @@ impl Broker {
         wanted: AppRoleWrite,
     ) -> Result<(), MethodError> {
         let put = async |caller: Caller| self.put_approle(&caller.rights, &wanted).await;
-        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
+        self.written(request, put).await
     }
 
     async fn put_approle(&self, rights: &Rights, wanted: &AppRoleWrite) -> Result<(), MethodError> {
@@ -145,7 +145,7 @@ impl Broker {
             let batch = caller.rights.expected(Batch::default());
             Ok(self.records.drop_approle(mount, &role, batch).await?)
         };
-        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+        self.written(request, delete).await
     }
 
     /// Returns a role, with its mount.

@@ -91,7 +91,7 @@ impl Broker {
             }
         };
         let who = who.known_as(rights.identity.as_deref());
-        let who = who.granted(rights.granting.clone());
+        let who = who.granted(Arc::clone(&rights.granting));
         self.recorded(self.trail.asked(&request.asked, Some(&who), self.clock.now())).await?;
         let (token, who) = (Arc::new(token), Arc::new(who));
         Ok(Caller { token, who, rights, spent })
@@ -203,6 +203,21 @@ impl Broker {
         self.served_or_ended(request, |_| Wrapped::Answer, verb).await
     }
 
+    /// Serves a write: decides it for the caller until it is kept. What it keeps first is to expect what the caller's
+    /// rights were read from ([`Rights::expected`]): so nothing is done by a right that was taken away before.
+    pub(super) async fn written<T, E, F>(
+        self: &Arc<Self>,
+        request: &Request,
+        decide: impl Fn(Caller) -> F,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        T: Recorded,
+        E: From<AdmitError> + From<StoreError> + PartialEq + fmt::Display,
+    {
+        self.served(request, async |caller| self.until_kept(request, caller, decide).await).await
+    }
+
     /// Decides for a caller, and decides anew while what is kept of it was decided by something that has changed
     /// meanwhile: by then the caller may be allowed less, or nothing.
     pub(super) async fn until_kept<T, E, F>(
@@ -219,7 +234,8 @@ impl Broker {
         for _ in 0..CONFLICT_TRIES {
             match decide(now.clone()).await {
                 Err(error) if error == StoreError::Conflict.into() => {
-                    self.reload().await?;
+                    // Of many who meet the same conflict not each needs to read it all.
+                    self.reload_unless_read_since(self.clock.now()).await?;
                     let (token, rights) = self.caller_now(&caller, request).await?;
                     now = Caller { token, rights, ..now };
                 }

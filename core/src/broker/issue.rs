@@ -384,7 +384,7 @@ impl Broker {
             accessor: token.record.accessor,
             display_name: token.record.display_name.clone(),
             entity: rights.identity.as_ref().map(|identity| identity.entity.id),
-            granted_by: rights.granting.clone(),
+            granted_by: rights.granting.to_vec(),
             request: request.asked.id.clone(),
         };
         let passwords = self.passwords_of(&target.record).await??;

@@ -165,7 +165,7 @@ impl Broker {
             self.reload().await?;
             Ok(outcome.map(|_| ())?)
         };
-        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
+        self.written(request, put).await
     }
 
     fn checked_quota(&self, wanted: QuotaWrite) -> Result<Quota, QuotaError> {
@@ -282,7 +282,7 @@ impl Broker {
             self.reload().await?;
             Ok(outcome.map(|_| ())?)
         };
-        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+        self.written(request, delete).await
     }
 
     /// Shows what holds for all quotas.
@@ -320,6 +320,6 @@ impl Broker {
             self.reload().await?;
             Ok(outcome.map(|_| ())?)
         };
-        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
+        self.written(request, put).await
     }
 }

@@ -99,7 +99,7 @@ impl Broker {
         wanted: RoleWrite,
     ) -> Result<Cautions, RoleError> {
         let put = async |caller: Caller| self.put_role(&wanted, &caller.rights).await;
-        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
+        self.written(request, put).await
     }
 
     async fn put_role(&self, wanted: &RoleWrite, rights: &Rights) -> Result<Cautions, RoleError> {
@@ -242,7 +242,7 @@ impl Broker {
             }
             Ok(())
         };
-        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+        self.written(request, delete).await
     }
 
     /// Drops a role, if it is there, and tells of which mount it is.

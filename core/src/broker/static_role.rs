@@ -131,7 +131,7 @@ impl Broker {
         wanted: StaticRoleWrite,
     ) -> Result<(), StaticRoleError> {
         let put = async |caller: Caller| self.put_static_role(&wanted, &caller.rights).await;
-        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
+        self.written(request, put).await
     }
 
     async fn put_static_role(
@@ -335,7 +335,7 @@ impl Broker {
             self.rotations.set(&Which::Static(id, name.to_owned()), None);
             Ok(())
         };
-        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+        self.written(request, delete).await
     }
 
     /// Rotates the account of a static role now.

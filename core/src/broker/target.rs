@@ -123,7 +123,7 @@ impl Broker {
         wanted: TargetWrite,
     ) -> Result<(), TargetError> {
         let put = async |caller: Caller| self.put_target(&wanted, &caller.rights).await;
-        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
+        self.written(request, put).await
     }
 
     async fn put_target(&self, wanted: &TargetWrite, rights: &Rights) -> Result<(), TargetError> {
@@ -407,7 +407,7 @@ impl Broker {
             caller.require_sudo(request)?;
             self.delete_with_leases(mount, name, &caller.rights).await
         };
-        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+        self.written(request, delete).await
     }
 
     async fn retire(&self, mount: &str, name: &str, rights: &Rights) -> Result<(), TargetError> {

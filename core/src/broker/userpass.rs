@@ -229,6 +229,6 @@ impl Broker {
             self.records.drop_record_if(user_at(mount, &name), user.revision, batch).await?;
             Ok(())
         };
-        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+        self.written(request, delete).await
     }
 }

@@ -53,7 +53,7 @@ fn who(key: &Locked<hmac::Key>) -> Who {
         issued_at: NOW.rfc3339(),
     };
     let client_token = Some(by(key, "canary-token"));
-    Who { client_token, holder: Some(holder), allowed: true, granting: Vec::new() }
+    Who { client_token, holder: Some(holder), allowed: true, granting: Arc::default() }
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Broker {
             self.records.replace_if(at, revision, &role, batch).await?;
             Ok(())
         };
-        self.served(request, async |caller| self.until_kept(request, caller, put).await).await
+        self.written(request, put).await
     }
 
     /// Shows a token role.
@@ -161,7 +161,7 @@ impl Broker {
             self.records.commit(batch.delete(token_role_at(name))).await?;
             Ok(())
         };
-        self.served(request, async |caller| self.until_kept(request, caller, delete).await).await
+        self.written(request, delete).await
     }
 
     /// Returns the role that a request for a token names.
