@@ -15,7 +15,7 @@ use crate::engine::erased::{OpenTarget, RoleRef, ToRenew};
 use crate::engine::{EngineError, Renewed};
 use crate::ids::LeaseId;
 use crate::lease::{Cause, Lease, LeaseError};
-use crate::limits::{CONFLICT_TRIES, RENEW_WITHIN};
+use crate::limits::RENEW_WITHIN;
 use crate::store::mounts::Role;
 use crate::store::records::Found;
 use crate::store::tokens::TokenKey;
@@ -36,7 +36,7 @@ pub struct RenewedLease {
 }
 
 /// The lease keeps the term it had, unless it says otherwise.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenewError {
     /// The request was not admitted.
     #[error(transparent)]
@@ -106,57 +106,55 @@ impl Broker {
             }
             // One at a time for each lease, revocations included: what the target is told last is what is stored.
             let _turn = self.turns.begin_next(id).await;
-            self.renew_found(&caller.token.record, id, increment).await
+            self.until_kept(request, caller, async |caller| {
+                self.renew_found(&caller, id, increment).await
+            })
+            .await
         })
         .await
     }
 
+    /// Renews a lease, if nothing changes meanwhile of what decides it: what the caller may do, and what the token may
+    /// that it was issued to.
     async fn renew_found(
         self: &Arc<Self>,
-        caller: &Token,
+        caller: &Caller,
         id: LeaseId,
         increment: Option<Duration>,
     ) -> Result<RenewedLease, RenewError> {
-        for _ in 0..CONFLICT_TRIES {
-            let was = self.records.lease(id).await?.ok_or(RenewError::NoLease)?;
-            let rights = self.owner_may(caller, &was.record).await;
-            // Read when the store has answered: the term begins now, and not when it was asked.
-            let now = self.clock.now();
-            if !was.record.is_held(now) {
-                return Err(LeaseError::Lapsed.into());
-            }
-            let rights = rights?;
-            // A lease that cannot be told to its target keeps the term it has.
-            let basis = self.basis(&was.record)?;
-            let increment = increment.filter(|increment| !increment.is_zero());
-            let asked = increment.unwrap_or(basis.ttl);
-            let lease = was.record.clone().renew(asked, basis.ttl_max, now)?;
-            let is_shorter = lease.term().lapses_at() < was.record.term().lapses_at();
-            if !is_shorter {
-                self.tell_target(&lease, &basis).await?;
-            }
-            let batch = rights.expected(Batch::default());
-            match self.keep_lease_if(&was, &lease, batch).await {
-                Ok(_) => {}
-                Err(StoreError::Conflict) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            if is_shorter {
-                self.tell_shorter(&lease, &basis).await?;
-            }
-            let given = lease.term().lapses_at().since(now);
-            // What the target has taken of it, in whole seconds, as terms are told.
-            let taken = Duration::from_secs(self.clock.now().since(now).as_secs());
-            let ttl = given.checked_sub(taken).filter(|left| left.as_secs() > 0);
-            let capped = increment.filter(|increment| given < *increment);
-            return Ok(RenewedLease {
-                lease_id: self.catalog().wire_id(lease.place(), lease.id()),
-                // One of zero would be read as an end that never comes.
-                ttl: ttl.ok_or(LeaseError::Lapsed)?,
-                capped: capped.map(|increment| (increment, basis.ttl_max)),
-            });
+        let was = self.records.lease(id).await?.ok_or(RenewError::NoLease)?;
+        let rights = self.owner_may(&caller.token.record, &was.record).await;
+        // Read when the store has answered: the term begins now, and not when it was asked.
+        let now = self.clock.now();
+        if !was.record.is_held(now) {
+            return Err(LeaseError::Lapsed.into());
         }
-        Err(StoreError::Conflict.into())
+        let rights = rights?;
+        // A lease that cannot be told to its target keeps the term it has.
+        let basis = self.basis(&was.record)?;
+        let increment = increment.filter(|increment| !increment.is_zero());
+        let asked = increment.unwrap_or(basis.ttl);
+        let lease = was.record.clone().renew(asked, basis.ttl_max, now)?;
+        let is_shorter = lease.term().lapses_at() < was.record.term().lapses_at();
+        if !is_shorter {
+            self.tell_target(&lease, &basis).await?;
+        }
+        let batch = caller.rights.expected(rights.expected(Batch::default()));
+        self.keep_lease_if(&was, &lease, batch).await?;
+        if is_shorter {
+            self.tell_shorter(&lease, &basis).await?;
+        }
+        let given = lease.term().lapses_at().since(now);
+        // What the target has taken of it, in whole seconds, as terms are told.
+        let taken = Duration::from_secs(self.clock.now().since(now).as_secs());
+        let ttl = given.checked_sub(taken).filter(|left| left.as_secs() > 0);
+        let capped = increment.filter(|increment| given < *increment);
+        Ok(RenewedLease {
+            lease_id: self.catalog().wire_id(lease.place(), lease.id()),
+            // One of zero would be read as an end that never comes.
+            ttl: ttl.ok_or(LeaseError::Lapsed)?,
+            capped: capped.map(|increment| (increment, basis.ttl_max)),
+        })
     }
 
     /// Returns the rights of the token that a lease was issued to, if it could still be issued the same. Who renews
