@@ -215,5 +215,5 @@ pub async fn rotate(
     now: Timestamp,
     chance: &dyn Chance,
 ) -> Result<(), SealError> {
-    ring::rotate(store, &unsealed.barrier, now, chance).await
+    ring::rotate(store, &unsealed.barrier, now, chance, Batch::default()).await
 }

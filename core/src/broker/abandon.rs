@@ -11,13 +11,13 @@ use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::ids::{MountId, TargetId};
 use crate::lease::{Cause, Generation};
-use crate::limits::{CONFLICT_TRIES, READ_CHUNK, REASON_BYTES_MAX};
+use crate::limits::{READ_CHUNK, REASON_BYTES_MAX};
 use crate::mount::Catalog;
-use crate::store::StoreError;
 use crate::store::abandonments::Abandonment;
 use crate::store::leases::Placed;
 use crate::store::mounts::{Mount, Target};
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use std::sync::Arc;
 
 /// What is to be abandoned.
@@ -148,18 +148,12 @@ impl Broker {
         request: &Request,
         wanted: Abandon,
     ) -> Result<Gone, AbandonError> {
-        self.served(request, async |caller| {
+        self.written(request, async |caller: Caller| {
             let reason = wanted.reason.trim();
             if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
                 return Err(AbandonError::NoReason);
             }
-            for _ in 0..CONFLICT_TRIES {
-                match self.abandon_now(&caller, &wanted, reason).await {
-                    Err(AbandonError::Store(StoreError::Conflict)) => self.reload().await?,
-                    outcome => return outcome,
-                }
-            }
-            Err(StoreError::Conflict.into())
+            self.abandon_now(&caller, &wanted, reason).await
         })
         .await
     }
@@ -185,7 +179,8 @@ impl Broker {
                 entity: token.entity,
                 reason: reason.to_owned(),
             };
-            self.records.abandon(kept.target, kept.closed, &abandonment).await?;
+            let batch = caller.rights.expected(Batch::default());
+            self.records.abandon(kept.target, kept.closed, &abandonment, batch).await?;
             self.reload().await?;
             let name = self.target_name(target);
             tracing::warn!(%name, reason, "a target is abandoned; its leases end without asking it");

@@ -1,10 +1,9 @@
 //! Says which headers of requests are recorded.
 
-use super::authenticate::Recorded;
+use super::authenticate::{Caller, Recorded};
 use super::{Broker, DeviceError, Request};
 use crate::audit::{Answer, AuditedHeaders};
-use crate::limits::CONFLICT_TRIES;
-use crate::store::StoreError;
+use crate::store::Batch;
 use std::sync::Arc;
 
 impl Recorded for Arc<AuditedHeaders> {
@@ -29,11 +28,8 @@ impl Broker {
         name: &str,
         is_hidden: bool,
     ) -> Result<(), DeviceError> {
-        self.served(request, async |_| {
-            self.change_audited_headers(|headers| {
-                headers.with(name, is_hidden).map_err(DeviceError::BadHeader)
-            })
-            .await
+        self.change_audited_headers(request, |headers| {
+            headers.with(name, is_hidden).map_err(DeviceError::BadHeader)
         })
         .await
     }
@@ -44,27 +40,22 @@ impl Broker {
         request: &Request,
         name: &str,
     ) -> Result<(), DeviceError> {
-        self.served(request, async |_| {
-            self.change_audited_headers(|headers| Ok(headers.without(name))).await
-        })
-        .await
+        self.change_audited_headers(request, |headers| Ok(headers.without(name))).await
     }
 
     async fn change_audited_headers(
-        &self,
+        self: &Arc<Self>,
+        request: &Request,
         change: impl Fn(AuditedHeaders) -> Result<AuditedHeaders, DeviceError>,
     ) -> Result<(), DeviceError> {
-        for _ in 0..CONFLICT_TRIES {
+        self.written(request, async |caller: Caller| {
             let was = self.records.audited_headers().await?;
             let (headers, revision) =
                 was.map_or_else(Default::default, |was| (was.record, Some(was.revision)));
-            let changed = change(headers)?;
-            match self.records.put_audited_headers(revision, &changed).await {
-                Ok(_) => return Ok(self.reload().await?),
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Conflict.into())
+            let batch = caller.rights.expected(Batch::default());
+            self.records.put_audited_headers(revision, &change(headers)?, batch).await?;
+            Ok(self.reload().await?)
+        })
+        .await
     }
 }

@@ -1,12 +1,12 @@
 //! Watches over the time that leases are kept by, and lets an operator accept the system's clock.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::skew::TargetSkew;
 use super::{Broker, Request};
 use crate::audit::Answer;
-use crate::limits::{CLOCK_LEAP, CLOCK_REMIND, CONFLICT_TRIES};
-use crate::store::StoreError;
+use crate::limits::{CLOCK_LEAP, CLOCK_REMIND};
 use crate::store::records::Records;
+use crate::store::{Batch, StoreError};
 use crate::time::watch::{Accepted, Change, Doubt, Seen, TooSoon, Watch};
 use crate::time::{Clock, Timestamp};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub struct ClockAccepted {
 }
 
 /// The clock is as it was.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
     /// The request was not admitted.
     #[error(transparent)]
@@ -180,7 +180,8 @@ impl Broker {
             return Ok(());
         }
         let seen = Seen { highest, ..seen };
-        match self.records.keep_seen_time(was.map(|was| was.revision), &seen).await {
+        let was = was.map(|was| was.revision);
+        match self.records.keep_seen_time(was, &seen, Batch::default()).await {
             // Another node has kept its own.
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
             Err(error) => Err(error),
@@ -202,19 +203,13 @@ impl Broker {
         self: &Arc<Self>,
         request: &Request,
     ) -> Result<ClockAccepted, ClockError> {
-        self.served(request, async |_| {
-            for _ in 0..CONFLICT_TRIES {
-                match self.try_accept().await {
-                    Err(ClockError::Store(StoreError::Conflict)) => {}
-                    outcome => return outcome,
-                }
-            }
-            Err(StoreError::Conflict.into())
+        self.written(request, async |caller: Caller| {
+            self.try_accept(caller.rights.expected(Batch::default())).await
         })
         .await
     }
 
-    async fn try_accept(&self) -> Result<ClockAccepted, ClockError> {
+    async fn try_accept(&self, batch: Batch) -> Result<ClockAccepted, ClockError> {
         self.observe_clock();
         let was = self.records.seen_time().await?;
         let before = self.clock.now();
@@ -223,7 +218,7 @@ impl Broker {
         // Stored first, for a process that begins now must not refuse what was accepted.
         let highest = was.as_ref().map_or(before, |was| was.record.highest.max(before));
         let seen = Seen { highest, ahead };
-        self.records.keep_seen_time(was.map(|was| was.revision), &seen).await?;
+        self.records.keep_seen_time(was.map(|was| was.revision), &seen, batch).await?;
 
         let mut watched = self.clock_watch.lock();
         // Decided anew: the system's clock may have been set meanwhile.

@@ -5,7 +5,7 @@ use super::{Broker, Request};
 use crate::access::cubbyhole::{Closed, Cubbyhole};
 use crate::access::token::TokenKind;
 use crate::audit::Answer;
-use crate::limits::{CONFLICT_TRIES, CUBBYHOLE_BYTES_MAX, CUBBYHOLE_PATHS_MAX};
+use crate::limits::{CUBBYHOLE_BYTES_MAX, CUBBYHOLE_PATHS_MAX};
 use crate::secret::SecretText;
 use crate::store::tokens::{TokenKey, cubbyhole_at, token_at};
 use crate::store::{Batch, Key, Revision, StoreError, Value};
@@ -80,12 +80,10 @@ impl Broker {
         path: &str,
         content: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<(), CubbyholeError> {
-        self.served(request, async |caller: Caller| {
+        self.change_cubbyhole(request, |open| {
             let content = to_raw_value(content).map_err(|_| CubbyholeError::Empty)?;
-            self.change_cubbyhole(request, &caller, |open| {
-                open.write(path.to_owned(), content.clone());
-            })
-            .await
+            open.write(path.to_owned(), content);
+            Ok(())
         })
         .await
     }
@@ -96,8 +94,9 @@ impl Broker {
         request: &Request,
         path: &str,
     ) -> Result<(), CubbyholeError> {
-        self.served(request, async |caller: Caller| {
-            self.change_cubbyhole(request, &caller, |open| open.delete(path)).await
+        self.change_cubbyhole(request, |open| {
+            open.delete(path);
+            Ok(())
         })
         .await
     }
@@ -112,35 +111,32 @@ impl Broker {
     }
 
     async fn change_cubbyhole(
-        &self,
+        self: &Arc<Self>,
         request: &Request,
-        caller: &Caller,
-        change: impl Fn(&mut Cubbyhole),
+        change: impl Fn(&mut Cubbyhole) -> Result<(), CubbyholeError>,
     ) -> Result<(), CubbyholeError> {
-        let text = text_of_keeper(request, caller)?;
-        let key = &caller.token.record.key;
-        for _ in 0..CONFLICT_TRIES {
+        self.written(request, async |caller: Caller| {
+            let text = text_of_keeper(request, &caller)?;
+            let key = &caller.token.record.key;
             let token = self.records.token(key).await?.ok_or(AdmitError::BadToken)?;
             if !token.record.is_held(self.clock.now()) {
                 return Err(AdmitError::BadToken.into());
             }
             let (mut open, was) = self.open_cubbyhole(key, text).await?;
             let before = open.size();
-            change(&mut open);
+            change(&mut open)?;
             refuse_growth_past_bounds(before, open.size())?;
             let at = cubbyhole_at(key);
             // What a token keeps is gone with it, so nothing is kept for one that has ended.
-            let batch = Batch::default()
+            let batch = caller.rights.expected(Batch::default());
+            let batch = batch
                 .expect(token_at(key), Some(token.revision))
                 .expect(at.clone(), was)
                 .put(at.clone(), self.close_cubbyhole(&open, text, &at)?);
-            match self.records.commit(batch).await {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Conflict.into())
+            self.records.commit(batch).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Opens what a token keeps; an empty one if it keeps nothing.

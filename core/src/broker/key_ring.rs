@@ -1,11 +1,11 @@
 //! Adds keys to the key ring, when an operator asks for it and when one is due, and shows how it is.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
 use crate::audit::{Answer, Asked, Operation};
 use crate::limits::{CONFLICT_TRIES, ROTATE_EVERY_MIN, SEALS_MAX, SEALS_MIN};
 use crate::seal::{KeyStatus, Rotation, SealError, ring};
-use crate::store::StoreError;
+use crate::store::{Batch, StoreError};
 use std::sync::Arc;
 
 /// The key ring is as it was.
@@ -20,6 +20,12 @@ pub enum KeyRingError {
     /// The ring cannot be read, or takes no more keys.
     #[error(transparent)]
     Seal(#[from] SealError),
+}
+
+impl From<StoreError> for KeyRingError {
+    fn from(error: StoreError) -> Self {
+        Self::Seal(error.into())
+    }
 }
 
 /// When a new key is to be due; what is left out stays.
@@ -48,7 +54,10 @@ impl Recorded for Rotation {
 impl Broker {
     /// Adds a key, which seals from now on.
     pub async fn rotate_key_ring(self: &Arc<Self>, request: &Request) -> Result<(), KeyRingError> {
-        self.served(request, async |_| Ok(self.add_key().await?)).await
+        self.written(request, async |caller: Caller| {
+            Ok(self.try_add_key(caller.rights.expected(Batch::default())).await?)
+        })
+        .await
     }
 
     /// Shows the key that seals.
@@ -78,16 +87,11 @@ impl Broker {
         request: &Request,
         write: &RotationWrite,
     ) -> Result<(), KeyRingError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let (store, barrier) = self.records.ring();
-            for _ in 0..CONFLICT_TRIES {
-                let rotation = write.applied(ring::rotation(store, barrier).await?)?;
-                match ring::set_rotation(store, barrier, rotation, &*self.chance).await {
-                    Err(SealError::Store(StoreError::Conflict)) => {}
-                    outcome => return Ok(outcome?),
-                }
-            }
-            Err(SealError::Store(StoreError::Conflict).into())
+            let rotation = write.applied(ring::rotation(store, barrier).await?)?;
+            let batch = caller.rights.expected(Batch::default());
+            Ok(ring::set_rotation(store, barrier, rotation, &*self.chance, batch).await?)
         })
         .await
     }
@@ -126,20 +130,27 @@ impl Broker {
     }
 
     async fn add_key(&self) -> Result<(), SealError> {
-        let (store, barrier) = self.records.ring();
         for _ in 0..CONFLICT_TRIES {
-            match ring::rotate(store, barrier, self.clock.now(), &*self.chance).await {
+            match self.try_add_key(Batch::default()).await {
                 Err(SealError::Store(StoreError::Conflict)) => {}
-                // The new key may be in the ring: it is, or it is not, by what is stored.
-                Err(error @ SealError::Store(StoreError::Uncertain(_))) => {
-                    ring::refresh(store, barrier).await?;
-                    return Err(error);
-                }
-                Ok(()) => return Ok(ring::reserve(store, barrier).await?),
-                Err(error) => return Err(error),
+                outcome => return outcome,
             }
         }
         Err(SealError::Store(StoreError::Conflict))
+    }
+
+    /// Adds a key, if nobody else has changed the ring meanwhile, and all is as the batch expects.
+    async fn try_add_key(&self, batch: Batch) -> Result<(), SealError> {
+        let (store, barrier) = self.records.ring();
+        match ring::rotate(store, barrier, self.clock.now(), &*self.chance, batch).await {
+            // The new key may be in the ring: it is, or it is not, by what is stored.
+            Err(error @ SealError::Store(StoreError::Uncertain(_))) => {
+                ring::refresh(store, barrier).await?;
+                Err(error)
+            }
+            Ok(()) => Ok(ring::reserve(store, barrier).await?),
+            Err(error) => Err(error),
+        }
     }
 }
 

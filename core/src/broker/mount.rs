@@ -2,6 +2,7 @@
 
 mod lease_config;
 
+use super::access::Rights;
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::revoke::Until;
 use super::token::Children;
@@ -13,12 +14,12 @@ use crate::access::policy::Acl;
 use crate::access::token::EndCause;
 use crate::audit::Answer;
 use crate::ids::MountId;
-use crate::limits::{CONFLICT_TRIES, TOKENS_AT_ONCE, TTL_MAX};
+use crate::limits::{TOKENS_AT_ONCE, TTL_MAX};
 use crate::mount::MountEntry;
-use crate::store::StoreError;
 use crate::store::leases::of_login_leases;
 use crate::store::mounts::{MethodSettings, Mount, mount_at};
 use crate::store::tokens::TokenKey;
+use crate::store::{Batch, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,10 +173,11 @@ impl Broker {
         request: &Request,
         wanted: MountWrite,
     ) -> Result<(), MountError> {
-        self.served(request, async |_| self.put_mount(wanted).await).await
+        let put = async |caller: Caller| self.put_mount(&wanted, &caller.rights).await;
+        self.written(request, put).await
     }
 
-    async fn put_mount(&self, wanted: MountWrite) -> Result<(), MountError> {
+    async fn put_mount(&self, wanted: &MountWrite, rights: &Rights) -> Result<(), MountError> {
         // Two at once could each see that nothing is in the way, and then be in each other's.
         let _mounting = self.mounting.lock().await;
         let path = checked_path(wanted.side, &wanted.path)?;
@@ -200,19 +202,21 @@ impl Broker {
         let mount = Mount {
             id: MountId::new(self.clock.now(), &*self.chance),
             path: path.clone(),
-            kind: wanted.kind,
-            description: wanted.description,
+            kind: wanted.kind.clone(),
+            description: wanted.description.clone(),
             default_lease_ttl: ttl,
             max_lease_ttl: max,
-            options: wanted.options,
+            options: wanted.options.clone(),
             method: (wanted.side == Side::Methods).then(MethodSettings::default),
             lease_config: None,
             closed_at: None,
         };
         let mount = with_method(mount, wanted.token_type, wanted.lockout)?;
-        match self.records.put_new_mount(&mount).await {
+        match self.records.put_new_mount(&mount, rights.expected(Batch::default())).await {
             Ok(_) => Ok(self.reload().await?),
-            Err(StoreError::Conflict) => Err(in_use(&path)),
+            Err(StoreError::Conflict) if self.records.has_mount_at(&path).await? => {
+                Err(in_use(&path))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -225,27 +229,18 @@ impl Broker {
         (side, path): (Side, &str),
         tune: MountTune,
     ) -> Result<(), MountError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let path = full_path(side, path);
             if is_reserved(side, &path) {
                 return Err(MountError::Bad(format!("cannot tune {path:?}")));
             }
-            for _ in 0..CONFLICT_TRIES {
-                let catalog = self.catalog();
-                let was =
-                    &catalog.at(&path).ok_or_else(|| MountError::NoEntry(path.clone()))?.mount;
-                let tuned = tuned(&was.record, &tune)?;
-                let at = mount_at(tuned.id);
-                let outcome = self.records.replace(at, Some(was.revision), &tuned).await;
-                // Also after a conflict: the next try needs to see what came between.
-                self.reload().await?;
-                match outcome {
-                    Ok(_) => return Ok(()),
-                    Err(StoreError::Conflict) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Err(StoreError::Conflict.into())
+            let catalog = self.catalog();
+            let was = &catalog.at(&path).ok_or_else(|| MountError::NoEntry(path.clone()))?.mount;
+            let tuned = tuned(&was.record, &tune)?;
+            let batch = caller.rights.expected(Batch::default());
+            let at = mount_at(tuned.id);
+            self.records.replace_if(at, Some(was.revision), &tuned, batch).await?;
+            Ok(self.reload().await?)
         })
         .await
     }
@@ -257,7 +252,7 @@ impl Broker {
         request: &Request,
         (side, path): (Side, &str),
     ) -> Result<(), MountError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let path = full_path(side, path);
             if is_reserved(side, &path) {
                 return Err(MountError::Bad(match side {
@@ -269,7 +264,8 @@ impl Broker {
             let catalog = self.catalog();
             // As in Vault, a mount that is not there is disabled already.
             let Some(entry) = catalog.at(&path) else { return Ok(()) };
-            self.records.close_mount(&entry.mount, self.clock.now()).await?;
+            let batch = caller.rights.expected(Batch::default());
+            self.records.close_mount(&entry.mount, self.clock.now(), batch).await?;
             self.reload().await?;
             self.revoke_mount_soon(entry.mount.record.id);
             Ok(())

@@ -1,14 +1,14 @@
 //! Writes, shows, deletes and tries password policies, and says which one counts for a target.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Request};
 use crate::access::password::PasswordPolicy;
 use crate::access::password_text::{self, PasswordTextError};
 use crate::audit::Answer;
 use crate::engine::FieldError;
 use crate::secret::{Field, Secret, SecretText};
-use crate::store::StoreError;
 use crate::store::mounts::Target;
+use crate::store::{Batch, StoreError};
 use std::sync::Arc;
 
 /// The password policies are as they were.
@@ -67,12 +67,13 @@ impl Broker {
         name: &str,
         text: &str,
     ) -> Result<(), PasswordPolicyError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             if text.is_empty() {
                 return Err(PasswordPolicyError::Missing);
             }
             password_text::parse(text)?;
-            Ok(self.records.put_password_policy(name, text).await?)
+            let batch = caller.rights.expected(Batch::default());
+            Ok(self.records.put_password_policy(name, text, batch).await?)
         })
         .await
     }
@@ -83,7 +84,11 @@ impl Broker {
         request: &Request,
         name: &str,
     ) -> Result<(), PasswordPolicyError> {
-        self.served(request, async |_| Ok(self.records.drop_password_policy(name).await?)).await
+        self.written(request, async |caller: Caller| {
+            let batch = caller.rights.expected(Batch::default());
+            Ok(self.records.drop_password_policy(name, batch).await?)
+        })
+        .await
     }
 
     /// Draws a password by a policy, for nothing.

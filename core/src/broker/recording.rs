@@ -1,14 +1,14 @@
 //! Keeps how far the record of each audit device reaches, and tells operators about the devices.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::{Broker, Ports, Request};
 use crate::audit::{Answer, Asked, ChainKey, DeviceView, Operation};
 use crate::limits::AUDIT_WITHIN;
 use crate::seal::Unsealed;
 use crate::secret::SecretText;
-use crate::store::StoreError;
 use crate::store::audit::KeptHead;
 use crate::store::records::Records;
+use crate::store::{Batch, StoreError};
 use futures_util::future::{Either, join_all, select};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -158,11 +158,12 @@ impl Broker {
         request: &Request,
         name: &str,
     ) -> Result<KeysDrawn, DeviceError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             if !self.trail.devices().any(|(device, _)| device.name() == name) {
                 return Err(DeviceError::NoDevice(format!("{name}/")));
             }
-            let keys = self.records.renew_audit_keys(name, self.clock.now()).await?;
+            let batch = caller.rights.expected(Batch::default());
+            let keys = self.records.renew_audit_keys(name, self.clock.now(), batch).await?;
             let ChainKey { version, .. } = keys.chain();
             Ok(KeysDrawn { version, public_key: keys.chain().public() })
         })
@@ -195,13 +196,14 @@ impl Broker {
         request: &Request,
         name: &str,
     ) -> Result<(), DeviceError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let mut devices = self.trail.devices();
             if devices.any(|(device, _)| device.name() == name) {
                 return Err(DeviceError::Declared("disable"));
             }
             if self.trail.undeclared().iter().any(|known| known == name) {
-                self.records.drop_audit_device(name).await?;
+                let batch = caller.rights.expected(Batch::default());
+                self.records.drop_audit_device(name, batch).await?;
                 self.trail.dropped(name);
             }
             Ok(())

@@ -70,18 +70,27 @@ impl Broker {
     ) -> Result<Rekeying, HolderError> {
         let holders = self.holders_of(purpose).await?;
         let caller = self.admit_holder(request, share, &holders).await?;
-        let outcome = self.begin(&holders, split, must_verify).await;
+        let begin = async |batch| self.begin(purpose, split, must_verify, batch).await;
+        let outcome = match caller.clone() {
+            None => begin(Batch::default()).await,
+            Some(caller) => {
+                let begin = async |by: Caller| begin(by.rights.expected(Batch::default())).await;
+                self.until_kept(request, caller, begin).await
+            }
+        };
         self.conclude_holder(request, caller.as_ref(), &outcome).await?;
         outcome
     }
 
     async fn begin(
         &self,
-        holders: &Holders,
+        purpose: Purpose,
         split: Split,
         must_verify: bool,
+        batch: Batch,
     ) -> Result<Rekeying, HolderError> {
-        let mut begun = self.begun_of(holders.purpose).lock().await;
+        let holders = &self.holders_of(purpose).await?;
+        let mut begun = self.begun_of(purpose).lock().await;
         if begun.is_some() {
             return Err(HolderError::InProgress(WHAT));
         }
@@ -90,13 +99,13 @@ impl Broker {
             let new = begun.insert(NewKey { split, must_verify, gathered, verifying: false });
             return Ok(new.told(holders));
         }
-        if holders.purpose == Purpose::Unseal {
+        if purpose == Purpose::Unseal {
             let told = "the key of this store is not split; `sys/rekey-recovery-key` splits the recovery key";
             return Err(HolderError::Bad(told.to_owned()));
         }
         let (_, barrier) = self.records.ring();
-        let (splits, shares) = Splits::first(holders.purpose, split, barrier.root(), &*self.chance);
-        self.records.commit(self.keep_holders(Batch::default(), holders, &splits)?).await?;
+        let (splits, shares) = Splits::first(purpose, split, barrier.root(), &*self.chance);
+        self.records.commit(self.keep_holders(batch, holders, &splits)?).await?;
         Ok(Rekeying { split: Some(split), done: Some(shares), ..Rekeying::default() })
     }
 

@@ -1,13 +1,13 @@
 //! Moves a mount to another path. Whatever is under it is kept by its id and stays as it is: targets, roles, leases,
 //! users, tokens. What goes by paths goes by the new one from then on; only quotas follow, in the same write.
 
-use super::authenticate::Recorded;
+use super::access::Rights;
+use super::authenticate::{Caller, Recorded};
 use super::mount::{Side, checked_path, full_path, is_reserved};
 use super::{Broker, MountError, Request};
 use crate::audit::Answer;
-use crate::limits::CONFLICT_TRIES;
 use crate::mount::nest;
-use crate::store::StoreError;
+use crate::store::Batch;
 use crate::store::quotas::QuotaKind;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Broker {
         from: &str,
         to: &str,
     ) -> Result<Moved, MountError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let ((from_side, from), (side, to)) = (sided(from), sided(to));
             let from = full_path(from_side, from);
             if is_reserved(from_side, &from) {
@@ -52,37 +52,31 @@ impl Broker {
                         .into(),
                 ));
             }
-            self.moved(from, checked_path(side, to)?).await
+            self.moved(from, checked_path(side, to)?, &caller.rights).await
         })
         .await
     }
 
-    async fn moved(&self, from: String, to: String) -> Result<Moved, MountError> {
+    async fn moved(&self, from: String, to: String, rights: &Rights) -> Result<Moved, MountError> {
         // Nothing else is mounted meanwhile, and no quota is written for the path that it leaves.
         let _mounting = self.mounting.lock().await;
         let _writing = self.counted.writing.lock().await;
-        for _ in 0..CONFLICT_TRIES {
-            let catalog = self.catalog();
-            let none = || MountError::Bad(format!("no matching mount at {from:?}"));
-            let was = &catalog.at(&from).ok_or_else(none)?.mount;
-            let mut others = catalog.mounts().map(|entry| entry.mount.record.path.as_str());
-            let in_the_way = |other: &&str| nest(other, &to) && (*other != from || to == from);
-            if let Some(other) = others.find(in_the_way) {
-                return Err(MountError::Bad(format!("path already in use at {other:?}")));
-            }
-            let kinds = [QuotaKind::RateLimit, QuotaKind::LeaseCount];
-            let quotas = kinds.into_iter().flat_map(|kind| catalog.quotas().all(kind));
-            let quotas = quotas.filter(|quota| quota.record.scope.mount == from);
-            let outcome = self.records.move_mount(was, &to, quotas.map(|quota| &**quota)).await;
-            // Also after a conflict: the next try needs to see what came between.
-            self.reload().await?;
-            match outcome {
-                Ok(_) => return Ok(self.remember_move(from, to)),
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let catalog = self.catalog();
+        let none = || MountError::Bad(format!("no matching mount at {from:?}"));
+        let was = &catalog.at(&from).ok_or_else(none)?.mount;
+        let mut others = catalog.mounts().map(|entry| entry.mount.record.path.as_str());
+        let in_the_way = |other: &&str| nest(other, &to) && (*other != from || to == from);
+        if let Some(other) = others.find(in_the_way) {
+            return Err(MountError::Bad(format!("path already in use at {other:?}")));
         }
-        Err(StoreError::Conflict.into())
+        let kinds = [QuotaKind::RateLimit, QuotaKind::LeaseCount];
+        let quotas = kinds.into_iter().flat_map(|kind| catalog.quotas().all(kind));
+        let quotas = quotas.filter(|quota| quota.record.scope.mount == from);
+        let quotas = quotas.map(|quota| &**quota);
+        let batch = rights.expected(Batch::default());
+        self.records.move_mount(was, &to, quotas, batch).await?;
+        self.reload().await?;
+        Ok(self.remember_move(from, to))
     }
 
     fn remember_move(&self, from: String, to: String) -> Moved {

@@ -85,12 +85,15 @@ impl Broker {
             }
             (None, Some(hash)) => {
                 self.changed_user(&caller.rights, &wanted, &name, NewPassword::Unhashed).await?;
-                // Before it is kept: there is no moment at which a check of it costs more than others.
-                self.records.raise_password_cost(hash.cost()).await?;
                 NewPassword::Hashed(hash)
             }
         };
         self.until_kept(request, caller, async |caller| {
+            if let NewPassword::Hashed(hash) = &password {
+                // Before it is kept: there is no moment at which a check of it costs more than others.
+                let batch = caller.rights.expected(Batch::default());
+                self.records.raise_password_cost(hash.cost(), batch).await?;
+            }
             self.changed_user(&caller.rights, &wanted, &name, password.clone()).await
         })
         .await
@@ -116,7 +119,7 @@ impl Broker {
         let (hash, took) = self.in_turn(request.network(), hashing).await?;
         if let Some(fitting) = cost.fitting(took) {
             tracing::info!(?took, ?fitting, "a password can cost more here; it will from now on");
-            self.records.raise_password_cost(fitting).await?;
+            self.records.raise_password_cost(fitting, Batch::default()).await?;
         }
         Ok(hash)
     }

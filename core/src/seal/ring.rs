@@ -217,12 +217,13 @@ pub(super) async fn open(store: &dyn Store, root: &RootKey) -> Result<Opened, Se
     Ok(Opened { ring: KeyRing::read(root, &sealed)?, revision })
 }
 
-/// Adds a key, which seals from now on. What earlier keys sealed they open as before.
+/// Adds a key, which seals from now on, if all is as a batch expects. What earlier keys sealed they open as before.
 pub(crate) async fn rotate(
     store: &dyn Store,
     barrier: &Barrier,
     now: Timestamp,
     chance: &dyn Chance,
+    Batch { expected, .. }: Batch,
 ) -> Result<(), SealError> {
     let Opened { mut ring, revision } = open(store, barrier.root()).await?;
     if ring.keys.len() >= RING_KEYS_MAX {
@@ -230,6 +231,7 @@ pub(crate) async fn rotate(
     }
     ring.begin_key(now, chance);
     let mut batch = ring.put_with_new_key(Some(revision), barrier.root(), chance)?;
+    batch.expected.extend(expected);
     // A key that is worn out endangers all that it has sealed: a full disk is no reason to go on with it.
     batch.spends_reserve = true;
     store.commit(batch).await?;
@@ -262,16 +264,19 @@ pub(crate) async fn rotation(store: &dyn Store, barrier: &Barrier) -> Result<Rot
     Ok(open(store, barrier.root()).await?.ring.rotation)
 }
 
-/// Says when a new key is due.
+/// Says when a new key is due, if all is as a batch expects.
 pub(crate) async fn set_rotation(
     store: &dyn Store,
     barrier: &Barrier,
     rotation: Rotation,
     chance: &dyn Chance,
+    Batch { expected, .. }: Batch,
 ) -> Result<(), SealError> {
     let Opened { mut ring, revision } = open(store, barrier.root()).await?;
     ring.rotation = rotation;
-    store.commit(ring.put(Some(revision), barrier.root(), chance)?).await?;
+    let mut batch = ring.put(Some(revision), barrier.root(), chance)?;
+    batch.expected.extend(expected);
+    store.commit(batch).await?;
     Ok(())
 }
 

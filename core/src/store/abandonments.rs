@@ -61,16 +61,17 @@ pub fn abandoned_target(key: &Key) -> Option<(TargetId, Generation)> {
 
 impl Records {
     /// Keeps that a target is abandoned, if nobody can use it any more: it is retired, or its mount is `closed`. What a
-    /// restore holds back there is lifted with it: nobody will ever compare it.
+    /// restore holds back there is lifted with it: nobody will ever compare it. All that if all is as the batch expects.
     pub async fn abandon(
         &self,
         target: &Found<Target>,
         closed: Option<&Found<Mount>>,
         abandonment: &Abandonment,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let Target { id, generation, mount, name, .. } = &target.record;
         let (at, hold) = (abandoned_at(*id, *generation), hold_at(*id, *generation));
-        let mut batch = Batch { spends_reserve: true, ..Batch::default() };
+        let mut batch = Batch { spends_reserve: true, ..batch };
         batch = match closed {
             Some(closed) => batch
                 .expect(mount_at(closed.record.id), Some(closed.revision))

@@ -49,13 +49,14 @@ impl Records {
         self.read(&headers_at()).await
     }
 
-    /// Keeps which headers of requests are recorded, in place of what was read.
+    /// Keeps which headers of requests are recorded, in place of what was read, if all is as the batch expects.
     pub async fn put_audited_headers(
         &self,
         was: Option<Revision>,
         headers: &AuditedHeaders,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
-        self.replace(headers_at(), was, headers).await
+        self.replace_if(headers_at(), was, headers, batch).await
     }
 
     /// Returns the keys of a device; draws them for one that has none yet.
@@ -94,9 +95,13 @@ impl Records {
         Ok(known)
     }
 
-    /// Keeps that a device is meant to record no more.
-    pub async fn drop_audit_device(&self, name: &str) -> Result<Revision, StoreError> {
-        self.commit(Batch::default().put(dropped_at(name), Value::default())).await
+    /// Keeps that a device is meant to record no more; here and below, if all is as the batch expects.
+    pub async fn drop_audit_device(
+        &self,
+        name: &str,
+        batch: Batch,
+    ) -> Result<Revision, StoreError> {
+        self.commit(batch.put(dropped_at(name), Value::default())).await
     }
 
     /// Draws other keys for a device, which take over when its record is begun next; returns them.
@@ -104,19 +109,14 @@ impl Records {
         &self,
         name: &str,
         now: Timestamp,
+        batch: Batch,
     ) -> Result<DeviceKeys, StoreError> {
         let at = device_at(name);
-        for _ in 0..CONFLICT_TRIES {
-            let was = self.read::<DeviceKeys>(&at).await?;
-            let was = was.ok_or_else(|| StoreError::Refused("the device has no keys".into()))?;
-            let keys = was.record.next(self.chance(), now);
-            match self.replace(at.clone(), Some(was.revision), &keys).await {
-                Ok(_) => return Ok(keys),
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(StoreError::Conflict)
+        let was = self.read::<DeviceKeys>(&at).await?;
+        let was = was.ok_or_else(|| StoreError::Refused("the device has no keys".into()))?;
+        let keys = was.record.next(self.chance(), now);
+        self.replace_if(at, Some(was.revision), &keys, batch).await?;
+        Ok(keys)
     }
 
     /// Returns how far the chain of a device reached.

@@ -16,15 +16,16 @@ impl Records {
         self.read(&seen_at()).await
     }
 
-    /// Keeps it in place of what was there. A full disk is no reason to lose it.
+    /// Keeps it in place of what was there, if all is as the batch expects. A full disk is no reason to lose it.
     pub async fn keep_seen_time(
         &self,
         was: Option<Revision>,
         seen: &Seen,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let at = seen_at();
         let sealed = self.seal(&at, seen)?;
-        let batch = Batch::default().expect(at.clone(), was).put(at, sealed);
+        let batch = batch.expect(at.clone(), was).put(at, sealed);
         self.commit(Batch { spends_reserve: true, ..batch }).await
     }
 }

@@ -202,27 +202,33 @@ pub fn retired_at(target: TargetId, generation: Generation) -> Key {
 }
 
 impl Records {
-    /// Keeps a new mount, if nothing is at its path.
-    pub async fn put_new_mount(&self, mount: &Mount) -> Result<Revision, StoreError> {
+    /// Keeps a new mount, if nothing is at its path, and all is as the batch expects.
+    pub async fn put_new_mount(&self, mount: &Mount, batch: Batch) -> Result<Revision, StoreError> {
         let at = mount_at(mount.id);
         let path = mount_path_at(&mount.path);
-        let batch = Batch::default()
+        let batch = batch
             .expect(path.clone(), None)
             .put(path, Value(mount.id.bytes().to_vec()))
             .put(at.clone(), self.seal(&at, mount)?);
         self.commit(batch).await
     }
 
-    /// Moves a mount to a path that nothing is at, and the quotas for it with it.
+    /// Whether a mount is at a path, readable or not.
+    pub async fn has_mount_at(&self, path: &str) -> Result<bool, StoreError> {
+        self.store_has(&mount_path_at(path)).await
+    }
+
+    /// Moves a mount to a path that nothing is at, and the quotas for it with it, if all is as the batch expects.
     pub async fn move_mount<'a>(
         &self,
         was: &Found<Mount>,
         to: &str,
         quotas: impl Iterator<Item = &'a Found<Quota>>,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let (at, path) = (mount_at(was.record.id), mount_path_at(to));
         let moved = Mount { path: to.to_owned(), ..was.record.clone() };
-        let mut batch = Batch::default()
+        let mut batch = batch
             .expect(at.clone(), Some(was.revision))
             .expect(path.clone(), None)
             .delete(mount_path_at(&was.record.path))
@@ -238,15 +244,16 @@ impl Records {
         self.commit(batch).await
     }
 
-    /// Closes a mount: its path is free, its record stays until its leases are gone.
+    /// Closes a mount, if all is as the batch expects: its path is free, its record stays until its leases are gone.
     pub async fn close_mount(
         &self,
         was: &Found<Mount>,
         now: Timestamp,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let at = mount_at(was.record.id);
         let closed = Mount { closed_at: Some(now), ..was.record.clone() };
-        let mut batch = Batch::default()
+        let mut batch = batch
             .expect(at.clone(), Some(was.revision))
             .delete(mount_path_at(&was.record.path))
             .put(at.clone(), self.seal(&at, &closed)?);

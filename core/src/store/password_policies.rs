@@ -31,15 +31,20 @@ impl Records {
         self.names_under(&password_policy_at("")).await
     }
 
-    /// Keeps the text of a password policy.
-    pub async fn put_password_policy(&self, name: &str, text: &str) -> Result<(), StoreError> {
+    /// Keeps the text of a password policy; here and below, if all is as the batch expects.
+    pub async fn put_password_policy(
+        &self,
+        name: &str,
+        text: &str,
+        batch: Batch,
+    ) -> Result<(), StoreError> {
         let at = password_policy_at(name);
         let sealed = self.seal(&at, &text)?;
-        self.commit(Batch::default().put(at, sealed)).await.map(|_| ())
+        self.commit(batch.put(at, sealed)).await.map(|_| ())
     }
 
     /// Drops a password policy, if there is one.
-    pub async fn drop_password_policy(&self, name: &str) -> Result<(), StoreError> {
-        self.commit(Batch::default().delete(password_policy_at(name))).await.map(|_| ())
+    pub async fn drop_password_policy(&self, name: &str, batch: Batch) -> Result<(), StoreError> {
+        self.commit(batch.delete(password_policy_at(name))).await.map(|_| ())
     }
 }

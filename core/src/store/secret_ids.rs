@@ -209,13 +209,14 @@ impl Records {
         Ok(Some(left > 0))
     }
 
-    /// Removes a secret id that is still as it was found.
+    /// Removes a secret id that is still as it was found, if all is as the batch expects.
     pub async fn remove_secret_id(
         &self,
         key: &SecretIdKey,
         was: &Found<SecretId>,
+        batch: Batch,
     ) -> Result<(), StoreError> {
-        let batch = without(Batch::default(), key, was);
+        let batch = without(batch, key, was);
         self.commit(Batch { spends_reserve: true, ..batch }).await?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use super::leases::joined;
 use super::records::{Found, Records};
-use super::{Key, StoreError};
+use super::{Batch, Key, StoreError};
 use crate::access::params::TokenParams;
 use crate::access::password_hash::{Cost, PasswordHash};
 use crate::ids::MountId;
@@ -40,8 +40,8 @@ impl Records {
         Ok(found.map(|found| found.record).unwrap_or_default())
     }
 
-    /// Raises that, if it is less.
-    pub async fn raise_password_cost(&self, least: Cost) -> Result<(), StoreError> {
+    /// Raises that, if it is less and all is as the batch expects.
+    pub async fn raise_password_cost(&self, least: Cost, batch: Batch) -> Result<(), StoreError> {
         let at = password_cost_at();
         for _ in 0..CONFLICT_TRIES {
             let was = self.read::<Cost>(&at).await?;
@@ -50,7 +50,8 @@ impl Records {
             if cost.raised(least) == cost {
                 return Ok(());
             }
-            match self.replace(at.clone(), revision, &cost.raised(least)).await {
+            let raised = cost.raised(least);
+            match self.replace_if(at.clone(), revision, &raised, batch.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),

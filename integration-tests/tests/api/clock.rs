@@ -3,6 +3,7 @@
 use crate::lending::{Lending, Lent};
 use crate::metrics::read;
 use leasehold_core::seal::{RootKey, unseal};
+use leasehold_core::store::Batch;
 use leasehold_core::store::records::Records;
 use leasehold_core::time::watch::Seen;
 use leasehold_core::time::{Clock, Timestamp};
@@ -26,7 +27,10 @@ async fn remember(place: &Place, highest: Timestamp) {
     let unsealed = unseal(&*store, &RootKey::new(root)).await.unwrap();
     let records = Records::new(store, unsealed.barrier, Arc::new(SystemChance));
     let was = records.seen_time().await.unwrap().map(|found| found.revision);
-    records.keep_seen_time(was, &Seen { highest, ahead: Duration::ZERO }).await.unwrap();
+    records
+        .keep_seen_time(was, &Seen { highest, ahead: Duration::ZERO }, Batch::default())
+        .await
+        .unwrap();
     drop(records);
     place.wait_until_free();
 }

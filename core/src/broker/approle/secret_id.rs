@@ -180,10 +180,12 @@ impl Broker {
         (mount, role): (&str, &str),
         which: WhichSecretId,
     ) -> Result<(), MethodError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let (entry, role) = self.approle_at(mount, role).await?;
             let key = self.which_secret_id(&entry, role.record.id, &which).await?;
-            Ok(self.drop_secret_id(&key, |_| true).await?)
+            let Some(found) = self.records.secret_id(&key).await? else { return Ok(()) };
+            let batch = caller.rights.expected(Batch::default());
+            Ok(self.records.remove_secret_id(&key, &found, batch).await?)
         })
         .await
     }
@@ -210,7 +212,7 @@ impl Broker {
         for _ in 0..CONFLICT_TRIES {
             let found = self.records.secret_id(key).await?;
             let Some(found) = found.filter(|found| is_meant(&found.record)) else { return Ok(()) };
-            match self.records.remove_secret_id(key, &found).await {
+            match self.records.remove_secret_id(key, &found, Batch::default()).await {
                 Err(StoreError::Conflict) => {}
                 outcome => return outcome,
             }

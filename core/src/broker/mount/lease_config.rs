@@ -1,11 +1,11 @@
 //! Says how long the leases of a mount live, as those who configure the mount may: within what the mount itself allows.
 
-use super::super::authenticate::Recorded;
+use super::super::authenticate::{Caller, Recorded};
 use super::super::{Broker, Request};
 use super::MountError;
 use crate::audit::Answer;
-use crate::limits::{CONFLICT_TRIES, TTL_MAX};
-use crate::store::StoreError;
+use crate::limits::TTL_MAX;
+use crate::store::Batch;
 use crate::store::mounts::{LeaseConfig, Mount, mount_at};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl Broker {
         path: &str,
         wanted: LeaseConfig,
     ) -> Result<(), MountError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let LeaseConfig { ttl, max_ttl } = wanted;
             if ttl > TTL_MAX || max_ttl > TTL_MAX {
                 return Err(MountError::Bad("a lease TTL may be at most 876000h".into()));
@@ -31,22 +31,14 @@ impl Broker {
             if !max_ttl.is_zero() && ttl > max_ttl {
                 return Err(MountError::Bad("`lease` exceeds `lease_max`".into()));
             }
-            for _ in 0..CONFLICT_TRIES {
-                let catalog = self.catalog();
-                let entry = catalog.at(path).ok_or_else(|| MountError::NoMount(path.to_owned()))?;
-                let was = &entry.mount;
-                let mount = Mount { lease_config: Some(wanted), ..was.record.clone() };
-                let at = mount_at(mount.id);
-                let outcome = self.records.replace(at, Some(was.revision), &mount).await;
-                // Also after a conflict: the next try needs to see what came between.
-                self.reload().await?;
-                match outcome {
-                    Ok(_) => return Ok(()),
-                    Err(StoreError::Conflict) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Err(StoreError::Conflict.into())
+            let catalog = self.catalog();
+            let entry = catalog.at(path).ok_or_else(|| MountError::NoMount(path.to_owned()))?;
+            let was = &entry.mount;
+            let mount = Mount { lease_config: Some(wanted), ..was.record.clone() };
+            let batch = caller.rights.expected(Batch::default());
+            let at = mount_at(mount.id);
+            self.records.replace_if(at, Some(was.revision), &mount, batch).await?;
+            Ok(self.reload().await?)
         })
         .await
     }
