@@ -4,6 +4,8 @@
 
 #[path = "policies/kept.rs"]
 mod kept;
+#[path = "policies/taken_away.rs"]
+mod taken_away;
 
 use leasehold_core::access::policy::Right;
 use leasehold_core::audit::{Asked, Operation};

@@ -245,6 +245,16 @@ impl Broker {
         Err(StoreError::Conflict.into())
     }
 
+    /// Begins what takes several commits, of which none alone is what was decided: nothing is kept, and it is a conflict
+    /// unless all is as the batch expects. From then on it goes on, as what a record tells of does.
+    pub(super) async fn begin_if(&self, batch: Batch) -> Result<(), StoreError> {
+        if !batch.expected.is_empty() {
+            // What keeps nothing needs no space either.
+            self.records.commit(Batch { spends_reserve: true, ..batch }).await?;
+        }
+        Ok(())
+    }
+
     /// Records what is answered; a token that had this one use left ends.
     pub(super) async fn conclude(
         self: &Arc<Self>,

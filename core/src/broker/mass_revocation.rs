@@ -14,15 +14,18 @@ pub(super) use carry_on::Jobs;
 pub use plan::{PlanAsked, PlanCursor, PlanOf, Planned, RevocationPlan};
 pub use progress::{Left, MassRevocationView, Trouble};
 
-use super::authenticate::{AdmitError, Recorded};
+use super::access::Rights;
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::lookup::Prefix;
 use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::ids::{MountId, RevocationId, TargetId};
-use crate::limits::{CONFLICT_TRIES, MASS_REVOCATIONS_MAX};
-use crate::store::StoreError;
-use crate::store::mass_revocations::{Asked, Cursor, MassRevocation, Stage};
+use crate::limits::MASS_REVOCATIONS_MAX;
+use crate::store::mass_revocations::{
+    Asked, Cursor, MassRevocation, Stage, without_mass_revocation,
+};
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use std::sync::Arc;
 
 /// The mass revocation is not begun, or is as it was.
@@ -91,14 +94,15 @@ impl Broker {
         request: &Request,
         asked: Asked,
     ) -> Result<MassRevocationView, MassRevocationError> {
-        self.served(request, async |caller| {
+        self.written(request, async |caller: Caller| {
             let Meant { places, targets } = self.meant_by(&asked).await?;
             let _stepping = self.mass_revocations.stepping.lock().await;
-            self.make_room_for_job().await?;
+            let batch = caller.rights.expected(Batch::default());
+            let batch = self.with_room_for_job(batch).await?;
             let now = self.clock.now();
             let job = MassRevocation {
                 id: RevocationId::new(now, &*self.chance),
-                asked,
+                asked: asked.clone(),
                 asked_by: caller.token.record.display_name.clone(),
                 asked_at: now,
                 places,
@@ -111,7 +115,7 @@ impl Broker {
                 found: 0,
                 cursor: Cursor::default(),
             };
-            self.records.keep_mass_revocation(None, &job).await?;
+            self.records.keep_mass_revocation(None, &job, batch).await?;
             self.look_at_job(job.id, now);
             Ok(self.view_of_job(job, Left::default()))
         })
@@ -155,16 +159,14 @@ impl Broker {
         }
     }
 
-    /// Forgets the oldest that is done, if there are as many as there may be.
-    async fn make_room_for_job(&self) -> Result<(), MassRevocationError> {
+    /// Adds to a batch that the oldest that is done is forgotten, if there are as many as there may be.
+    async fn with_room_for_job(&self, batch: Batch) -> Result<Batch, MassRevocationError> {
         let jobs = self.records.mass_revocations().await?;
         if jobs.len() < MASS_REVOCATIONS_MAX {
-            return Ok(());
+            return Ok(batch);
         }
         let done = jobs.iter().find(|job| matches!(job.record.stage, Stage::Done { .. }));
-        let done = done.ok_or(MassRevocationError::TooMany)?;
-        self.records.forget_mass_revocation(done).await?;
-        Ok(())
+        Ok(without_mass_revocation(batch, done.ok_or(MassRevocationError::TooMany)?))
     }
 
     /// Lists the mass revocations that go on, and those that are done since a day at most.
@@ -194,7 +196,8 @@ impl Broker {
         request: &Request,
         id: RevocationId,
     ) -> Result<MassRevocationView, MassRevocationError> {
-        self.served(request, async |_| self.set_stage(id, Stage::Paused).await).await
+        let pause = async |caller: Caller| self.set_stage(id, Stage::Paused, &caller.rights).await;
+        self.written(request, pause).await
     }
 
     /// Lets a mass revocation go on.
@@ -203,35 +206,33 @@ impl Broker {
         request: &Request,
         id: RevocationId,
     ) -> Result<MassRevocationView, MassRevocationError> {
-        self.served(request, async |_| self.set_stage(id, Stage::Running).await).await
+        let resume =
+            async |caller: Caller| self.set_stage(id, Stage::Running, &caller.rights).await;
+        self.written(request, resume).await
     }
 
     async fn set_stage(
         self: &Arc<Self>,
         id: RevocationId,
         stage: Stage,
+        rights: &Rights,
     ) -> Result<MassRevocationView, MassRevocationError> {
-        for _ in 0..CONFLICT_TRIES {
-            // A chunk that is being marked is waited for.
-            let stepping = self.mass_revocations.stepping.lock().await;
-            let was = self.job(id).await?;
-            match was.record.stage {
-                Stage::Done { .. } => return Err(MassRevocationError::Done),
-                now if now == stage => {}
-                Stage::Running | Stage::Paused => {
-                    let job = MassRevocation { stage, ..was.record.clone() };
-                    match self.records.keep_mass_revocation(Some(was.revision), &job).await {
-                        Err(StoreError::Conflict) => continue,
-                        outcome => outcome?,
-                    };
-                }
+        // A chunk that is being marked is waited for.
+        let stepping = self.mass_revocations.stepping.lock().await;
+        let was = self.job(id).await?;
+        match was.record.stage {
+            Stage::Done { .. } => return Err(MassRevocationError::Done),
+            now if now == stage => {}
+            Stage::Running | Stage::Paused => {
+                let job = MassRevocation { stage, ..was.record.clone() };
+                let batch = rights.expected(Batch::default());
+                self.records.keep_mass_revocation(Some(was.revision), &job, batch).await?;
             }
-            drop(stepping);
-            self.mass_revocations.seen.lock().remove(&id);
-            self.look_at_job(id, self.clock.now());
-            return self.job_as_it_is(id).await;
         }
-        Err(StoreError::Conflict.into())
+        drop(stepping);
+        self.mass_revocations.seen.lock().remove(&id);
+        self.look_at_job(id, self.clock.now());
+        self.job_as_it_is(id).await
     }
 
     async fn job(&self, id: RevocationId) -> Result<Found<MassRevocation>, MassRevocationError> {

@@ -3,7 +3,7 @@
 //! The credential is an ordinary lease for the shortest of terms: whatever stops a rehearsal, the sweep revokes it.
 
 use super::authenticate::{AdmitError, Caller, Recorded};
-use super::issue::{IssueError, Purpose};
+use super::issue::{IssueError, Issued, Purpose};
 use super::reconcile::ReconcileError;
 use super::revoke::{RevokeError, Revoked};
 use super::{Broker, Request};
@@ -186,7 +186,7 @@ impl Broker {
         let rehearsal =
             Rehearsal { steps: Vec::new(), username: None, rights: Vec::new(), lacks: Vec::new() };
         let mut stage = Stage { broker: self, target: Arc::clone(&plan.target), open, rehearsal };
-        if stage.play(request, caller, path).await.is_none() {
+        if stage.play(request, caller, path).await?.is_none() {
             stage.ask_what_is_missing(&plan.role.record).await;
         }
         Ok(stage.rehearsal)
@@ -235,12 +235,23 @@ impl Broker {
 }
 
 impl Stage<'_> {
-    /// Plays all steps, as far as they succeed.
-    async fn play(&mut self, request: &Request, caller: &Caller, path: (&str, &str)) -> Option<()> {
+    /// Plays all steps, as far as they succeed. Whoever may not any more has learned nothing of the role.
+    async fn play(
+        &mut self,
+        request: &Request,
+        caller: &Caller,
+        path: (&str, &str),
+    ) -> Result<Option<()>, AdmitError> {
         let began = self.now();
         let lent = self.broker.lend(request, caller, path, Purpose::Rehearsal).await;
-        let (issued, lease) = self.done(Act::Issue, began, lent)?;
-        let lease = lease.record;
+        if let Err(IssueError::Admit(refused)) = lent {
+            return Err(refused);
+        }
+        let Some((issued, lease)) = self.done(Act::Issue, began, lent) else { return Ok(None) };
+        Ok(self.play_on(&issued, lease.record).await)
+    }
+
+    async fn play_on(&mut self, issued: &Issued, lease: Lease) -> Option<()> {
         self.rehearsal.username = Some(lease.handle().name());
         let lived = self.see_alive(&lease, &issued.secret).await;
         // Whatever was seen, it is to be gone.

@@ -6,7 +6,7 @@
 //! renewals and what callers revoke go on. The comparison takes no input but the hold in the store, so that whoever
 //! continues it after a crash does the same, and it is tried until it has succeeded.
 
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::lanes::Lane;
 use super::reconcile::ReconcileError;
 use super::rotate::RetestError;
@@ -15,10 +15,10 @@ use crate::audit::Answer;
 use crate::engine::erased::Listed;
 use crate::lease::{Generation, backoff};
 use crate::limits::{CONFLICT_TRIES, SETTLED_WITHIN};
-use crate::store::StoreError;
 use crate::store::holds::{Hold, HoldCause, hold_at};
 use crate::store::mounts::Target;
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -308,7 +308,7 @@ impl Broker {
         request: &Request,
         name: &str,
     ) -> Result<(), TakeOverError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let catalog = self.catalog();
             let found = name
                 .rsplit_once('/')
@@ -318,6 +318,7 @@ impl Broker {
             if !catalog.holds_back(HoldCause::Copied, id, generation) {
                 return Err(TakeOverError::NotCopied(name.to_owned()));
             }
+            self.begin_if(caller.rights.expected(Batch::default())).await?;
             self.retest_accounts(target).await?;
             match self.retest_administrator(target).await {
                 Ok(target) => self.drop_hold(&target.record).await?,

@@ -3,7 +3,7 @@
 mod failure;
 pub(super) mod many;
 
-use super::authenticate::{AdmitError, Recorded};
+use super::authenticate::{AdmitError, Caller, Recorded};
 use super::deny::NotOver;
 use super::flights::Flight;
 use super::lookup::Prefix;
@@ -15,8 +15,8 @@ use crate::ids::LeaseId;
 use crate::lease::death::Death;
 use crate::lease::{Cause, Lease};
 use crate::limits::{CLOCK_BEHIND, CONFLICT_TRIES, ISSUE_WITHIN, REVOKE_WITHIN, SETTLED_WITHIN};
-use crate::store::StoreError;
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use failure::wait_after;
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Recorded for Revoked {
 }
 
 /// The credential may still exist. The lease stays, and the sweep tries again for as long as it takes.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeError {
     /// The request was not admitted.
     #[error(transparent)]
@@ -119,12 +119,13 @@ impl Broker {
         lease_id: &str,
         until: Until,
     ) -> Result<Revoked, RevokeError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
+            let allowed = caller.rights.expected(Batch::default());
             // Looked at first: the comparison may put the lease back in between.
             let may_have_forgotten = self.may_have_forgotten(lease_id);
             let id = lease_id.rsplit('/').next().unwrap_or_default().parse();
             match (self.find_lease(request, lease_id).await?, id) {
-                (Some(lease), _) => self.revoke_found(lease.record.id(), until).await,
+                (Some(lease), _) => self.revoke_found(lease.record.id(), until, allowed).await,
                 // Under another path; that it was revoked must not be told.
                 (None, Ok(id)) if self.records.lease(id).await?.is_some() => {
                     Err(RevokeError::NoSuchPrefix(lease_id.to_owned()))
@@ -148,10 +149,14 @@ impl Broker {
         self: &Arc<Self>,
         id: LeaseId,
         until: Until,
+        allowed: Batch,
     ) -> Result<Revoked, RevokeError> {
         match until {
-            Until::Marked => Ok(self.mark(id, Cause::Asked).await.map(|()| Revoked::Marked)?),
-            Until::Settled => self.attempt(id, Cause::Asked).await,
+            Until::Marked => {
+                self.mark_if(id, Cause::Asked, allowed).await?;
+                Ok(Revoked::Marked)
+            }
+            Until::Settled => self.attempt_if(id, Cause::Asked, allowed).await,
         }
     }
 
@@ -164,7 +169,8 @@ impl Broker {
         until: Until,
         forced: bool,
     ) -> Result<StillTried, RevokeError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
+            let allowed = caller.rights.expected(Batch::default());
             // Looked at first: the comparison may put leases back in between.
             let may_have_forgotten = self.may_have_forgotten(prefix);
             let outcome = match Prefix::parse(&self.catalog(), prefix) {
@@ -180,16 +186,19 @@ impl Broker {
                     return Err(RevokeError::NoSuchPrefix(prefix.to_owned()));
                 }
                 Prefix::Lease(id) => self
-                    .revoke_found(id, until)
+                    .revoke_found(id, until, allowed)
                     .await
                     .map(|revoked| StillTried(usize::from(matches!(revoked, Revoked::Lives(_))))),
                 Prefix::Places(places) if self.names_nothing(&places).await? => {
                     return Err(RevokeError::NoSuchPrefix(prefix.to_owned()));
                 }
-                Prefix::Places(places) => match self.revoke_all(&places, until).await {
-                    Ok(_) if may_have_forgotten => Err(RevokeError::NotCompared),
-                    outcome => outcome,
-                },
+                Prefix::Places(places) => {
+                    self.begin_if(allowed).await?;
+                    match self.revoke_all(&places, until).await {
+                        Ok(_) if may_have_forgotten => Err(RevokeError::NotCompared),
+                        outcome => outcome,
+                    }
+                }
             };
             match outcome {
                 Err(RevokeError::Target { .. }) if forced => Ok(StillTried(1)),
@@ -206,6 +215,11 @@ impl Broker {
         id: LeaseId,
         cause: Cause,
     ) -> Result<(), StoreError> {
+        self.mark_if(id, cause, Batch::default()).await
+    }
+
+    /// Does the same, if whatever else the batch expects is so.
+    async fn mark_if(&self, id: LeaseId, cause: Cause, allowed: Batch) -> Result<(), StoreError> {
         for _ in 0..CONFLICT_TRIES {
             let Some(lease) = self.records.lease(id).await? else { return Ok(()) };
             let answered = self.is_answered(&lease.record);
@@ -215,7 +229,7 @@ impl Broker {
                 self.due(id, marked.due_at());
                 return Ok(());
             }
-            match self.keep_lease(&lease, &marked).await {
+            match self.keep_lease_if(&lease, &marked, allowed.clone()).await {
                 Ok(_) => {
                     self.issuing.disown(id);
                     return Ok(());
@@ -236,8 +250,18 @@ impl Broker {
         id: LeaseId,
         cause: Cause,
     ) -> Result<Revoked, RevokeError> {
-        let _turn = self.turn_to_revoke(id, cause).await?;
-        let Some(claimed) = self.claim(id, cause).await? else {
+        self.attempt_if(id, cause, Batch::default()).await
+    }
+
+    /// Does the same, if for what is kept first whatever else the batch expects is so.
+    async fn attempt_if(
+        self: &Arc<Self>,
+        id: LeaseId,
+        cause: Cause,
+        mut allowed: Batch,
+    ) -> Result<Revoked, RevokeError> {
+        let _turn = self.turn_to_revoke(id, cause, &mut allowed).await?;
+        let Some(claimed) = self.claim(id, cause, allowed).await? else {
             let gone = self.records.lease(id).await?.is_none();
             return Ok(if gone { Revoked::Gone } else { Revoked::NotDue });
         };
@@ -276,6 +300,7 @@ impl Broker {
         self: &Arc<Self>,
         id: LeaseId,
         cause: Cause,
+        allowed: &mut Batch,
     ) -> Result<Flight, StoreError> {
         self.issuing.disown(id);
         if !self.issuing.is_flying(id)
@@ -285,14 +310,19 @@ impl Broker {
             return Ok(turn);
         }
         if cause == Cause::Asked {
-            self.mark(id, cause).await?;
+            self.mark_if(id, cause, std::mem::take(allowed)).await?;
         }
         self.issuing.landed(id).await;
         Ok(self.turns.begin_next(id).await)
     }
 
     /// Stores that an attempt starts, so that no other one does. `None`: there is nothing to attempt.
-    async fn claim(&self, id: LeaseId, cause: Cause) -> Result<Option<Found<Lease>>, StoreError> {
+    async fn claim(
+        &self,
+        id: LeaseId,
+        cause: Cause,
+        allowed: Batch,
+    ) -> Result<Option<Found<Lease>>, StoreError> {
         for _ in 0..CONFLICT_TRIES {
             let Some(was) = self.records.lease(id).await? else { return Ok(None) };
             let now = self.clock.now();
@@ -303,7 +333,7 @@ impl Broker {
             let answered = self.is_answered(&was.record);
             let lease = was.record.clone().attempt(cause, answered, now);
             let lease = self.to_be_armed(lease, was.revision, now);
-            match self.keep_lease(&was, &lease).await {
+            match self.keep_lease_if(&was, &lease, allowed.clone()).await {
                 Ok(revision) => {
                     self.controls.carry(id, was.revision, revision);
                     return Ok(Some(Found { record: lease, revision }));

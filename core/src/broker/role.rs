@@ -235,8 +235,11 @@ impl Broker {
             if revoke {
                 caller.require_sudo(request)?;
             }
-            let id = self.drop_role(mount, name, &caller.rights).await?;
+            let (id, was_there) = self.drop_role(mount, name, &caller.rights).await?;
             if revoke {
+                if !was_there {
+                    self.begin_if(caller.rights.expected(Batch::default())).await?;
+                }
                 let place = [(id, Some(name.to_owned()))];
                 self.mark_all(&place, Cause::Asked, |_| true).await?;
             }
@@ -245,22 +248,20 @@ impl Broker {
         self.written(request, delete).await
     }
 
-    /// Drops a role, if it is there, and tells of which mount it is.
+    /// Drops a role, if it is there, and tells of which mount it is and whether it was.
     async fn drop_role(
         &self,
         mount: &str,
         name: &str,
         rights: &Rights,
-    ) -> Result<MountId, RoleError> {
+    ) -> Result<(MountId, bool), RoleError> {
         let catalog = self.catalog();
         let entry = catalog.at(mount).ok_or_else(|| RoleError::NoMount(mount.to_owned()))?;
         let id = entry.mount.record.id;
-        if let Some(was) = entry.roles.get(name) {
-            let at = role_at(id, name);
-            let batch = rights.expected(Batch::default());
-            self.records.drop_record_if(at, was.revision, batch).await?;
-            self.reload().await?;
-        }
-        Ok(id)
+        let Some(was) = entry.roles.get(name) else { return Ok((id, false)) };
+        let batch = rights.expected(Batch::default());
+        self.records.drop_record_if(role_at(id, name), was.revision, batch).await?;
+        self.reload().await?;
+        Ok((id, true))
     }
 }

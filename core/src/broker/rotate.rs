@@ -27,9 +27,9 @@ use crate::engine::{Cause, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
 use crate::lease::backoff;
 use crate::limits::{ISSUE_WITHIN, SETTLED_WITHIN};
-use crate::store::StoreError;
 use crate::store::accounts::Begun;
 use crate::store::holds::HoldCause;
+use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 pub(super) use due::Rotations;
 pub use retest::OlderSecret;
@@ -97,14 +97,17 @@ pub enum RotateError {
 }
 
 impl Broker {
-    /// Rotates one account, or carries on what had begun; one at a time for each account.
+    /// Rotates one account, or carries on what had begun; one at a time for each account. What is kept first is kept if
+    /// all is as the batch expects.
     pub(super) async fn rotate(
         self: &Arc<Self>,
         which: &Which,
         why: Why,
+        allowed: Batch,
     ) -> Result<(), RotateError> {
         let _running = self.rotations.begin(which).ok_or(RotateError::Busy)?;
         let mut turn = self.turn(which).await?;
+        turn.allowed = allowed;
         let outcome = self.rotate_in(&mut turn, why).await;
         let due_at = turn.rotation().due_at;
         match &outcome {
@@ -112,6 +115,8 @@ impl Broker {
                 self.rotations.done(which);
                 self.rotations.set(which, due_at);
             }
+            // Nothing was kept, and whoever asked decides anew.
+            Err(RotateError::Store(StoreError::Conflict)) if !turn.allowed.expected.is_empty() => {}
             Err(RotateError::Store(StoreError::Conflict)) => {
                 // Somebody else has it in hand, or has changed what it rests on; the next look tells.
                 self.rotations.set(which, Some(self.clock.now().plus(backoff::after(1))));

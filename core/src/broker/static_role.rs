@@ -216,7 +216,7 @@ impl Broker {
         }
         self.records.put_new_static_role(&entry.mount, &role, batch).await?;
         let which = Which::Static(id, role.name.clone());
-        let outcome = self.rotate(&which, Why::Asked).await;
+        let outcome = self.rotate(&which, Why::Asked, Batch::default()).await;
         let Err(error) = outcome else { return Ok(()) };
         self.forget_unbegun(&which, &role.name).await?;
         Err(StaticRoleError::Rotate(error))
@@ -345,10 +345,10 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<(), RotateError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let id = self.catalog().at(mount).map(|entry| entry.mount.record.id);
-            let id = id.ok_or(RotateError::NoRole)?;
-            self.rotate(&Which::Static(id, name.to_owned()), Why::Asked).await
+            let which = Which::Static(id.ok_or(RotateError::NoRole)?, name.to_owned());
+            self.rotate(&which, Why::Asked, caller.rights.expected(Batch::default())).await
         })
         .await
     }

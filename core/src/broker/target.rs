@@ -431,9 +431,11 @@ impl Broker {
             |target: &&Arc<Found<Target>>| target.record.mount == id && target.record.name == name;
         let retired: Vec<_> = catalog.retired().filter(of_name).collect();
         let untold: Vec<_> = retired.iter().filter(|target| !target.record.revokes).collect();
-        if was.is_some() || !untold.is_empty() {
+        let batch = rights.expected(Batch::default());
+        if was.is_none() && untold.is_empty() {
+            self.begin_if(batch).await?;
+        } else {
             let untold = untold.into_iter().map(|target| &***target);
-            let batch = rights.expected(Batch::default());
             self.records.retire_with_leases(was, untold, batch).await?;
             self.reload().await?;
         }

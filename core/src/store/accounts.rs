@@ -241,13 +241,15 @@ impl Records {
         self.commit(batch).await
     }
 
-    /// Keeps a target whose administrator has another secret, and with it that the rotation is over: both or none.
+    /// Keeps a target whose administrator has another secret, and with it that the rotation is over, if all is as the
+    /// batch expects: both or none.
     pub async fn finish_root_rotation(
         &self,
         (was, is_current): (&Found<Target>, bool),
         target: &Target,
         (at, revision): (Key, Option<Revision>),
         rotation: &RootRotation,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let target_at = if is_current {
             target_at(target.mount, &target.name)
@@ -255,7 +257,7 @@ impl Records {
             retired_at(target.id, target.generation)
         };
         let (kept, sealed) = (self.seal(&target_at, target)?, self.seal(&at, rotation)?);
-        let batch = Batch::default()
+        let batch = batch
             .expect(target_at.clone(), Some(was.revision))
             .expect(at.clone(), revision)
             .put(target_at, kept)

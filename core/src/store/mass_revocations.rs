@@ -104,6 +104,13 @@ fn mass_revocation_at(id: RevocationId) -> Key {
     joined(&[b"mass-revocation/", id.bytes()])
 }
 
+/// Adds to a batch that a mass revocation is forgotten, if it is as it was found.
+#[must_use]
+pub fn without_mass_revocation(batch: Batch, was: &Found<MassRevocation>) -> Batch {
+    let at = mass_revocation_at(was.record.id);
+    batch.expect(at.clone(), Some(was.revision)).delete(at)
+}
+
 impl Records {
     /// Returns a mass revocation.
     pub async fn mass_revocation(
@@ -119,15 +126,17 @@ impl Records {
         Ok(found.into_iter().map(|(_, found)| found).collect())
     }
 
-    /// Keeps how far a mass revocation is, if it is as it was found; also where space is kept for what ends leases.
+    /// Keeps how far a mass revocation is, if it is as it was found and all is as the batch expects; also where space is
+    /// kept for what ends leases.
     pub async fn keep_mass_revocation(
         &self,
         was: Option<Revision>,
         now: &MassRevocation,
+        batch: Batch,
     ) -> Result<Revision, StoreError> {
         let at = mass_revocation_at(now.id);
         let sealed = self.seal(&at, now)?;
-        let batch = Batch::default().expect(at.clone(), was).put(at, sealed);
+        let batch = batch.expect(at.clone(), was).put(at, sealed);
         self.commit(Batch { spends_reserve: true, ..batch }).await
     }
 
@@ -136,8 +145,7 @@ impl Records {
         &self,
         was: &Found<MassRevocation>,
     ) -> Result<Revision, StoreError> {
-        let at = mass_revocation_at(was.record.id);
-        let batch = Batch::default().expect(at.clone(), Some(was.revision)).delete(at);
+        let batch = without_mass_revocation(Batch::default(), was);
         self.commit(Batch { spends_reserve: true, ..batch }).await
     }
 }

@@ -14,7 +14,7 @@ use crate::limits::{
 use crate::store::leases::Placed;
 use crate::store::mass_revocations::{Cursor, MassRevocation, Stage};
 use crate::store::records::Found;
-use crate::store::{Key, StoreError};
+use crate::store::{Batch, Key, StoreError};
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -156,7 +156,11 @@ impl Broker {
                 return Ok(());
             }
             job.boots.push(self.boot);
-            match self.records.keep_mass_revocation(Some(was.revision), &job).await {
+            match self
+                .records
+                .keep_mass_revocation(Some(was.revision), &job, Batch::default())
+                .await
+            {
                 Err(StoreError::Conflict) => found = self.records.mass_revocation(job.id).await?,
                 outcome => return outcome.map(|_| ()),
             }
@@ -183,7 +187,7 @@ impl Broker {
             }
             None => self.end_pass(&mut job),
         };
-        match self.records.keep_mass_revocation(Some(was.revision), &job).await {
+        match self.records.keep_mass_revocation(Some(was.revision), &job, Batch::default()).await {
             Ok(_) => Ok(next),
             // Somebody else carries it on as well, or has paused it.
             Err(StoreError::Conflict) => Ok(Next::Now),

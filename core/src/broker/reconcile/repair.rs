@@ -8,9 +8,9 @@ use crate::engine::erased::Listed;
 use crate::ids::{LeaseId, PlanId};
 use crate::lease::Cause;
 use crate::limits::REVOKE_CHUNK;
-use crate::store::StoreError;
 use crate::store::mounts::Target;
 use crate::store::records::Found;
+use crate::store::{Batch, StoreError};
 use futures_util::StreamExt;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Broker {
         (mount, name): (&str, &str),
         repair: Repair,
     ) -> Result<Repaired, ReconcileError> {
-        self.served(request, async |_| {
+        self.served(request, async |caller| {
             let target = self.target_called(mount, name)?;
             let known = self.last_compared(&target.record).filter(|last| last.plan == repair.plan);
             let known = known.ok_or(ReconcileError::NoPlan)?;
@@ -79,19 +79,25 @@ impl Broker {
             }
             let taken = self.plans.take(&target.record, repair.plan, self.clock.now());
             let plan = taken.ok_or(ReconcileError::NoPlan)?;
-            self.carry_out(&target, &plan.report, &repair.kinds).await
+            self.until_kept(request, caller, async |caller| {
+                let allowed = caller.rights.expected(Batch::default());
+                self.carry_out(&target, &plan.report, &repair.kinds, allowed).await
+            })
+            .await
         })
         .await
     }
 
-    /// Repairs what is still as it was reported.
+    /// Repairs what is still as it was reported, if all is as the batch expects when it is begun.
     pub(super) async fn carry_out(
         self: &Arc<Self>,
         target: &Found<Target>,
         planned: &Report,
         kinds: &BTreeSet<Kind>,
+        allowed: Batch,
     ) -> Result<Repaired, ReconcileError> {
         let (listed, now) = self.listed_and_compared(target).await?;
+        self.begin_if(allowed).await?;
         let still: HashSet<_> = now.differences.iter().map(identity).collect();
         // By name: a look-alike bears the mark of a lease that another credential is on.
         let listed: HashMap<_, _> =

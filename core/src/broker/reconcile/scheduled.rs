@@ -5,6 +5,7 @@ use super::compare::Kind;
 use super::repair::check_part;
 use crate::broker::Broker;
 use crate::broker::lanes::Lane;
+use crate::store::Batch;
 use crate::store::mounts::Target;
 use crate::store::records::Found;
 use crate::time::Timestamp;
@@ -64,7 +65,7 @@ impl Broker {
         // An operator may be carrying out the same.
         let taken = self.plans.take(&target.record, compared.plan, self.clock.now());
         let Some(plan) = taken else { return Ok(()) };
-        let repaired = self.carry_out(target, &plan.report, &kinds).await?;
+        let repaired = self.carry_out(target, &plan.report, &kinds, Batch::default()).await?;
         tracing::warn!(
             name = %plan.target, removed = repaired.removed, ended = repaired.ended,
             tried = repaired.tried, changed = repaired.changed, "a target was repaired"

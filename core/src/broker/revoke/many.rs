@@ -6,7 +6,7 @@ use crate::ids::{BootId, LeaseId, MountId};
 use crate::lease::Cause;
 use crate::limits::{READ_CHUNK, REVOKE_CHUNK};
 use crate::store::leases::Placed;
-use crate::store::{Key, StoreError};
+use crate::store::{Batch, Key, StoreError};
 use crate::time::Timestamp;
 use futures_util::StreamExt;
 use std::sync::Arc;
@@ -61,7 +61,9 @@ impl Broker {
         }
         let living = AtomicUsize::new(0);
         let settle = async |id| {
-            if let Revoked::Lives(_) = self.revoke_found(id, Until::Settled).await? {
+            if let Revoked::Lives(_) =
+                self.revoke_found(id, Until::Settled, Batch::default()).await?
+            {
                 living.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())

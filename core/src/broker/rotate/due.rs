@@ -2,10 +2,10 @@
 
 use super::{Which, Why};
 use crate::broker::Broker;
-use crate::store::StoreError;
 use crate::store::accounts::{
     RootRotation, StaticRole, all_root_rotations, all_static_roles, mount_of_static_role,
 };
+use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ impl Broker {
             let broker = Arc::clone(self);
             self.tasks.spawn(Box::pin(async move {
                 // What failed is stored with the account and logged there.
-                let _ = broker.rotate(&which, Why::Due).await;
+                let _ = broker.rotate(&which, Why::Due, Batch::default()).await;
             }));
         }
     }

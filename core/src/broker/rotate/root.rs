@@ -2,12 +2,12 @@
 
 use super::{RotateError, Which, Why};
 use crate::audit::Answer;
-use crate::broker::authenticate::Recorded;
+use crate::broker::authenticate::{Caller, Recorded};
 use crate::broker::{Broker, Request};
 use crate::engine::erased::Fields;
-use crate::store::StoreError;
 use crate::store::accounts::{RootRotation, Rotation, root_rotation_at};
 use crate::store::mounts::Target;
+use crate::store::{Batch, StoreError};
 use std::sync::Arc;
 
 /// A target whose administrator has another secret.
@@ -32,14 +32,16 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<RootRotated, RotateError> {
-        self.served(request, async |_| {
+        self.written(request, async |caller: Caller| {
             let found = || {
                 let catalog = self.catalog();
                 let target = catalog.at(mount).and_then(|entry| entry.targets.get(name));
                 target.map(Arc::clone).ok_or_else(|| RotateError::NoTarget(name.to_owned()))
             };
             let target = found()?;
-            self.rotate(&Which::Root(target.record.mount, target.record.id), Why::Asked).await?;
+            let which = Which::Root(target.record.mount, target.record.id);
+            let allowed = caller.rights.expected(Batch::default());
+            self.rotate(&which, Why::Asked, allowed).await?;
             let target = &found()?.record;
             let shown = self.kind(&target.plugin_name)?.shown(&target.fields.0)?;
             Ok(RootRotated { shown })

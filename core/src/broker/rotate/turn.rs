@@ -26,6 +26,8 @@ pub(super) struct Turn {
     pub(super) revision: Option<Revision>,
     /// Until when what was asked and never answered may land, as far as it was not asked by this turn.
     pub(super) unanswered_until: Option<Timestamp>,
+    /// What must be so for what is kept first; nothing more once it is, for what follows from it goes on.
+    pub(super) allowed: Batch,
     at: Key,
     plan: Plan,
     kept: Kept,
@@ -77,6 +79,11 @@ impl Turn {
         let rotation = self.rotation_mut();
         rotation.due_at = slot.filter(|_| !waits).map(|slot| slot.from.plus(delay));
         rotation.due_by = slot.and_then(|slot| slot.to);
+    }
+
+    fn is_kept(&mut self, revision: Revision) {
+        self.revision = Some(revision);
+        self.allowed = Batch::default();
     }
 
     /// Makes sure that the configuration of a target can have another secret of its administrator.
@@ -147,6 +154,7 @@ impl Broker {
                         .begun
                         .as_ref()
                         .and_then(|begun| begun.may_land_until),
+                    allowed: Batch::default(),
                     at: static_role_at(*mount, name),
                     plan: found.record.plan.clone(),
                     kept: Kept::Static(Box::new(found.record)),
@@ -188,6 +196,7 @@ impl Broker {
             },
             revision,
             unanswered_until: root.rotation.begun.as_ref().and_then(|begun| begun.may_land_until),
+            allowed: Batch::default(),
             at,
             plan: target.record.rotation.clone(),
             kept: Kept::Root(Box::new(root)),
@@ -201,9 +210,9 @@ impl Broker {
             Kept::Static(role) => self.records.seal(&turn.at, role)?,
             Kept::Root(root) => self.records.seal(&turn.at, root)?,
         };
-        let batch = Batch::default().expect(turn.at.clone(), turn.revision);
+        let batch = turn.allowed.clone().expect(turn.at.clone(), turn.revision);
         let revision = self.records.commit(batch.put(turn.at.clone(), sealed)).await?;
-        turn.revision = Some(revision);
+        turn.is_kept(revision);
         Ok(())
     }
 
@@ -225,10 +234,13 @@ impl Broker {
         let current = self.current_target(target.mount, target.id);
         let is_current = current.is_some_and(|now| now.revision == was.revision);
         let place = (turn.at.clone(), turn.revision);
-        let kept = self.records.finish_root_rotation((was, is_current), &target, place, root).await;
+        let allowed = turn.allowed.clone();
+        let finished =
+            self.records.finish_root_rotation((was, is_current), &target, place, root, allowed);
+        let kept = finished.await;
         // Whoever wrote the configuration meanwhile is read anew before the next try.
         self.reload().await?;
-        turn.revision = Some(kept?);
+        turn.is_kept(kept?);
         Ok(())
     }
 
