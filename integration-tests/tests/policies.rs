@@ -6,6 +6,8 @@
 mod kept;
 #[path = "policies/taken_away.rs"]
 mod taken_away;
+#[path = "policies/told_apart.rs"]
+mod told_apart;
 
 use leasehold_core::access::policy::Right;
 use leasehold_core::audit::{Asked, Operation};

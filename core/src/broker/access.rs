@@ -4,6 +4,7 @@ mod compiled;
 mod making;
 
 pub(super) use compiled::Compiled;
+use making::Meant;
 
 use super::authenticate::{AdmitError, Caller};
 use super::{Broker, Request};
@@ -17,7 +18,7 @@ use crate::ids::EntityId;
 use crate::limits::{CONFLICT_TRIES, IDENTITY_POLICIES_MAX, POLICIES_MAX};
 use crate::store::policies::{PolicyText, access_at};
 use crate::store::records::{Found, Records};
-use crate::store::{Batch, Revision, StoreError};
+use crate::store::{Batch, Key, Revision, StoreError};
 use crate::time::Timestamp;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -32,17 +33,26 @@ pub(super) struct Rights {
     pub(super) identity: Option<Arc<Identity>>,
     /// When they were read; `None` for a root token, whom no policy concerns.
     read_at: Option<ReadAt>,
+    /// What told whether the request makes something or changes what is there, if that decided about it.
+    about: Option<About>,
 }
+
+/// What a write is about, and which write of it was there when it was asked whether there is one.
+#[derive(Clone, Debug)]
+struct About(Key, Option<Revision>);
 
 /// At which access revision something was read; before the first there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct ReadAt(Option<Revision>);
 
 impl Rights {
-    /// Adds to a batch that nothing has changed of who may do what since these were read.
+    /// Adds to a batch that nothing has changed of who may do what since these were read, nor has what was to be made come
+    /// meanwhile, or gone what was to be changed.
     pub(super) fn expected(&self, batch: Batch) -> Batch {
-        match self.read_at {
-            Some(ReadAt(revision)) => batch.expect(access_at(), revision),
+        let Some(ReadAt(revision)) = self.read_at else { return batch };
+        let batch = batch.expect(access_at(), revision);
+        match &self.about {
+            Some(About(at, was)) => batch.expect(at.clone(), *was),
             None => batch,
         }
     }
@@ -73,7 +83,7 @@ impl Broker {
     pub(super) async fn rights_of(&self, token: &Token) -> Result<Option<Rights>, StoreError> {
         if token.is_root() {
             let (acl, granting) = (Arc::new(Acl::root()), Arc::from([ROOT_POLICY.to_owned()]));
-            return Ok(Some(Rights { acl, granting, identity: None, read_at: None }));
+            return Ok(Some(Rights { acl, granting, identity: None, read_at: None, about: None }));
         }
         for _ in 0..CONFLICT_TRIES {
             match self.try_rights(token).await {
@@ -95,7 +105,7 @@ impl Broker {
         };
         let acl = self.acl_at(read_at, token, identity.as_deref()).await?;
         let (granting, read_at) = (Arc::default(), Some(read_at));
-        Ok(Some(Rights { acl, granting, identity, read_at }))
+        Ok(Some(Rights { acl, granting, identity, read_at, about: None }))
     }
 
     /// Returns who is behind a token, disabled or not, if anybody is.
@@ -193,8 +203,8 @@ impl Broker {
         request: &Request,
     ) -> Result<Rights, AdmitError> {
         let mut rights = self.rights_of(token).await?.ok_or(AdmitError::BadToken)?;
-        let question =
-            Question { capability: self.capability(token, request).await?, ..question(request) };
+        let (capability, about) = self.capability(token, request).await?;
+        let question = Question { capability, ..question(request) };
         let decision = rights.acl.decide(&question);
         if !decision.verdict.is_allowed() {
             let why = may_see_why(&rights.acl, &held(token, rights.identity.as_deref()))
@@ -204,6 +214,7 @@ impl Broker {
         if let Some(grant) = decision.grant {
             rights.granting = grant.granting(question.capability).into();
         }
+        rights.about = about;
         Ok(rights)
     }
 
@@ -222,13 +233,22 @@ impl Broker {
         Ok((Arc::new(token), rights))
     }
 
-    /// Returns what a request needs of a token's policies: to write what is not there yet is to create it.
-    async fn capability(&self, token: &Token, request: &Request) -> Result<Capability, StoreError> {
-        let writes = request.asked.operation == Operation::Update;
-        if writes && self.would_make(token, request).await? {
-            return Ok(Capability::Create);
+    /// Returns what a request needs of a token's policies, and what told that: to write what is not there yet is to
+    /// create it.
+    async fn capability(
+        &self,
+        token: &Token,
+        request: &Request,
+    ) -> Result<(Capability, Option<About>), StoreError> {
+        let usual = question(request).capability;
+        if request.asked.operation != Operation::Update {
+            return Ok((usual, None));
         }
-        Ok(question(request).capability)
+        Ok(match self.meant(token, request).await? {
+            Some(Meant { is_there: false, about }) => (Capability::Create, Some(about)),
+            Some(Meant { is_there: true, about }) => (usual, Some(about)),
+            None => (usual, None),
+        })
     }
 }
 
