@@ -4,10 +4,10 @@
 //! landed, so nobody writes while another may still be at it ([`Turn`]), and after a turn that was not answered the
 //! denial is in doubt: it is written at once, and once more when nothing of that turn can land any more.
 
-use crate::engine::denial::{Deniable, Denial};
+use crate::engine::denial::{Deniable, Denial, Standing};
 use crate::ids::{BootId, LeaseId};
 use crate::lease::{Handle, Lease, LeaseState};
-use crate::limits::{DENIAL_LANDS_WITHIN, DENIAL_TURN};
+use crate::limits::{CLOCK_BEHIND, DENIAL_LANDS_WITHIN, DENIAL_TURN};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +46,8 @@ struct Older {
     than: Timestamp,
     /// When the last one of ours that this is for has ended.
     until: Timestamp,
+    /// Whether the target has confirmed it.
+    written: bool,
 }
 
 /// Who writes it.
@@ -102,6 +104,17 @@ impl StandingDenial {
         }
     }
 
+    /// Those that it names.
+    pub fn leases(&self) -> impl Iterator<Item = LeaseId> {
+        self.names.keys().copied()
+    }
+
+    /// Whether it refuses all that is older than a time.
+    #[must_use]
+    pub fn refuses_older(&self) -> bool {
+        self.older.is_some()
+    }
+
     /// Whether a credential is in it, or may be.
     #[must_use]
     pub fn concerns(&self, asked: &Asked) -> bool {
@@ -117,19 +130,20 @@ impl StandingDenial {
     #[must_use]
     pub fn refuses(&self, asked: &Asked) -> Option<bool> {
         let until = |until: Timestamp| until >= asked.until;
-        let is_older = self.refuses_as_older(asked) && self.older.is_some_and(|it| until(it.until));
+        let is_older = self.older.is_some_and(|it| it.written && until(it.until));
         let named = self.names.get(&asked.lease);
         if named.is_some_and(|named| named.written && until(named.until)) {
             return Some(false);
         }
-        (is_older && self.turn.is_none()).then_some(true)
+        (is_older && self.refuses_as_older(asked)).then_some(true)
     }
 
     /// Whether another process is writing it.
     #[must_use]
     pub fn is_written_by_another(&self, boot: BootId, now: Timestamp) -> bool {
-        // One that would go on for longer than any does was told by another clock.
-        let is_on = |turn: Turn| now < turn.until && turn.until <= now.plus(DENIAL_TURN);
+        // One that would go on for much longer than any does was told by another clock: those of two nodes differ a little.
+        let longest = DENIAL_TURN.saturating_add(CLOCK_BEHIND);
+        let is_on = |turn: Turn| now < turn.until && turn.until <= now.plus(longest);
         self.turn.is_some_and(|turn| turn.boot != boot && is_on(turn))
     }
 
@@ -157,7 +171,8 @@ impl StandingDenial {
     /// Whether it has to be written: it was not answered, or what is in it has ended.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        let is_unwritten = self.names.values().any(|named| !named.written);
+        let is_unwritten = self.names.values().any(|named| !named.written)
+            || self.older.is_some_and(|older| !older.written);
         let is_doubtful = self.doubtful_until.is_some_and(|until| until <= now);
         self.turn.is_some()
             || is_unwritten
@@ -189,7 +204,6 @@ impl StandingDenial {
     #[must_use]
     pub fn with(mut self, more: &[Asked]) -> Self {
         for asked in more {
-            self.reached_by = asked.deniable.reached_by.clone();
             if self.refuses_as_older(asked) {
                 self.older = self.older.map(|it| Older { until: it.until.max(asked.until), ..it });
                 continue;
@@ -201,6 +215,24 @@ impl StandingDenial {
             };
             self.names.insert(asked.lease, named);
         }
+        self
+    }
+
+    /// Reaches it by what is known to do so now.
+    #[must_use]
+    pub fn reached_by(self, by: &Handle) -> Self {
+        Self { reached_by: by.clone(), ..self }
+    }
+
+    /// What the target had confirmed, and was found to refuse no more, is to be written again.
+    #[must_use]
+    pub fn without_undone(mut self, stands: &Standing) -> Self {
+        for named in self.names.values_mut() {
+            named.written &= stands.names.contains(&named.name);
+        }
+        self.older = self
+            .older
+            .map(|older| Older { written: older.written && stands.older_than.is_some(), ..older });
         self
     }
 
@@ -216,7 +248,7 @@ impl StandingDenial {
     /// The same for all that is older than a time.
     #[must_use]
     pub fn with_older_found(mut self, than: Timestamp, until: Timestamp) -> Self {
-        self.older.get_or_insert(Older { than, until });
+        self.older.get_or_insert(Older { than, until, written: true });
         self
     }
 
@@ -227,7 +259,7 @@ impl StandingDenial {
         let known = self.older.map(|older| older.until);
         let until = named.chain(known).chain(more.iter().map(|asked| asked.until)).max();
         self.names.clear();
-        self.older = until.map(|until| Older { than: now, until });
+        self.older = until.map(|until| Older { than: now, until, written: false });
         self
     }
 
@@ -251,6 +283,7 @@ impl StandingDenial {
         for named in self.names.values_mut() {
             named.written = true;
         }
+        self.older = self.older.map(|older| Older { written: true, ..older });
         self
     }
 }

@@ -43,6 +43,9 @@ pub const DENIAL_TURN: Duration = Duration::from_secs(30);
 /// Until then whatever is written after it counts as in doubt, and is written again.
 pub const DENIAL_LANDS_WITHIN: Duration = Duration::from_mins(15);
 
+/// How often a denial is read while it refuses anybody: others may write what we do, and undo it by mistake.
+pub const DENIAL_READ_EVERY: Duration = Duration::from_mins(10);
+
 /// How long a denial keeps what it was found to refuse and no lease tells of: the longest that any target lets a
 /// credential live that nothing ends.
 pub const DENIAL_KEPT: Duration = Duration::from_hours(36);

@@ -42,6 +42,8 @@ pub struct Gone {
     pub leases: usize,
     /// What was decided of it, if anything was.
     pub abandonment: Option<Abandonment>,
+    /// By what credentials of it are refused until they end: nobody takes that away once their leases have ended.
+    pub denials: Vec<String>,
 }
 
 /// All that had a target's name and still have leases, or were abandoned.
@@ -93,8 +95,10 @@ impl Recorded for AllGone {
 
 impl Recorded for Gone {
     fn recorded(&self) -> Answer {
-        let Self { generation, leases, .. } = self;
-        Answer::data(Some(serde_json::json!({ "generation": generation, "leases": leases })))
+        let Self { generation, leases, denials, .. } = self;
+        let told =
+            serde_json::json!({ "generation": generation, "leases": leases, "denials": denials });
+        Answer::data(Some(told))
     }
 }
 
@@ -123,7 +127,8 @@ impl Broker {
             let catalog = self.catalog();
             let mut all = Vec::new();
             for kept in kept(&catalog, mount, name) {
-                all.push(self.as_gone(&catalog, &kept).await?);
+                let denials = self.denials_of(kept.lane()).await?;
+                all.push(self.as_gone(&catalog, &kept, denials).await?);
             }
             all.retain(|gone: &Gone| gone.leases > 0 || gone.abandonment.is_some());
             let forgotten = catalog.abandonments().filter(|(at, abandonment)| {
@@ -133,6 +138,7 @@ impl Broker {
                 generation: generation_name(*at),
                 leases: 0,
                 abandonment: Some(abandonment.clone()),
+                denials: Vec::new(),
             }));
             if !all.is_empty() {
                 return Ok(AllGone(all));
@@ -167,6 +173,8 @@ impl Broker {
         let catalog = self.catalog();
         let kept = self.chosen(&catalog, wanted).await?;
         let (target, lane) = (&kept.target.record, kept.lane());
+        // Looked for while its leases are there: only they say whose a denial is.
+        let denials = self.denials_of(lane).await?;
         if catalog.abandonment(lane.0, lane.1).is_none() {
             let token = &caller.token.record;
             let abandonment = Abandonment {
@@ -183,12 +191,12 @@ impl Broker {
             self.records.abandon(kept.target, kept.closed, &abandonment, batch).await?;
             self.reload().await?;
             let name = self.target_name(target);
-            tracing::warn!(%name, reason, "a target is abandoned; its leases end without asking it");
+            tracing::warn!(%name, reason, ?denials, "a target is abandoned; its leases end without asking it");
         }
         self.close_target(lane.0, lane.1);
         self.lanes.answered(lane);
         self.end_abandoned_soon(target.mount, lane);
-        Ok(self.as_gone(&self.catalog(), &kept).await?)
+        Ok(self.as_gone(&self.catalog(), &kept, denials).await?)
     }
 
     /// Returns the one that is meant, if there is no doubt.
@@ -221,12 +229,18 @@ impl Broker {
         Err(AbandonError::Which { name: format!("{mount}{name}"), generations })
     }
 
-    async fn as_gone(&self, catalog: &Catalog, kept: &Kept<'_>) -> Result<Gone, StoreError> {
+    async fn as_gone(
+        &self,
+        catalog: &Catalog,
+        kept: &Kept<'_>,
+        denials: Vec<String>,
+    ) -> Result<Gone, StoreError> {
         let lane = kept.lane();
         Ok(Gone {
             generation: generation_name(lane),
             leases: self.count_leases(kept.target.record.mount, lane).await?,
             abandonment: catalog.abandonment(lane.0, lane.1).cloned(),
+            denials,
         })
     }
 

@@ -10,12 +10,13 @@
 //! so does the last one that can land.
 
 use super::Broker;
+use super::lanes::Lane;
 use crate::denial::{Asked, StandingDenial};
 use crate::engine::denial::Denied;
 use crate::engine::erased::{OpenTarget, RoleRef};
 use crate::engine::{Cause as Failure, EngineError};
 use crate::lease::{Cause, Lease, LeaseState};
-use crate::limits::{CONFLICT_TRIES, DENIAL_KEPT, DENY_WITHIN, RETRY_FIRST};
+use crate::limits::{CONFLICT_TRIES, DENIAL_KEPT, DENIAL_READ_EVERY, DENY_WITHIN, RETRY_FIRST};
 use crate::store::StoreError;
 use crate::store::records::Found;
 use crate::time::Timestamp;
@@ -32,9 +33,34 @@ pub(super) struct Denials(Mutex<BTreeMap<String, Arc<Desk>>>);
 /// Where one denial is written.
 #[derive(Debug, Default)]
 struct Desk {
-    waiting: Mutex<Vec<(Asked, Tell)>>,
-    /// Held by whoever writes, for all that wait; whether it was read what stands at the target.
-    turn: futures_util::lock::Mutex<bool>,
+    waiting: Mutex<Vec<Waiting>>,
+    /// Held by whoever writes, for all that wait and reach it by the same way.
+    turn: futures_util::lock::Mutex<()>,
+    /// When this process last read what stands at the target.
+    read_at: Mutex<Option<Timestamp>>,
+}
+
+/// Somebody who waits.
+#[derive(Debug)]
+struct Waiting {
+    /// At which target. Where one's administrator may not write, or one's role says by mistake who does, that is told to
+    /// nobody else.
+    lane: Lane,
+    asked: Asked,
+    tell: Tell,
+}
+
+impl Waiting {
+    fn goes_with(&self, lane: Lane, asked: &Asked) -> bool {
+        (self.lane, &self.asked.deniable.reached_by) == (lane, &asked.deniable.reached_by)
+    }
+}
+
+impl Desk {
+    /// Whether it is not known any more what stands at the target: somebody else may have altered it.
+    fn is_to_be_read(&self, now: Timestamp) -> bool {
+        self.read_at.lock().is_none_or(|at| now.since(at) >= DENIAL_READ_EVERY || now < at)
+    }
 }
 
 /// Where somebody who waits is told what came of writing.
@@ -108,10 +134,15 @@ impl Broker {
             }
             Some(known) => known.concerns(&asked) && known.is_due(now),
         };
-        let came = if is_due {
-            let came = self.ask_to_deny(open, &asked).await;
-            self.lanes.note(lease.place(), &came.as_ref().map(|_| ()).map_err(Clone::clone), now);
-            came?
+        let desk = self.desk(&asked);
+        let is_look = !is_due && lives && desk.is_to_be_read(now);
+        let came = if is_due || is_look {
+            let place = lease.place();
+            let came =
+                self.ask_to_deny(open, &desk, (place.target, place.generation), &asked).await;
+            self.lanes.note(place, &came.as_ref().map(|_| ()).map_err(Clone::clone), now);
+            // What is known is not less for it that nobody could look.
+            if is_look { came.unwrap_or(Came { known, full: None }) } else { came? }
         } else {
             Came { known, full: None }
         };
@@ -122,31 +153,35 @@ impl Broker {
         }
     }
 
+    fn desk(&self, asked: &Asked) -> Arc<Desk> {
+        Arc::clone(self.denials.0.lock().entry(asked.deniable.denial.clone()).or_default())
+    }
+
     /// Writes a denial anew with one more, or waits for whoever does.
-    async fn ask_to_deny(&self, open: &dyn OpenTarget, asked: &Asked) -> Result<Came, EngineError> {
-        let name = &asked.deniable.denial;
-        let desk = Arc::clone(self.denials.0.lock().entry(name.clone()).or_default());
+    async fn ask_to_deny(
+        &self,
+        open: &dyn OpenTarget,
+        desk: &Desk,
+        lane: Lane,
+        asked: &Asked,
+    ) -> Result<Came, EngineError> {
         let (tell, told) = oneshot::channel();
-        desk.waiting.lock().push((asked.clone(), tell));
+        desk.waiting.lock().push(Waiting { lane, asked: asked.clone(), tell });
         let mut told = match select(told, desk.turn.lock()).await {
             Either::Left((came, _)) => return came.unwrap_or_else(|_| Err(broke_off())),
-            Either::Right((mut is_read, mut told)) => {
+            Either::Right((_turn, mut told)) => {
                 if let Ok(Some(came)) = told.try_recv() {
                     return came;
                 }
-                let waiting = std::mem::take(&mut *desk.waiting.lock());
-                let (all, tell): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-                let came = async {
-                    if !*is_read {
-                        self.take_up_denial(open, asked).await?;
-                        *is_read = true;
-                    }
-                    self.write_denial(open, name, all).await
-                };
-                let came = came.await;
-                for tell in tell {
+                let all = std::mem::take(&mut *desk.waiting.lock());
+                let (ours, others): (Vec<_>, Vec<_>) =
+                    all.into_iter().partition(|one| one.goes_with(lane, asked));
+                desk.waiting.lock().extend(others);
+                let all = ours.iter().map(|one| one.asked.clone()).collect();
+                let came = self.read_and_write_denial(open, desk, asked, all).await;
+                for one in ours {
                     // Whoever does not wait any more is asked again by the sweep.
-                    let _ = tell.send(came.clone());
+                    let _ = one.tell.send(came.clone());
                 }
                 told
             }
@@ -154,25 +189,47 @@ impl Broker {
         told.try_recv().ok().flatten().unwrap_or_else(|| Err(broke_off()))
     }
 
+    async fn read_and_write_denial(
+        &self,
+        open: &dyn OpenTarget,
+        desk: &Desk,
+        asked: &Asked,
+        all: Vec<Asked>,
+    ) -> Result<Came, EngineError> {
+        if desk.is_to_be_read(self.clock.now()) {
+            self.take_up_denial(open, asked).await?;
+            *desk.read_at.lock() = Some(self.clock.now());
+        }
+        self.write_denial(open, asked, all).await
+    }
+
     /// Takes into the record what a denial is found to refuse and the store does not know of: it may be made of a backup
-    /// that is older. What is in a history has ended.
+    /// that is older. What is in a history has ended. What it does not refuse any more, since somebody else has altered
+    /// it, is written again.
     async fn take_up_denial(&self, open: &dyn OpenTarget, one: &Asked) -> Result<(), EngineError> {
         let (name, by) = (&one.deniable.denial, &one.deniable.reached_by);
         let stands = open.standing(by, self.clock.now().plus(DENY_WITHIN)).await?;
         let was = self.denial_to_write(name).await?;
         let now = self.clock.now();
         let mut found = Vec::new();
-        for name in stands.names {
-            let ids = self.ids_in(&name).await.map_err(unstored)?;
+        for name in &stands.names {
+            let ids = self.ids_in(name).await.map_err(unstored)?;
             let Some(id) = ids.into_iter().next() else { continue };
             let lease = self.records.lease(id).await.map_err(unstored)?;
             let is_over = self.records.history(id).await.map_err(unstored)?.is_some();
             let until = lease.map(|lease| lease.record.term().lapses_at());
-            found.extend((!is_over).then_some((id, name, until.unwrap_or(now.plus(DENIAL_KEPT)))));
+            let until = until.unwrap_or(now.plus(DENIAL_KEPT));
+            found.extend((!is_over).then_some((id, name.clone(), until)));
         }
         let record = was.as_ref().map(|was| was.record.clone());
         let before = record.unwrap_or_else(|| StandingDenial::new(by.clone()));
-        let mut after = before.clone().with_found(found);
+        let mut after = before.clone().with_found(found).without_undone(&stands);
+        if after.is_due(now) && !before.is_due(now) {
+            tracing::warn!(
+                denial = %one.deniable.denial,
+                "somebody else has altered what refuses credentials; it is written again"
+            );
+        }
         if let Some(than) = stands.older_than {
             after = after.with_older_found(than, now.plus(DENIAL_KEPT));
         }
@@ -184,16 +241,14 @@ impl Broker {
         kept.map(|_| ()).map_err(unstored)
     }
 
-    /// Writes a denial anew, with as many more as it has room for.
+    /// Writes a denial anew, with as many more as it has room for, and reaches it as one of them says.
     async fn write_denial(
         &self,
         open: &dyn OpenTarget,
-        name: &str,
+        one: &Asked,
         all: Vec<Asked>,
     ) -> Result<Came, EngineError> {
-        let Some(first) = all.first().map(|asked| asked.deniable.reached_by.clone()) else {
-            return Ok(Came { known: None, full: None });
-        };
+        let (name, by) = (one.deniable.denial.as_str(), &one.deniable.reached_by);
         let now = self.clock.now();
         let mut left: Vec<_> = all.into_iter().filter(|asked| now < asked.until).collect();
         let (mut at_once, mut sheds, mut conflicts) = (left.len(), false, 0_usize);
@@ -201,8 +256,7 @@ impl Broker {
             let was = self.denial_to_write(name).await?;
             let now = self.clock.now();
             let base = was.as_ref().map(|was| was.record.clone());
-            let base =
-                base.unwrap_or_else(|| StandingDenial::new(first.clone())).without_ended(now);
+            let base = base.unwrap_or_else(|| StandingDenial::new(by.clone())).without_ended(now);
             let shed = base.clone().without_unwritten();
             let base = shed.clone().filter(|_| sheds).unwrap_or(base);
             let wanted = base.with(left.get(..at_once).unwrap_or_default());
@@ -210,7 +264,7 @@ impl Broker {
             let wrote = if as_it_is && !wanted.is_due(now) {
                 Wrote::As(was.map(|was| was.record))
             } else {
-                self.write_once(open, name, was.as_ref(), wanted).await?
+                self.write_once(open, name, was.as_ref(), wanted.reached_by(by)).await?
             };
             match wrote {
                 Wrote::As(known) => {
@@ -243,8 +297,9 @@ impl Broker {
         let was = self.denial_to_write(name).await?;
         let wanted = left.iter().find(|asked| asked.deniable.may_deny_older).map(|one| {
             let base = was.as_ref().map(|was| was.record.clone());
-            let base = base.unwrap_or_else(|| StandingDenial::new(one.deniable.reached_by.clone()));
-            base.with_older(left, self.clock.now())
+            let by = &one.deniable.reached_by;
+            let base = base.unwrap_or_else(|| StandingDenial::new(by.clone()));
+            base.reached_by(by).with_older(left, self.clock.now())
         });
         let Some(wanted) = wanted else {
             return Ok(Came { known: was.map(|was| was.record), full: Some(why) });
@@ -308,6 +363,23 @@ impl Broker {
         refused
     }
 
+    /// Returns the denials that refuse credentials of a target, or may: whose are refused for being old is not known.
+    pub(super) async fn denials_of(&self, lane: Lane) -> Result<Vec<String>, StoreError> {
+        let mut denials = Vec::new();
+        for (name, denial) in self.records.denials().await? {
+            let mut is_its = denial.refuses_older();
+            for id in denial.leases() {
+                let lease = self.records.lease(id).await?;
+                is_its |= lease.is_some_and(|lease| {
+                    let place = lease.record.place();
+                    (place.target, place.generation) == lane
+                });
+            }
+            denials.extend(is_its.then_some(name));
+        }
+        Ok(denials)
+    }
+
     /// Keeps the lease until its credential has ended. Returns what whoever asked is to be told.
     pub(super) async fn note_denied(
         &self,
@@ -316,7 +388,13 @@ impl Broker {
     ) -> Option<String> {
         let Refusal { why, is_remarkable, look_at } = refusal;
         let lease = self.catalog().wire_id(claimed.record.place(), claimed.record.id());
-        tracing::info!(%lease, %why, "a credential is refused until it ends by itself");
+        let is_known = match claimed.record.state() {
+            LeaseState::Held => false,
+            LeaseState::Revoking(revoking) => revoking.error.as_ref() == Some(&why),
+        };
+        if !is_known {
+            tracing::info!(%lease, %why, "a credential is refused until it ends by itself");
+        }
         let denied = claimed.record.clone().denied(why.clone(), look_at);
         if let Err(error) = self.keep_lease(claimed, &denied).await {
             tracing::warn!(%lease, %error, "that a credential is refused could not be stored; it is looked at again");
@@ -360,7 +438,9 @@ fn refusal(asked: &Asked, came: Came, now: Timestamp) -> Result<Refusal, EngineE
         );
         why.push_str(&again);
     }
-    let look_at = doubt.map_or(until, |at| at.min(until)).max(now.plus(RETRY_FIRST));
+    // It is read at its target meanwhile, for as long as it refuses anybody.
+    let look_at = doubt.map_or(until, |at| at.min(until)).min(now.plus(DENIAL_READ_EVERY));
+    let look_at = look_at.max(now.plus(RETRY_FIRST));
     Ok(Refusal { why, is_remarkable: as_older || doubt.is_some(), look_at })
 }
 

@@ -66,6 +66,8 @@ fn one_process_writes_at_a_time_unless_it_was_told_another_time() {
     assert!(!begun.is_written_by_another(boot, NOW), "a process knows what it does");
     assert!(!begun.is_written_by_another(other, later(DENIAL_TURN)), "its time is up");
     assert!(!begun.is_written_by_another(other, NOW.minus(HOUR)), "no turn is that long");
+    let behind = NOW.minus(Duration::from_secs(2));
+    assert!(begun.is_written_by_another(other, behind), "clocks of two nodes differ a little");
 }
 
 #[test]
@@ -95,4 +97,22 @@ fn what_was_never_confirmed_can_be_left_out() {
     assert!(written.clone().without_unwritten().is_none());
     let shed = written.with(&[other]).without_unwritten().unwrap();
     assert_eq!(shed.at_target().names.len(), 1);
+}
+
+#[test]
+fn what_somebody_else_has_taken_out_is_to_be_written_again() {
+    let [boot, _] = boots();
+    let (one, other) = (asked(NOW.plus(HOUR)), asked(NOW.plus(HOUR * 2)));
+    let both = [one.clone(), other.clone()];
+    let written = StandingDenial::new(handle()).with(&both).begun(boot, NOW).written();
+    let stands = |names| Standing { names, older_than: None };
+    let all = written.at_target().names;
+    assert_eq!(written.clone().without_undone(&stands(all)), written);
+    let undone = written.without_undone(&stands(vec![other.deniable.name.clone()]));
+    assert!(undone.is_due(NOW) && undone.refuses(&one).is_none());
+    assert_eq!(undone.refuses(&other), Some(false));
+    let older = undone.with_older(&[], NOW).begun(boot, NOW).written();
+    assert_eq!(older.refuses(&one), Some(true));
+    let undone = older.without_undone(&stands(Vec::new()));
+    assert!(undone.is_due(NOW) && undone.refuses(&one).is_none());
 }

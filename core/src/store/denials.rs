@@ -21,6 +21,16 @@ impl Records {
         self.read(&denial_at(name)).await
     }
 
+    /// Returns all standing denials, each with its name.
+    pub async fn denials(&self) -> Result<Vec<(String, StandingDenial)>, StoreError> {
+        let all = denial_at("");
+        let found = self.all(&all).await?.into_iter().map(|(at, found)| {
+            let name = at.0.get(all.0.len()..).unwrap_or_default();
+            (String::from_utf8_lossy(name).into_owned(), found.record)
+        });
+        Ok(found.collect())
+    }
+
     /// Keeps a standing denial if it is as it was found, or forgets it if there is nothing to keep; also where space is
     /// kept for what ends leases.
     pub async fn keep_denial(

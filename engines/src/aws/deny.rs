@@ -30,21 +30,30 @@ const KEY_LIVES_S: i32 = 900;
 /// What our sessions of the role are called that writes, in AWS's record of its calls.
 const WRITER: &str = "leasehold-deny";
 
-/// Says how a session could be denied: as its role says now, or else as it said when the session was made.
+/// Says how a session could be denied: as its role says now, if that still lends the same role at AWS, or else as it said
+/// when the session was made.
 pub(super) fn deniable(role: Option<&Role>, handle: &Handle) -> Option<Deniable<Handle>> {
     let Handle::AssumedRole { name, role_arn, denied_by } = handle else { return None };
+    let role = role.filter(|role| role.role_arns().contains(role_arn));
     let denied_by = role.and_then(Role::denied_by).or_else(|| denied_by.clone())?;
-    let (name, role_arn) = (name.clone(), role_arn.clone());
+    // It is of none of the sessions, so that it is the same for all that are denied in the same way.
+    let (of_none, role_arn) = (String::new(), role_arn.clone());
     Some(Deniable {
-        denial: role_arn.clone(),
-        reached_by: Handle::AssumedRole {
-            name: name.clone(),
-            role_arn,
-            denied_by: Some(denied_by),
-        },
-        name,
+        denial: place(&role_arn),
+        reached_by: Handle::AssumedRole { name: of_none, role_arn, denied_by: Some(denied_by) },
+        name: name.clone(),
         may_deny_older: role.is_some_and(Role::ends_older_sessions),
     })
+}
+
+/// Names the policy of a role for all who would write it: no two roles of an account differ by their path or by case alone.
+fn place(role_arn: &str) -> String {
+    format!("{}:role/{}", account(role_arn), role_name(role_arn)).to_ascii_lowercase()
+}
+
+/// Returns what of an ARN says in which account something is.
+pub(super) fn account(arn: &str) -> &str {
+    arn.match_indices(':').nth(4).and_then(|(at, _)| arn.get(..at)).unwrap_or(arn)
 }
 
 pub(super) async fn deny(
@@ -103,6 +112,17 @@ pub(super) async fn standing(
 
 fn opted_in(handle: &Handle) -> Result<(&str, &DeniedBy), EngineError> {
     match handle {
+        // Whoever writes is told the name of a role alone, and finds it in their own account.
+        Handle::AssumedRole { role_arn, denied_by: Some(by), .. }
+            if account(role_arn) != account(&by.role_arn) =>
+        {
+            let message = format!(
+                "the session could not be denied as `{}`, which is of another account than `{role_arn}`; name one of the \
+                 same account in `revocation_role_arn`",
+                by.role_arn
+            );
+            Err(EngineError::refused(Cause::NeedsOperator, message))
+        }
         Handle::AssumedRole { role_arn, denied_by: Some(by), .. } => Ok((role_arn, by)),
         Handle::AssumedRole { denied_by: None, .. }
         | Handle::IamUser { .. }
@@ -276,6 +296,57 @@ mod tests {
         assert_eq!((again.names, again.older_than), (denial.names, Some(second)));
         for odd in ["", "[]", r#"{"Statement":[{"Condition":{"StringLike":7}}]}"#] {
             assert_eq!(self::read(odd), Standing::default());
+        }
+    }
+
+    #[test]
+    fn all_who_write_the_policy_of_a_role_name_it_alike() {
+        let session = |role_arn: &str| Handle::AssumedRole {
+            name: "ann-x".to_owned(),
+            role_arn: role_arn.to_owned(),
+            denied_by: Some(DeniedBy { role_arn: role_arn.to_owned(), external_id: None }),
+        };
+        let named = |arn: &str| deniable(None, &session(arn)).map(|deniable| deniable.denial);
+        let one = named("arn:aws:iam::1:role/deploy");
+        assert_eq!(one.as_deref(), Some("arn:aws:iam::1:role/deploy"));
+        assert_eq!(one, named("arn:aws:iam::1:role/path/Deploy"));
+        for other in ["arn:aws:iam::2:role/deploy", "arn:aws-cn:iam::1:role/deploy"] {
+            assert_ne!(one, named(other));
+        }
+    }
+
+    #[test]
+    fn nobody_of_another_account_is_told_to_deny_a_session() {
+        let by = |role_arn: &str| Handle::AssumedRole {
+            name: String::new(),
+            role_arn: "arn:aws:iam::1:role/deploy".to_owned(),
+            denied_by: Some(DeniedBy { role_arn: role_arn.to_owned(), external_id: None }),
+        };
+        assert!(opted_in(&by("arn:aws:iam::1:role/denies")).is_ok());
+        let error = opted_in(&by("arn:aws:iam::2:role/denies")).unwrap_err();
+        assert_eq!(error.reason().cause, Cause::NeedsOperator);
+        assert!(error.to_string().contains("another account"), "{error}");
+    }
+
+    #[test]
+    fn a_session_is_denied_as_its_role_says_only_where_that_still_lends_the_same_role() {
+        let role = |arn: &str| {
+            let fields = json!({"credential_type": "assumed_role", "role_arns": arn,
+                "revocation_role_arn": format!("{arn}-denies")});
+            Role::parse(fields.as_object().unwrap()).unwrap()
+        };
+        let [old, new] = ["arn:aws:iam::1:role/old", "arn:aws:iam::1:role/new"];
+        let handle = Handle::AssumedRole {
+            name: "ann-x".to_owned(),
+            role_arn: old.to_owned(),
+            denied_by: Some(DeniedBy { role_arn: "first".to_owned(), external_id: None }),
+        };
+        for (role, by) in
+            [(Some(role(old)), "old-denies"), (Some(role(new)), "first"), (None, "first")]
+        {
+            let way = deniable(role.as_ref(), &handle).unwrap().reached_by;
+            let Handle::AssumedRole { denied_by: Some(way), .. } = &way else { panic!("{way:?}") };
+            assert!(way.role_arn.ends_with(by), "{way:?}");
         }
     }
 

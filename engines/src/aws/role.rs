@@ -3,6 +3,7 @@
 use super::DeniedBy;
 use super::MARK_TAG;
 use super::choice::{self, Chosen};
+use super::deny::account;
 use crate::fields::Fields;
 use leasehold_core::engine::FieldError;
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,7 @@ impl Role {
         }
         if !role.revocation_role_arn.is_empty() {
             arn("revocation_role_arn", &role.revocation_role_arn)?;
+            role.check_account()?;
         }
         Ok(role)
     }
@@ -153,6 +155,18 @@ impl Role {
             ));
         }
         choice::check_spans(self)
+    }
+
+    /// Whoever denies sessions writes into a role of the same name in their own account, whichever account was meant.
+    fn check_account(&self) -> Result<(), FieldError> {
+        let ours = account(&self.revocation_role_arn);
+        let Some(stray) = self.assumed.iter().find(|arn| account(arn) != ours) else {
+            return Ok(());
+        };
+        Err(FieldError(format!(
+            "`revocation_role_arn` is of another account than `{stray}`, and could deny none of its sessions; write a role \
+             for each account"
+        )))
     }
 
     pub(super) fn credential_type(&self) -> CredentialType {
@@ -350,6 +364,13 @@ mod tests {
             (
                 json!({"credential_type": "assumed_role", "role_arns": "arn:a", "revocation_role_arn": "a"}),
                 "revocation_role_arn",
+            ),
+            (
+                json!({
+                    "credential_type": "assumed_role", "revocation_role_arn": "arn:aws:iam::1:role/denies",
+                    "role_arns": ["arn:aws:iam::1:role/a", "arn:aws:iam::2:role/b"],
+                }),
+                "`arn:aws:iam::2:role/b`",
             ),
             (
                 json!({"credential_type": "assumed_role", "role_arns": "arn:a", "revocation_when_full": "x"}),

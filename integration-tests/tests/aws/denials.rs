@@ -155,6 +155,24 @@ async fn who_may_not_write_is_told_so_and_changes_nothing() {
     assert!(lacks.contains("role/nobody") && lacks.contains("sts:AssumeRole"), "{lacks}");
 }
 
+/// That AWS does not know a role is no proof that its sessions are dead; but what denied them is gone with it.
+#[tokio::test]
+async fn a_session_of_a_role_that_is_gone_is_not_told_to_be_denied_and_keeps_no_policy() {
+    let place = place();
+    let fields = opted_in(&place.account, "deploy", &json!({})).await;
+    let one = asked(&place, &fields, &json!({})).handle;
+    let iam = place.account.iam();
+    let may = iam.delete_role_policy().role_name("deploy").policy_name("may");
+    may.send().await.expect("it has that policy");
+    iam.delete_role().role_name("deploy").send().await.expect("it is there");
+    let error = deny(&place, &denial(&[&one])).await.expect_err("there is no such role");
+    assert!(matches!(&error, EngineError::Refused(_)), "{error:?}");
+    assert!(error.to_string().contains("NoSuchEntity"), "{error}");
+    assert_eq!(standing(&place, &one).await, Standing::default());
+    let none = Denial { names: Vec::new(), ..denial(&[&one]) };
+    assert_eq!(deny(&place, &none).await, Ok(Denied::Written));
+}
+
 #[tokio::test]
 async fn a_write_whose_answer_is_lost_is_uncertain_and_is_sent_once() {
     let place = place();

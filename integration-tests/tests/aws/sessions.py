@@ -123,7 +123,9 @@ def refused(fields, signed_by):
     if action in ("AssumeRole", *LONGEST):
         return refused_session(action, fields, signed_by)
     if action == "PutRolePolicy":
-        role = next(one for one in iam().roles.values() if one.name == fields["RoleName"])
+        role = next((one for one in iam().roles.values() if one.name == fields["RoleName"]), None)
+        if role is None:
+            return 404, "NoSuchEntity", f"The role with name {fields['RoleName']} cannot be found."
         kept = {**role.policies, fields["PolicyName"]: fields["PolicyDocument"]}
         if sum(len("".join(text.split())) for text in kept.values()) > POLICY_CHARACTERS:
             message = f"Maximum policy size of {POLICY_CHARACTERS} bytes exceeded for role {role.name}"

@@ -3,9 +3,9 @@
 
 use super::{HOUR, SECOND};
 use futures_util::future::{join, join_all};
-use leasehold_core::broker::{Issued, RevokeError, Revoked, RoleWrite, Until};
+use leasehold_core::broker::{Abandon, Issued, RevokeError, Revoked, RoleWrite, Until};
 use leasehold_core::limits::{
-    DENIAL_KEPT, DENIAL_LANDS_WITHIN, DENIAL_TURN, DENY_WITHIN, ISSUE_WITHIN,
+    DENIAL_KEPT, DENIAL_LANDS_WITHIN, DENIAL_READ_EVERY, DENIAL_TURN, DENY_WITHIN, ISSUE_WITHIN,
 };
 use leasehold_core::time::Clock;
 use leasehold_integration_tests::world::target::{Mood, SimulatedTarget};
@@ -25,9 +25,13 @@ async fn world() -> (World, Arc<SimulatedTarget>) {
 }
 
 async fn write_role(world: &World, fields: Value) {
+    write_role_of(world, "app", fields).await;
+}
+
+async fn write_role_of(world: &World, name: &str, fields: Value) {
     let write = RoleWrite {
         mount: "database/".into(),
-        name: "app".into(),
+        name: name.into(),
         fields: fields.as_object().unwrap().clone(),
         ..RoleWrite::default()
     };
@@ -297,4 +301,103 @@ async fn a_store_that_was_restored_keeps_what_was_refused_since_its_backup() {
     let last = lent(&world, 1).await;
     revoked(&world, &last[0]).await.unwrap();
     assert_eq!(target.denial().unwrap().names, [last[0].lease.to_string()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_has_undone_is_written_again_within_minutes() {
+    let (world, target) = world().await;
+    let issued = lent(&world, 3).await;
+    for one in &issued {
+        revoked(&world, one).await.unwrap();
+    }
+    let kept = issued[0].lease.to_string();
+    for keeps in [&|name: &str| name == kept, &|_: &str| false] as [&dyn Fn(&str) -> bool; 2] {
+        target.alter_denial(keeps);
+        let writes = target.denials_written();
+        world.pass(DENIAL_READ_EVERY + SECOND * 10).await;
+        assert!(all_denied(&target, &issued));
+        assert_eq!(target.denials_written(), writes + 1, "once for all of them");
+    }
+    let writes = target.denials_written();
+    world.pass(DENIAL_READ_EVERY + SECOND * 10).await;
+    assert_eq!(target.denials_written(), writes, "what stands is left as it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_away_takes_nothing_from_what_is_known_to_be_refused() {
+    let (world, target) = world().await;
+    let issued = lent(&world, 1).await;
+    revoked(&world, &issued[0]).await.unwrap();
+    target.mood(Mood::Down);
+    world.pass(DENIAL_READ_EVERY * 2).await;
+    assert!(matches!(revoked(&world, &issued[0]).await, Ok(Revoked::Denied(None))));
+}
+
+/// Where somebody else has filled the room meanwhile, what had it is told so.
+#[tokio::test(start_paused = true)]
+async fn what_was_undone_and_has_no_room_any_more_is_not_told_to_be_refused() {
+    let (world, target) = world().await;
+    let issued = lent(&world, 3).await;
+    for one in &issued {
+        revoked(&world, one).await.unwrap();
+    }
+    target.alter_denial(|_| false);
+    target.room_for_names(2);
+    world.pass(DENIAL_READ_EVERY * 2).await;
+    let denied = issued.iter().filter(|one| target.denies(one.lease)).count();
+    assert_eq!(denied, 2);
+    for one in &issued {
+        let told = revoked(&world, one).await;
+        let is_told = matches!(&told, Ok(Revoked::Denied(None)));
+        assert_eq!(is_told, target.denies(one.lease), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_is_taken_away_by_whom_its_role_names_now() {
+    let (world, target) = world().await;
+    let issued = lent(&world, 1).await;
+    revoked(&world, &issued[0]).await.unwrap();
+    target.bar_writer(0);
+    write_role(&world, json!({"lives": 3600, "denied_at": "there", "denied_by": 1})).await;
+    world.pass(HOUR + MINUTE).await;
+    assert_eq!((world.leases(), target.denial(), world.store.count("denial/")), (0, None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_names_somebody_who_may_not_write_keeps_no_other_from_being_refused() {
+    let (world, target) = world().await;
+    let other = world.target("other", "1h", "24h").await;
+    let fields = json!({"lives": 3600, "denied_at": "there", "denied_by": 1});
+    write_role_of(&world, "other", fields).await;
+    other.bar_writer(1);
+    target.mood(Mood::Slow(SECOND));
+    let issued = lent(&world, 9).await;
+    let mut wrong = Vec::new();
+    for _ in 0..9 {
+        wrong.push(world.issue("other").await.unwrap());
+    }
+    let all = wrong.iter().zip(&issued).flat_map(|(wrong, right)| [wrong, right]);
+    let told = join_all(all.map(|one| revoked(&world, one))).await;
+    for (at, told) in told.iter().enumerate() {
+        assert_eq!(told.is_ok(), at % 2 == 1, "{at}: {told:?}");
+    }
+    assert!(all_denied(&target, &issued));
+}
+
+/// Whoever abandons a target is told what stays there: nothing of it is asked any more.
+#[tokio::test(start_paused = true)]
+async fn what_refuses_credentials_of_an_abandoned_target_is_told_of() {
+    let (world, target) = world().await;
+    let issued = lent(&world, 2).await;
+    revoked(&world, &issued[0]).await.unwrap();
+    let (broker, root) = (world.broker(), request(ROOT));
+    broker.delete_target(&root, "database/", "app", false).await.unwrap();
+    let all = broker.gone(&root, "database/", "app").await.unwrap();
+    assert_eq!(all.0[0].denials, ["there"]);
+    let (mount, name) = ("database/".to_owned(), "app".to_owned());
+    let wanted = Abandon { mount, name, reason: "scrapped".to_owned(), generation: None };
+    assert_eq!(broker.abandon(&root, wanted).await.unwrap().denials, ["there"]);
+    world.pass(SECOND).await;
+    assert_eq!((world.leases(), target.denies(issued[0].lease)), (0, true));
 }

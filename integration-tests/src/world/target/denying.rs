@@ -14,6 +14,8 @@ pub(super) struct Denying {
     writes: usize,
     /// How many names it has room for, if that is bounded.
     room: Option<usize>,
+    /// Those by whom it may not be written.
+    barred: Vec<LeaseId>,
 }
 
 impl SimulatedTarget {
@@ -34,6 +36,20 @@ impl SimulatedTarget {
         self.seen.lock().unwrap().denying.writes
     }
 
+    /// Somebody else keeps only those names that are meant; the denial is removed with its last one.
+    pub fn alter_denial(&self, keeps: impl Fn(&str) -> bool) {
+        let stands = &mut self.seen.lock().unwrap().denying.stands;
+        if let Some(denial) = stands {
+            denial.names.retain(|name| keeps(name));
+        }
+        *stands = stands.take().filter(|denial| !denial.is_empty());
+    }
+
+    /// Lets nobody write a denial as the one whom a role names in `denied_by`.
+    pub fn bar_writer(&self, denied_by: u8) {
+        self.seen.lock().unwrap().denying.barred.push(way(denied_by));
+    }
+
     /// Has room for so many names.
     pub fn room_for_names(&self, names: usize) {
         self.seen.lock().unwrap().denying.room = Some(names);
@@ -46,6 +62,10 @@ impl SimulatedEngine {
         denial: &Denial<LeaseId>,
     ) -> Result<Denied, EngineError> {
         self.admitted()?;
+        if self.target.seen.lock().unwrap().denying.barred.contains(&denial.reached_by) {
+            let why = "whoever was named may not write it";
+            return Err(EngineError::refused(Cause::NeedsOperator, why));
+        }
         let denial = denial.clone();
         one(self.target.asked(1, move |seen| vec![seen.deny(&denial)]).await)
     }
@@ -64,7 +84,7 @@ impl SimulatedEngine {
 
 impl Seen {
     fn deny(&mut self, denial: &Denial<LeaseId>) -> Denied {
-        let Denying { stands, writes, room } = &mut self.denying;
+        let Denying { stands, writes, room, .. } = &mut self.denying;
         *writes += 1;
         if room.is_some_and(|room| denial.names.len() > room) {
             return Denied::Full("there is no room for its name".to_owned());
@@ -78,5 +98,12 @@ impl Seen {
 pub(super) fn deniable(role: &Map<String, Value>, lease: LeaseId) -> Option<Deniable<LeaseId>> {
     let denial = role.get("denied_at")?.as_str()?.to_owned();
     let may_deny_older = role.contains_key("denies_older");
-    Some(Deniable { denial, reached_by: lease, name: lease.to_string(), may_deny_older })
+    let denied_by = role.get("denied_by").and_then(Value::as_u64).and_then(|by| by.try_into().ok());
+    let reached_by = way(denied_by.unwrap_or_default());
+    Some(Deniable { denial, reached_by, name: lease.to_string(), may_deny_older })
+}
+
+/// By whom a denial is written, in place of a handle.
+fn way(denied_by: u8) -> LeaseId {
+    LeaseId::from_bytes([denied_by; 16])
 }

@@ -15,7 +15,7 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
 
     let generations: Vec<_> = all.0.iter().map(shown).collect();
     let data = json!({ "target": format!("{mount}{name}"), "generations": generations });
-    Ok(Envelope::to(call.id()).data(data).reply())
+    Ok(Envelope::to(call.id()).data(data).warnings(all.0.iter().filter_map(left_behind)).reply())
 }
 
 pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
@@ -30,7 +30,8 @@ pub(in crate::api) async fn update(call: &Call) -> Result<Reply, Refusal> {
 
     let gone = call.broker.abandon(&call.request, wanted).await?;
 
-    Ok(Envelope::to(call.id()).data(shown(&gone)).warnings(fields.ignored()).reply())
+    let warnings = left_behind(&gone).into_iter().chain(fields.ignored());
+    Ok(Envelope::to(call.id()).data(shown(&gone)).warnings(warnings).reply())
 }
 
 fn shown(gone: &Gone) -> Value {
@@ -38,6 +39,19 @@ fn shown(gone: &Gone) -> Value {
         "generation": gone.generation,
         "leases": gone.leases,
         "abandoned": gone.abandonment.as_ref().map(abandoned),
+        "denials": gone.denials,
+    })
+}
+
+/// Warns of what stays at a target that nobody looks after any more.
+fn left_behind(gone: &Gone) -> Option<String> {
+    let places: Vec<_> = gone.denials.iter().map(|place| format!("`{place}`")).collect();
+    (!places.is_empty()).then(|| {
+        format!(
+            "what denies sessions of it at {} is not taken away once its leases have ended: delete the policy of that role \
+             by hand whose name begins with `leasehold-deny-`, once the sessions have ended too",
+            places.join(", ")
+        )
     })
 }
 
