@@ -319,7 +319,7 @@ fn is_of(abandonment: &Abandonment, mount: &str, name: &str) -> bool {
 }
 
 /// What names an identity among all that had a target's name.
-fn generation_name((id, generation): Lane) -> String {
+pub(super) fn generation_name((id, generation): Lane) -> String {
     format!("{id}-{}", generation.0)
 }
 

@@ -1,5 +1,7 @@
 //! Writes, shows and deletes targets, and tells one identity of a target from the next.
 
+mod earlier;
+
 use super::access::Rights;
 use super::authenticate::{AdmitError, Caller, Recorded};
 use super::rotate::OlderSecret;
@@ -49,6 +51,8 @@ pub struct TargetWrite {
     pub rotation: PlanWrite,
     /// An answer to the question whether the same server has a new address.
     pub moved: Option<bool>,
+    /// Which identity of it, where that is configured no longer and only revokes.
+    pub generation: Option<String>,
     /// What is for the engine.
     pub fields: Fields,
 }
@@ -83,6 +87,17 @@ pub enum TargetError {
     /// There is no such target.
     #[error("no target is called `{0}`")]
     NoTarget(String),
+    /// No such identity of it has leases.
+    #[error(
+        "no generation `{generation}` of `{target}` is kept for revoking; `leasehold abandon {target}` shows those that have \
+         leases"
+    )]
+    NoEarlier {
+        /// What operators call it.
+        target: String,
+        /// What was asked for.
+        generation: String,
+    },
     /// There is none at all.
     #[error("no value found")]
     Empty,
@@ -130,6 +145,9 @@ impl Broker {
         let catalog = self.catalog();
         let entry =
             catalog.at(&wanted.mount).ok_or_else(|| TargetError::NoMount(wanted.mount.clone()))?;
+        if let Some(generation) = &wanted.generation {
+            return self.put_earlier(entry, wanted, generation, rights).await;
+        }
         let mount = entry.mount.record.id;
         let was = entry.targets.get(&wanted.name);
         let mut target = self.merged(mount, was.map(|was| &was.record), wanted)?;

@@ -133,6 +133,7 @@ pub struct SimulatedEngine {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SimulatedConfig {
     number: u64,
+    username: String,
     password: String,
     /// As many revocations at once as connections, unless it says otherwise.
     revoking_at_once: Option<usize>,
@@ -152,7 +153,9 @@ impl Engine for SimulatedEngine {
         let password = fields.get("password").and_then(Value::as_str).unwrap_or(FIRST_PASSWORD);
         let revoking = fields.get("revoking_at_once").and_then(Value::as_u64);
         let revoking_at_once = revoking.and_then(|number| usize::try_from(number).ok());
-        Ok(SimulatedConfig { number, password: password.to_owned(), revoking_at_once })
+        let username = fields.get("username").and_then(Value::as_str).unwrap_or(ADMINISTRATOR);
+        let (username, password) = (username.to_owned(), password.to_owned());
+        Ok(SimulatedConfig { number, username, password, revoking_at_once })
     }
 
     fn role(fields: &Map<String, Value>) -> Result<Self::Role, FieldError> {
@@ -161,7 +164,8 @@ impl Engine for SimulatedEngine {
 
     fn shown(config: &SimulatedConfig) -> Map<String, Value> {
         let url = Value::from(format!("simulated://{}", config.number));
-        Map::from_iter([("connection_url".into(), url), ("username".into(), Value::from("admin"))])
+        let username = Value::from(config.username.as_str());
+        Map::from_iter([("connection_url".into(), url), ("username".into(), username)])
     }
 
     fn open(

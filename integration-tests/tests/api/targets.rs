@@ -3,6 +3,7 @@
 use crate::lending::{Lending, config, role, until};
 use leasehold_integration_tests::postgres::{self, Version};
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 
 #[tokio::test]
 async fn a_target_and_a_role_are_shown_without_a_secret() {
@@ -177,6 +178,45 @@ async fn a_target_that_points_elsewhere_keeps_the_old_one_for_revoking() {
     let _ = server.post("sys/leases/revoke-prefix/database", json!({})).await.expect(204);
     assert!(lending.users().await.is_empty());
     elsewhere.log_in(&other.username, &other.password, "postgres").await.unwrap_err();
+}
+
+#[tokio::test]
+async fn what_was_lent_before_a_target_pointed_elsewhere_is_revoked_with_the_password_of_by_now() {
+    let lending = Lending::start().await;
+    let server = &lending.server;
+    let mut superuser = lending.target.superuser("postgres").await;
+    superuser.execute("CREATE ROLE lender SUPERUSER LOGIN PASSWORD 'first'").await.unwrap();
+    let mut written = config(&lending.target);
+    (written["username"], written["password"]) = (json!("lender"), json!("first"));
+    let _ = server.post("database/config/pg", written).await.expect(204);
+    let lent = lending.lend().await;
+    let elsewhere = postgres::Server::start(Version::Distribution);
+    let mut moved = config(&elsewhere);
+    moved["moved"] = json!(false);
+    let _ = server.post("database/config/pg", moved).await.expect(204);
+    for sql in [
+        "ALTER ROLE lender PASSWORD 'by hand'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'lender'",
+    ] {
+        superuser.execute(sql).await.unwrap();
+    }
+    let revoke = json!({ "lease_id": lent.lease_id, "sync": true });
+    let refused = server.post("sys/leases/revoke", revoke).await;
+    assert!(refused.status >= 400, "{}", refused.text);
+    lending.log_in(&lent).await.unwrap();
+
+    let gone = server.get("sys/abandon/database/pg").await.expect(200);
+    let generation = gone.at("/data/generations/0/generation");
+    let write = |password: &str| json!({ "generation": generation, "password": password });
+    let wrong = server.post("database/config/pg", write("guessed")).await.expect(400);
+    assert!(!wrong.text.contains("guessed"), "{}", wrong.text);
+    let unknown = json!({ "generation": "none", "password": "by hand" });
+    let unknown = server.post("database/config/pg", unknown).await.expect(404);
+    assert!(unknown.errors().contains("`leasehold abandon database/pg`"), "{}", unknown.text);
+    let _ = server.post("database/config/pg", write("by hand")).await.expect(204);
+    lending.until_no_users().await;
+    let other = lending.lend().await;
+    elsewhere.log_in(&other.username, &other.password, "postgres").await.unwrap();
 }
 
 #[tokio::test]

@@ -5,8 +5,11 @@ use crate::{HOUR, MINUTE, SECOND, every, rotate, told, world_with};
 use leasehold_core::broker::{
     IssueError, RotateError, StaticRoleError, TargetError, TargetWrite, Until,
 };
-use leasehold_integration_tests::world::target::{ADMINISTRATOR, FIRST_PASSWORD, Mood};
+use leasehold_integration_tests::world::target::{
+    ADMINISTRATOR, FIRST_PASSWORD, Mood, SimulatedTarget,
+};
 use leasehold_integration_tests::world::{ROOT, World, request};
+use std::sync::Arc;
 
 /// Writes the administrator's password into the configuration.
 async fn give(world: &World, token: &str, password: &str) -> Result<(), TargetError> {
@@ -72,14 +75,20 @@ async fn a_copy_rotates_and_tells_nothing_until_it_takes_the_target_over() {
     assert!(request(ROOT).token.is_some());
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_administrator_who_was_rotated_after_the_backup_stops_issues_until_the_secret_is_given()
-{
+/// A world with a lease, its backup, and what its administrator was rotated to after that.
+async fn rotated_since_a_backup() -> (World, Arc<SimulatedTarget>, Vec<u8>, String) {
     let (world, target) = world_with(every(HOUR)).await;
     world.issue("app").await.unwrap();
     let backup = world.back_up().await;
     rotate_root(&world).await.unwrap();
     let has = target.password_of(ADMINISTRATOR).unwrap();
+    (world, target, backup, has)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_administrator_who_was_rotated_after_the_backup_stops_issues_until_the_secret_is_given()
+{
+    let (world, target, backup, has) = rotated_since_a_backup().await;
 
     let restored = world.restored(&backup).await;
     restored.pass(SECOND).await;
@@ -188,4 +197,120 @@ async fn a_copy_that_takes_over_a_target_with_another_secret_lends_nothing_until
     copy.issue_as(&root, "app").await.unwrap();
     copy.pass(2 * MINUTE).await;
     assert_eq!(copy.store.count("hold/"), 0);
+}
+
+/// Points the target at another server, which is not the same.
+async fn point_elsewhere(world: &World) -> Arc<SimulatedTarget> {
+    let (other, fields) = SimulatedTarget::named("app");
+    let write = TargetWrite {
+        mount: "database/".into(),
+        name: "app".into(),
+        moved: Some(false),
+        fields,
+        ..TargetWrite::default()
+    };
+    world.broker().write_target(&request(ROOT), write).await.unwrap();
+    other
+}
+
+/// Returns what names the one identity that is configured no longer and has leases.
+async fn earlier(world: &World) -> String {
+    let all = world.broker().gone(&request(ROOT), "database/", "app").await.unwrap();
+    let [one] = all.0.as_slice() else { panic!("{all:?}") };
+    one.generation.clone()
+}
+
+async fn write_earlier(
+    world: &World,
+    generation: &str,
+    more: TargetWrite,
+) -> Result<(), TargetError> {
+    let write = TargetWrite {
+        mount: "database/".into(),
+        name: "app".into(),
+        generation: Some(generation.into()),
+        ..more
+    };
+    world.broker().write_target(&request(ROOT), write).await
+}
+
+fn password(text: &str) -> TargetWrite {
+    let fields = [("password".to_owned(), text.into())].into_iter().collect();
+    TargetWrite { fields, ..TargetWrite::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_lent_before_a_target_was_pointed_elsewhere_is_revoked_once_the_secret_is_given() {
+    let (world, target, backup, has) = rotated_since_a_backup().await;
+    let restored = world.restored(&backup).await;
+    restored.pass(SECOND).await;
+    let other = point_elsewhere(&restored).await;
+    restored.pass(5 * MINUTE).await;
+    restored.issue("app").await.unwrap();
+    restored.pass(3 * HOUR).await;
+    assert_eq!((target.credentials().len(), other.credentials().len()), (1, 0));
+
+    let generation = earlier(&restored).await;
+    let held = restored.broker().restore_status(&request(ROOT)).await.unwrap();
+    let [held] = held.as_slice() else { panic!("{held:?}") };
+    let why = held.error.clone().unwrap();
+    assert!(why.contains(&format!("written with `generation={generation}`")), "{why}");
+    let wrong = write_earlier(&restored, &generation, password("guessed")).await;
+    assert!(matches!(wrong, Err(TargetError::Verify(_))), "{wrong:?}");
+    assert_eq!(restored.broker().readings().older, 1);
+
+    write_earlier(&restored, &generation, password(&has)).await.unwrap();
+    assert_eq!(restored.broker().readings().older, 0);
+    restored.pass(5 * MINUTE).await;
+    assert_eq!((restored.leases(), target.credentials().len()), (0, 0));
+    restored.broker().housekeep().await.unwrap();
+    assert_eq!((restored.store.count("hold/"), restored.store.count("retired/")), (0, 0));
+    restored.issue("app").await.unwrap();
+    assert_eq!(other.credentials().len(), 1, "what is configured is as it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_secret_of_an_earlier_identity_may_be_changed_by_hand_as_any_other() {
+    let (world, target) = world_with(every(HOUR)).await;
+    world.issue("app").await.unwrap();
+    point_elsewhere(&world).await;
+    target.set_password(ADMINISTRATOR, "by-hand");
+    world.pass(2 * HOUR).await;
+    assert_eq!((world.leases(), target.credentials().len()), (1, 1));
+    let generation = earlier(&world).await;
+    write_earlier(&world, &generation, password("by-hand")).await.unwrap();
+    world.pass(5 * MINUTE).await;
+    assert_eq!((world.leases(), target.credentials().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_identity_of_a_target_becomes_no_other_and_takes_nothing_but_its_way() {
+    let (world, target) = world_with(every(HOUR)).await;
+    world.issue("app").await.unwrap();
+    point_elsewhere(&world).await;
+    let generation = earlier(&world).await;
+    let (third, fields) = SimulatedTarget::named("app");
+    let moved = Some(true);
+    let elsewhere = TargetWrite { fields: fields.clone(), ..TargetWrite::default() };
+    let moved = TargetWrite { fields, moved, ..TargetWrite::default() };
+    let bounded = TargetWrite { max_credentials: Some(7), ..password(FIRST_PASSWORD) };
+    let unseen = TargetWrite { verify_connection: Some(false), ..password("guessed") };
+    let renamed = [("username".to_owned(), "another".into())].into_iter().collect();
+    let renamed = TargetWrite { fields: renamed, ..TargetWrite::default() };
+    for (more, why) in [
+        (elsewhere, "write `moved=true`"),
+        (moved, "another server"),
+        (renamed, "another administrator"),
+        (bounded, "only what reaches its server"),
+        (unseen, "always verified"),
+    ] {
+        let refused = write_earlier(&world, &generation, more).await.unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+    for unknown in ["nobody", &generation.replace("-1", "-2")] {
+        let refused = write_earlier(&world, unknown, password(FIRST_PASSWORD)).await.unwrap_err();
+        assert!(matches!(refused, TargetError::NoEarlier { .. }), "{refused}");
+    }
+    world.pass(2 * HOUR).await;
+    assert_eq!((world.leases(), target.credentials().len(), third.credentials().len()), (0, 0, 0));
 }

@@ -290,7 +290,9 @@ impl From<TargetError> for Refusal {
             TargetError::Admit(error) => error.into(),
             TargetError::Store(error) => error.into(),
             TargetError::NoTarget(_) | TargetError::Empty => Self::nothing_here(),
-            TargetError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
+            TargetError::NoMount(_) | TargetError::NoEarlier { .. } => {
+                Self::told(StatusCode::NOT_FOUND, error.to_string())
+            }
             // Vault looks for the plugin before it makes anything of it.
             TargetError::Bad(ref message) if message == "empty plugin name" => bad(error),
             TargetError::Moved(_) => bad(error),

@@ -8,6 +8,7 @@
 
 use super::{RotateError, Which};
 use crate::broker::Broker;
+use crate::broker::abandon::generation_name;
 use crate::engine::FieldError;
 use crate::engine::erased::OpenTarget;
 use crate::engine::rotation::{Account, AccountSecret, Tested, Verify};
@@ -28,11 +29,13 @@ const OLDER: &str = "the credential in the store is older than the target: it wa
 #[error(
     "the credential in the store is older than the target: the administrator's secret was changed after the backup, and \
      `{mount}{name}` does not let it in. nothing is issued or rotated there until `{mount}config/{name}` is written with \
-     the secret that it has now"
+     {}the secret that it has now", .earlier.as_ref().map(|name| format!("`generation={name}` and ")).unwrap_or_default()
 )]
 pub struct OlderSecret {
     mount: String,
     name: String,
+    /// Which identity of it, where that is configured no longer.
+    earlier: Option<String>,
 }
 
 /// The administrator of a target that was restored is not known to be let in.
@@ -72,7 +75,11 @@ impl Broker {
     fn as_older(&self, target: &Target) -> OlderSecret {
         let catalog = self.catalog();
         let mount = catalog.mount(target.mount).map(|entry| entry.mount.record.path.clone());
-        OlderSecret { mount: mount.unwrap_or_default(), name: target.name.clone() }
+        let is_current = self.current_target(target.mount, target.id).is_some_and(|now| {
+            (&now.record.name, now.record.generation) == (&target.name, target.generation)
+        });
+        let earlier = (!is_current).then(|| generation_name((target.id, target.generation)));
+        OlderSecret { mount: mount.unwrap_or_default(), name: target.name.clone(), earlier }
     }
 
     /// Finds out whether a target that is held back lets its administrator in, and keeps that with the hold. The secret

@@ -2,7 +2,7 @@
 
 use super::ROOT;
 use crate::api::caller::Call;
-use crate::api::database::config::{OLDER, max_credentials};
+use crate::api::database::config::{OLDER, generation, max_credentials};
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use leasehold_core::broker::{TargetError, TargetWrite};
@@ -29,6 +29,7 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
         // All roles of the mount are for it.
         allowed_roles: Some(vec!["*".to_owned()]),
         max_credentials: max_credentials(&fields)?,
+        generation: generation(&fields)?,
         fields: fields.rest(),
         ..TargetWrite::default()
     };

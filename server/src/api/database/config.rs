@@ -87,8 +87,14 @@ fn wanted(call: &Call, fields: &Fields<'_>) -> Result<TargetWrite, Refusal> {
         max_credentials: max_credentials(fields)?,
         rotation: plan(fields)?,
         moved: fields.flag("moved")?,
+        generation: generation(fields)?,
         fields: fields.rest(),
     })
+}
+
+/// Reads which identity of a target is meant, if not the one that is configured.
+pub(in crate::api) fn generation(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
+    Ok(fields.text("generation")?.filter(|generation| !generation.is_empty()))
 }
 
 /// Reads how many credentials a target may have.
