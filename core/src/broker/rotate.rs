@@ -139,7 +139,9 @@ impl Broker {
             return Err(RotateError::NotCompared);
         }
         let is_begun = turn.rotation().begun.is_some();
-        if why == Why::Due && !is_begun && !turn.is_in_its_slot(now) {
+        // Since a restore whoever rotates it has to say so, also where something had begun.
+        let goes_on = is_begun && !turn.rotation().is_older_than_target;
+        if why == Why::Due && !goes_on && !turn.is_in_its_slot(now) {
             turn.plan_next(now, &*self.chance);
             return Ok(self.keep_turn(turn).await?);
         }

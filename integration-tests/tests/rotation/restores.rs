@@ -1,7 +1,7 @@
 //! A store of an earlier hour, or a copy of it, rotates nothing that went on without it.
 
 use crate::roots::rotate_root;
-use crate::{HOUR, MINUTE, SECOND, every, rotate, told, world_with};
+use crate::{HOUR, MINUTE, SECOND, every, rotate, somebody_knows_it, told, world_with};
 use leasehold_core::broker::{
     IssueError, RotateError, StaticRoleError, TargetError, TargetWrite, Until,
 };
@@ -313,4 +313,64 @@ async fn an_earlier_identity_of_a_target_becomes_no_other_and_takes_nothing_but_
     }
     world.pass(2 * HOUR).await;
     assert_eq!((world.leases(), target.credentials().len(), third.credentials().len()), (0, 0, 0));
+}
+
+/// A world that was restored to a backup with an intent that was not asked for yet, and was afterwards.
+async fn restored_with_an_intent() -> (World, Arc<SimulatedTarget>) {
+    let (world, target) = world_with(every(HOUR)).await;
+    target.mood(Mood::Down);
+    rotate(&world).await.unwrap_err();
+    let backup = world.back_up().await;
+    target.mood(Mood::Well);
+    let served = target.password_of("billing");
+    rotate(&world).await.unwrap();
+    assert_ne!(target.password_of("billing"), served);
+    (world.restored(&backup).await, target)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_set_after_the_backup_and_intended_in_it_is_served_before_anything_is_told() {
+    let (world, target) = restored_with_an_intent().await;
+    let has = target.password_of("billing");
+    target.mood(Mood::Slow(5 * SECOND));
+    while world.store.count("hold/") > 0 {
+        world.pass(SECOND).await;
+    }
+    let mut withheld = 0;
+    for _ in 0..60 {
+        match told(&world).await {
+            Err(StaticRoleError::BeingRotated(_)) => withheld += 1,
+            told => assert_eq!(told.ok(), has),
+        }
+        world.pass(SECOND).await;
+    }
+    assert!((1..30).contains(&withheld), "{withheld}");
+    assert_eq!((told(&world).await.ok(), target.password_of("billing")), (has.clone(), has));
+}
+
+/// The target falls silent at every moment of the comparison in turn.
+#[tokio::test(start_paused = true)]
+async fn an_account_of_which_a_target_says_nothing_after_a_restore_keeps_what_may_be_its_secret() {
+    let mut untried = 0;
+    for moment in 0..40 {
+        let (world, target) = restored_with_an_intent().await;
+        let has = target.password_of("billing");
+        target.mood(Mood::Slow(2 * SECOND));
+        world.pass(55 * SECOND + moment * SECOND / 2).await;
+        target.mood(Mood::LosingAnswers);
+        for _ in 0..20 {
+            world.pass(10 * SECOND).await;
+            somebody_knows_it(&world, &target, "billing").await;
+        }
+        target.mood(Mood::Well);
+        world.pass(2 * HOUR).await;
+        if let Err(StaticRoleError::Older(why)) = told(&world).await {
+            assert!(why.contains("did not say"), "{why}");
+            assert_eq!(target.password_of("billing"), has, "nothing is rotated by itself");
+            untried += 1;
+            rotate(&world).await.unwrap();
+        }
+        assert_eq!(told(&world).await.ok(), target.password_of("billing"), "moment {moment}");
+    }
+    assert!(untried > 0);
 }

@@ -12,17 +12,27 @@ use crate::broker::abandon::generation_name;
 use crate::engine::FieldError;
 use crate::engine::erased::OpenTarget;
 use crate::engine::rotation::{Account, AccountSecret, Tested, Verify};
-use crate::limits::ISSUE_WITHIN;
-use crate::store::accounts::{Begun, StaticRole, static_role_at};
+use crate::ids::MountId;
+use crate::limits::{CONFLICT_TRIES, ISSUE_WITHIN};
+use crate::store::accounts::{Begun, Rotation, StaticRole, static_role_at};
 use crate::store::holds::{Hold, hold_at};
 use crate::store::mounts::{Target, retired_at, target_at};
 use crate::store::records::Found;
 use crate::store::{Batch, StoreError};
+use crate::time::Timestamp;
 use std::sync::Arc;
 
 /// What is told of an account whose stored secret is not let in.
 const OLDER: &str = "the credential in the store is older than the target: it was rotated after the backup. run \
                      `rotate-role` if this installation is the one that rotates it";
+
+/// What is told of an account of which the target has not said whether its stored secret is let in.
+const UNTRIED: &str = "after the restore the target did not say whether the credential in the store is still let in. run \
+                       `rotate-role` if this installation is the one that rotates it";
+
+/// How often a target that has just been listed is asked about one secret before it has nothing to say of it: an answer
+/// that is lost is not to stop an account until somebody sees to it.
+const RETESTS: u32 = 3;
 
 /// A target does not let its administrator in with what the store has: it was rotated after the backup.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -194,39 +204,82 @@ impl Broker {
         let roles = self.records.all::<StaticRole>(&static_role_at(mount, "")).await?;
         // What is held back is asked all the same: this is what the hold waits for.
         let Ok(open) = self.open_afresh(&target.record) else { return Ok(()) };
-        for (at, found) in roles {
-            let mut role = found.record;
-            if role.target != target.record.name {
-                continue;
-            }
-            let begun = role.rotation.begun.as_ref().and_then(Begun::secret);
-            let is_let_in = self.is_let_in(&*open, &role, role.secret.as_ref()).await
-                || self.is_let_in(&*open, &role, begun).await;
-            role.rotation.is_older_than_target = !is_let_in;
-            if !is_let_in {
-                role.rotation.error = Some(OLDER.to_owned());
-                role.rotation.due_at = None;
-                role.rotation.begun = None;
-            }
-            let which = Which::Static(mount, role.name.clone());
-            match self.records.replace(at, Some(found.revision), &role).await {
-                Ok(_) => self.rotations.set(&which, role.rotation.due_at),
-                // Somebody has seen to it meanwhile.
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error),
-            }
+        for (_, found) in roles.iter().filter(|(_, it)| it.record.target == target.record.name) {
+            self.retest_account(&*open, mount, &found.record.name).await?;
         }
         Ok(())
     }
 
+    /// Tries what is stored of one account, anew if its record is written meanwhile: a rotation that is put off notes
+    /// that, and what was found out counts all the same.
+    async fn retest_account(
+        &self,
+        open: &dyn OpenTarget,
+        mount: MountId,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        for _ in 0..CONFLICT_TRIES {
+            let found = self.records.static_role(mount, name).await?;
+            let Some(Found { record: mut role, revision }) = found else { return Ok(()) };
+            let begun = role.rotation.begun.as_ref().and_then(Begun::secret);
+            let served = self.is_let_in(open, &role, role.secret.as_ref()).await;
+            let intended = match served {
+                Some(true) => Some(false),
+                Some(false) | None => self.is_let_in(open, &role, begun).await,
+            };
+            note_retest(&mut role.rotation, served, intended, self.clock.now());
+            let at = static_role_at(mount, name);
+            match self.records.replace(at, Some(revision), &role).await {
+                Ok(_) => {
+                    let which = Which::Static(mount, role.name.clone());
+                    self.rotations.set(&which, role.rotation.due_at);
+                    return Ok(());
+                }
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    /// Whether an account is let in with a secret, by the target's own word; `None` if it has none to say.
     async fn is_let_in(
         &self,
         open: &dyn OpenTarget,
         role: &StaticRole,
         secret: Option<&AccountSecret>,
-    ) -> bool {
-        let Some(secret) = secret else { return false };
-        let by = self.clock.now().plus(ISSUE_WITHIN);
-        open.tested(&role.account(), secret, by).await == Ok(Tested::Works)
+    ) -> Option<bool> {
+        let Some(secret) = secret else { return Some(false) };
+        for _ in 0..RETESTS {
+            let by = self.clock.now().plus(ISSUE_WITHIN);
+            if let Ok(tested) = open.tested(&role.account(), secret, by).await {
+                return Some(tested == Tested::Works);
+            }
+        }
+        None
+    }
+}
+
+/// Notes whether a target lets an account in with what is served, and if not, with what it was being given.
+fn note_retest(
+    rotation: &mut Rotation,
+    served: Option<bool>,
+    intended: Option<bool>,
+    now: Timestamp,
+) {
+    let is_let_in = served == Some(true) || intended == Some(true);
+    rotation.is_older_than_target = !is_let_in;
+    if !is_let_in {
+        rotation.due_at = None;
+        // What may be the account's is kept; whoever goes on with it says so.
+        let is_known = served.is_some() && intended.is_some();
+        rotation.error = Some(if is_known { OLDER } else { UNTRIED }.to_owned());
+        rotation.begun = rotation.begun.take().filter(|_| !is_known);
+    } else if intended == Some(true)
+        && let Some(begun) = rotation.begun.as_mut()
+    {
+        // It was asked for after the backup: what is served works no more, and is not told until this is served.
+        begun.may_land_until.get_or_insert(now);
+        rotation.due_at = Some(now);
     }
 }
