@@ -344,3 +344,23 @@ async fn a_targets_password_policy_counts_for_all_of_its_passwords() {
     assert!(password.len() == 12 && password.chars().all(|c| "xyz".contains(c)), "{password}");
     world.issue("app").await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_process_had_asked_may_land_whatever_clock_the_next_one_goes_by() {
+    let (world, target) = world_with(every(HOUR)).await;
+    target.mood(Mood::Late(50 * SECOND));
+    rotate(&world).await.unwrap_err();
+    target.mood(Mood::Well);
+    world.clock.step_wall_forward(10 * MINUTE);
+    world.restart().await;
+    world.pass(10 * SECOND).await;
+    assert_eq!(told(&world).await.ok(), target.password_of("billing"), "it was asked again");
+    let refused = rotate(&world).await.unwrap_err();
+    assert_eq!(refused, RotateError::Unsettled);
+    let kept = world.broker().delete_static_role(&request(ROOT), "database/", "billing").await;
+    assert!(matches!(kept, Err(StaticRoleError::BeingRotated(_))), "{kept:?}");
+    world.pass(2 * MINUTE).await;
+    assert_eq!(told(&world).await.ok(), target.password_of("billing"), "it has landed");
+    rotate(&world).await.unwrap();
+    assert_eq!(told(&world).await.ok(), target.password_of("billing"));
+}

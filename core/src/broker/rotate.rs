@@ -145,7 +145,7 @@ impl Broker {
             turn.plan_next(now, &*self.chance);
             return Ok(self.keep_turn(turn).await?);
         }
-        if !is_begun && turn.rotation().quiet_until.is_some_and(|until| now < until) {
+        if !is_begun && self.is_landing(turn.rotation().quiet_until, now) {
             return Err(RotateError::Unsettled);
         }
         if why == Why::Asked {
@@ -231,12 +231,20 @@ impl Broker {
         }
     }
 
+    /// Whether what was to land by then still may. The process of before may have gone by another clock.
+    pub(super) fn is_landing(&self, until: Option<Timestamp>, now: Timestamp) -> bool {
+        let settled_at = self.began_at().plus(SETTLED_WITHIN);
+        until.is_some_and(|until| now < until.max(settled_at))
+    }
+
     /// Whether what is intended has not come about and cannot any more, so that another secret may be drawn.
     async fn is_untouched(self: &Arc<Self>, turn: &Turn, before: Option<Timestamp>) -> bool {
-        let Some(until) = before else { return true };
+        if before.is_none() {
+            return true;
+        }
         let Some(secret) = turn.begun().and_then(Begun::secret) else { return false };
         let now = self.clock.now();
-        if until > now {
+        if self.is_landing(before, now) {
             return false;
         }
         let Ok(open) = self.open_target(&turn.target) else { return false };
@@ -276,7 +284,7 @@ impl Broker {
         }
         (rotation.attempts, rotation.error, rotation.is_older_than_target) = (0, None, false);
         rotation.rotated_at = Some(now);
-        rotation.quiet_until = unanswered.filter(|until| *until > now);
+        rotation.quiet_until = unanswered.filter(|until| self.is_landing(Some(*until), now));
         turn.plan_next(now, &*self.chance);
         let (kept, over) = if several { (begun, None) } else { (None, begun) };
         turn.rotation_mut().begun = kept;
