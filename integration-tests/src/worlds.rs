@@ -11,6 +11,7 @@ pub mod calls;
 pub mod clock;
 pub mod counters;
 pub mod crowded;
+pub mod desk;
 pub mod dice;
 pub mod disk;
 pub mod engine;
@@ -71,6 +72,8 @@ struct Shape {
     changes: Option<Duration>,
     restores: Option<Duration>,
     second_node: bool,
+    /// Pauses between those who have secrets of the desk rotated.
+    rotations: Option<Duration>,
 }
 
 /// The roles that callers ask for; one name begins like another.
@@ -121,6 +124,8 @@ impl Shape {
             changes: pause(if restores.is_none() { 500 } else { 0 }),
             restores,
             second_node: bad > 0 && dice.happens(150),
+            // Where everything has to be in time nobody rotates: nothing says how long that may take.
+            rotations: pause(if bad > 0 { 500 } else { 0 }),
         }
     }
 }
@@ -213,7 +218,13 @@ impl World {
         let (setting, executor) = (&self.site.setting, &self.site.setting.executor);
         executor.run_until(10_000);
         let operators = Arc::clone(&self.operators);
-        executor.block_on(executor::Whose::World, async move { operators.set_up().await });
+        let has_desk = shape.rotations.is_some();
+        executor.block_on(executor::Whose::World, async move {
+            operators.set_up().await;
+            if has_desk {
+                operators.open_desk().await;
+            }
+        });
         if self.nodes.len() > 1 {
             setting.counters.second_nodes.one();
             self.nodes[1].start();
@@ -235,6 +246,10 @@ impl World {
         }
         if let Some(pause) = shape.restores {
             executor.spawn_world(restores::restore(Arc::clone(&self.crowd), end, pause));
+        }
+        if let Some(pause) = shape.rotations {
+            executor.spawn_world(Arc::clone(&self.operators).rotate(end, pause));
+            executor.spawn_world(Arc::clone(&self.crowd).read_secrets(end, pause));
         }
         executor.run_while(end, || setting.is_lawful());
         // A world in which hardly anything has happened yet lasts longer.
@@ -273,6 +288,10 @@ impl World {
         let mut since = None;
         while executor.now() < end && setting.is_lawful() && !executor.is_spinning() {
             let until = executor.now() + 60_000;
+            if shape.rotations.is_some() && setting.restores {
+                let operators = Arc::clone(&self.operators);
+                executor.spawn_world(async move { operators.mend_desk().await });
+            }
             executor.run_while(until, || setting.is_lawful());
             // Nothing happens without a timer, so time is moved on by one of our own.
             executor.run_until(until);
@@ -285,6 +304,11 @@ impl World {
         if executor.is_spinning() {
             setting.broken(7, None, "something goes on for ever without waiting");
         } else if setting.is_lawful() {
+            let operators = Arc::clone(&self.operators);
+            if shape.rotations.is_some() {
+                executor
+                    .block_on(executor::Whose::World, async move { operators.close_desk().await });
+            }
             judge.at_the_end(disk);
         }
     }

@@ -48,7 +48,7 @@ caught! {
     a_batch_that_drops_its_tail_is_caught:
         BatchDropsItsTail breaks [1, 5], within 4000;
     a_refill_that_loses_what_is_due_at_the_horizon_is_caught:
-        RefillLosesTheHorizon breaks [2], within 6000;
+        RefillLosesTheHorizon breaks [2], within 9000;
     a_lazy_deletion_that_revokes_a_renewed_lease_is_caught:
         LazyDeletionRevokesRenewed breaks [2], within 100;
     a_prefix_that_reaches_further_is_caught:
@@ -88,7 +88,7 @@ caught! {
     a_refused_renewal_that_is_stored_all_the_same_is_caught:
         RefusedRenewalStored breaks [2], within 1000;
     an_extension_that_comes_late_and_wins_is_caught:
-        LateExtensionWins breaks [2], within 3000;
+        LateExtensionWins breaks [2], within 4000;
     a_batch_that_is_torn_is_caught:
         BatchTorn breaks [1, 2, 4], within 100;
     a_repetition_that_is_forgotten_after_a_restart_is_caught:
@@ -117,6 +117,14 @@ caught! {
         SecretInTheRepeat breaks [3], within 50;
     an_abandonment_of_which_nothing_is_kept_is_caught:
         AbandonmentNotKept breaks [2], within 200;
+    a_candidate_that_is_erased_while_it_may_land_is_caught:
+        CandidateErased breaks [6], within 200;
+    a_password_that_is_set_before_its_intent_is_stored_is_caught:
+        StoredAfterTheRotation breaks [6], within 50;
+    an_administrators_password_that_is_in_memory_alone_is_caught:
+        KeptInMemoryAlone breaks [6], within 50;
+    a_secret_that_is_served_before_it_is_tested_is_caught:
+        ServedBeforeTested breaks [6], within 50;
     one_queue_for_all_targets_is_caught:
         OneQueueForAll breaks [7], within 10;
 }

@@ -1,5 +1,6 @@
 //! Those who ask: applications that log in and stay, scripts that retry, people who hang up and revoke twice.
 
+mod secrets;
 mod tokens;
 
 use super::flaws;

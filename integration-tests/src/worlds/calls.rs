@@ -30,6 +30,8 @@ pub enum Call {
     Renew,
     /// A server is asked to remove.
     Revoke,
+    /// A server is asked to set a password.
+    Rotate,
     /// A server is asked what it has, or who it is.
     Look,
 }
@@ -42,7 +44,7 @@ impl Call {
             Self::Read | Self::Look => 0,
             Self::Commit | Self::Record => 4,
             Self::Issue => 20,
-            Self::Renew => 60,
+            Self::Renew | Self::Rotate => 60,
             Self::Revoke => 10,
         }
     }
@@ -122,6 +124,7 @@ impl Setting {
                 Call::Issue => self.counters.deaths_in_an_issue.one(),
                 Call::Renew => self.counters.deaths_in_a_renewal.one(),
                 Call::Revoke => self.counters.deaths_in_a_revocation.one(),
+                Call::Rotate => self.counters.deaths_in_a_rotation.one(),
                 Call::Look => self.counters.deaths_in_a_look.one(),
             }
         }

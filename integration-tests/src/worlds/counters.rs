@@ -73,6 +73,8 @@ counters! {
     deaths_in_a_renewal,
     /// Deaths while a target was asked to remove.
     deaths_in_a_revocation,
+    /// Deaths while a target was asked to set a password.
+    deaths_in_a_rotation,
     /// Deaths while a target was asked what it has, or who it is.
     deaths_in_a_look,
     /// Deaths while nothing was asked of anybody.
@@ -99,6 +101,22 @@ counters! {
     late_renewals,
     /// Removals at targets that came after their caller had given up.
     late_revocations,
+    /// Passwords that were set after their caller had given up.
+    late_rotations,
+    /// Secrets of accounts that were served anew.
+    rotated,
+    /// Passwords of an administrator that took the place of another in a configuration.
+    roots_rotated,
+    /// Administrators of restored targets to whom an operator gave a password.
+    roots_given,
+    /// Rotations that somebody asked for and that failed.
+    not_rotated,
+    /// Secrets of accounts that somebody was told.
+    secrets_told,
+    /// Questions for the secret of an account that were refused because it is being rotated.
+    secrets_withheld,
+    /// Accounts whose secret in a restored store is older than they are, as somebody was told.
+    secrets_older,
     /// Questions that a target refused.
     targets_refused,
     /// Questions that a target never answered.
@@ -152,6 +170,7 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("deaths_in_an_issue", 130),
     ("deaths_in_a_renewal", 70),
     ("deaths_in_a_revocation", 190),
+    ("deaths_in_a_rotation", 60),
     ("deaths_in_a_look", 20),
     ("deaths_between", 1_500),
     ("clock_steps", 300),
@@ -163,6 +182,14 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("late_effects", 20),
     ("late_renewals", 25),
     ("late_revocations", 120),
+    ("late_rotations", 25),
+    ("rotated", 2_000),
+    ("roots_rotated", 500),
+    ("roots_given", 5),
+    ("not_rotated", 1_000),
+    ("secrets_told", 2_000),
+    ("secrets_withheld", 200),
+    ("secrets_older", 12),
     ("reconnects", 5_000),
     ("targets_restarted", 200),
     ("targets_refused", 2_000),
@@ -176,6 +203,8 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("lookalikes", 45),
     ("roles_repointed", 250),
     ("failovers", 100),
+    ("abandonments", 70),
+    ("left_behind", 80),
     ("restores", 150),
     ("copies", 100),
 ];

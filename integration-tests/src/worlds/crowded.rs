@@ -94,6 +94,7 @@ fn run_one(
         changes: None,
         restores: None,
         second_node: false,
+        rotations: None,
     };
     let setting = Arc::new(Setting::new(seed, &shape, flaw, tells));
     let world = World::new(&setting, &shape);

@@ -1,14 +1,15 @@
 //! The engine for simulated servers: what it asks goes through a network that delays, loses, and delivers late.
 
 mod accounts;
+mod config;
 mod effects;
 
 use super::accounts::ToldEnd;
-use super::address::Address;
 use super::calls::{Call, Calling};
 use super::flaws;
 use super::server::{Mood, Server};
 use super::setting::Setting;
+use config::{Config, Login};
 use effects::{create, extend, remove};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
@@ -51,6 +52,7 @@ pub fn connect(servers: &[Arc<Server>]) {
 #[derive(Debug)]
 pub struct NetworkEngine {
     server: Arc<Server>,
+    login: Option<Login>,
     origin: Origin,
     clock: Arc<dyn Clock>,
 }
@@ -146,8 +148,27 @@ impl NetworkEngine {
         self.setting().dice.span(Duration::ZERO, longest)
     }
 
-    /// Sends a question and waits for its answer, until nobody waits any longer.
+    /// Sends a question, as the administrator if there is one whom the server knows.
     async fn ask<A: Send + 'static>(
+        &self,
+        call: Call,
+        members: usize,
+        answer_by: Timestamp,
+        effect: impl Future<Output = Vec<Result<A, EngineError>>> + Send + 'static,
+    ) -> Vec<Result<A, EngineError>> {
+        let (server, login) = (Arc::clone(&self.server), self.login.clone());
+        let effect = async move {
+            if login.is_none_or(|login| server.lets_in(&login.name, &login.password)) {
+                return effect.await;
+            }
+            let refused = EngineError::refused(Cause::Unreachable, "the server does not let us in");
+            (0..members).map(|_| Err(refused.clone())).collect()
+        };
+        self.send(call, members, answer_by, effect).await
+    }
+
+    /// Sends a question and waits for its answer, until nobody waits any longer.
+    async fn send<A: Send + 'static>(
         &self,
         call: Call,
         members: usize,
@@ -194,28 +215,28 @@ impl NetworkEngine {
 impl Engine for NetworkEngine {
     const KIND: &'static str = "simulated";
     const ALIASES: &'static [&'static str] = &[];
-    type Config = Address;
+    type Config = Config;
     type Role = Map<String, Value>;
     type Handle = NetworkHandle;
     type Draft = String;
 
-    fn config(fields: &Map<String, Value>) -> Result<Address, FieldError> {
-        Address::read(fields)
+    fn config(fields: &Map<String, Value>) -> Result<Config, FieldError> {
+        Config::read(fields)
     }
 
     fn role(fields: &Map<String, Value>) -> Result<Self::Role, FieldError> {
         Ok(fields.clone())
     }
 
-    fn shown(config: &Address) -> Map<String, Value> {
-        config.fields()
+    fn shown(config: &Config) -> Map<String, Value> {
+        config.shown()
     }
 
-    fn open(config: Address, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
-        let number = flaws::address(config.number);
+    fn open(config: Config, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
+        let number = flaws::address(config.address.number);
         let server = SERVERS.with_borrow(|servers| servers.get(&number).map(Arc::clone));
         let server = server.ok_or_else(|| FieldError("no such server".into()))?;
-        Ok(Self { server, origin, clock })
+        Ok(Self { server, login: config.login, origin, clock })
     }
 
     fn connections(&self) -> usize {
@@ -343,8 +364,8 @@ impl Engine for NetworkEngine {
         Ok(())
     }
 
-    fn administrator(_config: &Address) -> Option<Administrator> {
-        None
+    fn administrator(config: &Config) -> Option<Administrator> {
+        config.administrator()
     }
 
     fn with_secret(

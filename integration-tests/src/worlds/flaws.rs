@@ -20,7 +20,8 @@ pub use store::{
 pub(super) use targets::before_revoke;
 pub use targets::{
     address, end_to_tell, ends_sessions, extends_in_time, issued, minds_marks, moved,
-    note_in_handle, revoked, sends_again, tells_renewals, turn, what_may_land,
+    note_in_handle, revoked, rotated, sends_again, takes_for_tested, tells_renewals, turn,
+    what_may_land,
 };
 
 macro_rules! flaws {
@@ -132,6 +133,14 @@ flaws! {
     BatchTorn = "batch-torn",
     /// A target is abandoned, and nothing is kept of that.
     AbandonmentNotKept = "abandonment-not-kept",
+    /// A rotation whose answer was lost is taken for one that did not take place: its candidate is erased.
+    CandidateErased = "candidate-erased",
+    /// A password is set before the intent to do so is durable.
+    StoredAfterTheRotation = "stored-after-the-rotation",
+    /// What an administrator is to have is nowhere but in memory while the target is asked.
+    KeptInMemoryAlone = "kept-in-memory-alone",
+    /// A new secret is served as soon as the target was asked for it, whatever it has said.
+    ServedBeforeTested = "served-before-tested",
     /// All targets share one queue: whoever waits for a dead one is in everybody's way.
     OneQueueForAll = "one-queue-for-all",
 }

@@ -5,6 +5,7 @@ mod askers;
 mod commits;
 mod end;
 mod known;
+mod passwords;
 mod secrets;
 mod unwanted;
 
@@ -154,6 +155,7 @@ impl Judge {
             shown.repeat = None;
         }
         (known.leases, known.tokens) = (leases, tokens);
+        self.doubt_passwords(&mut known, records);
     }
 
     /// A target has lost a credential by itself.

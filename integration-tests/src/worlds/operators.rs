@@ -1,6 +1,7 @@
 //! Those who change what leases live under while they live, and the accidents that befall machines and servers.
 
 mod abandons;
+mod desk;
 
 use super::address::Address;
 use super::callers::{Crowd, ROOT, request};

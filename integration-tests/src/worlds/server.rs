@@ -58,8 +58,8 @@ struct State {
     pending: BTreeMap<LeaseId, u32>,
     /// Accounts that somebody has begun to change and not yet committed: nobody else can.
     held: BTreeSet<LeaseId>,
-    /// The accounts of operators, with their passwords.
-    operators: BTreeMap<String, String>,
+    /// The accounts that people made and a process may rotate, with their passwords. No restart takes them.
+    people: BTreeMap<String, String>,
     /// Leases that had an account here at some time.
     ever: HashSet<LeaseId>,
 }
@@ -258,15 +258,41 @@ impl Server {
         }
     }
 
-    /// Sets the password of an operator's account; false if there is none.
+    /// Sets the password of an account of people's; false if there is none.
     pub fn set_password(&self, name: &str, password: &str) -> bool {
         let mut state = self.state.lock();
-        state.operators.get_mut(name).map(|kept| password.clone_into(kept)).is_some()
+        let account = state.people.get_mut(name);
+        let is_there = account.map(|kept| password.clone_into(kept)).is_some();
+        drop(state);
+        if is_there {
+            self.judge.was_set(name, password);
+        }
+        is_there
     }
 
-    /// Whether an operator's account is let in with a password.
+    /// A person gives an account a password; makes it, if it is not there.
+    pub fn set_by_hand(&self, name: &str, password: &str) {
+        self.state.lock().people.insert(name.to_owned(), password.to_owned());
+        self.judge.set_by_people(name, password);
+    }
+
+    /// Whether there is an account of people's.
+    pub fn has_person(&self, name: &str) -> bool {
+        self.state.lock().people.contains_key(name)
+    }
+
+    /// Whether an account of people's is let in with a password.
     pub fn lets_in(&self, name: &str, password: &str) -> bool {
-        self.state.lock().operators.get(name).is_some_and(|kept| kept == password)
+        let is_let_in = self.state.lock().people.get(name).is_some_and(|kept| kept == password);
+        if is_let_in {
+            self.judge.was_let_in(name, password);
+        }
+        is_let_in
+    }
+
+    /// A process is about to ask it to set a password.
+    pub fn is_to_set(&self, name: &str) {
+        self.judge.is_to_be_set(name);
     }
 
     /// Restarts; forgets everything, if that is in its nature. Strangers make anew what they had.

@@ -2,13 +2,17 @@
 
 use super::NetworkEngine;
 use crate::worlds::calls::Call;
+use crate::worlds::flaws;
+use crate::worlds::server::Server;
 use leasehold_core::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested};
 use leasehold_core::engine::{Cause, EngineError};
+use leasehold_core::limits::SETTLE;
 use leasehold_core::time::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl NetworkEngine {
-    /// Sets a password. What is held up on its way comes too late, as everything else.
+    /// Sets a password. Nothing is begun after `answer_by`; what has begun may be committed until it settles.
     pub(super) async fn set(
         &self,
         account: &Account,
@@ -18,20 +22,14 @@ impl NetworkEngine {
         let server = Arc::clone(&self.server);
         let (name, by) = (account.name.clone(), self.in_server_time(answer_by));
         let password = password(intent.secret().unwrap());
-        let effect = async move {
-            let refused = |cause, why: &str| Err(EngineError::refused(cause, why));
-            vec![if server.setting.now() > by {
-                refused(Cause::TooLate, "time was up")
-            } else if server.set_password(&name, &password) {
-                Ok(Rotated::AsIntended)
-            } else {
-                refused(Cause::Rejected, "there is no such account")
-            }]
-        };
-        self.ask(Call::Look, 1, answer_by, effect).await.pop().unwrap_or_else(gone)
+        let is_stuck = self.setting().fails(self.setting().weather.target_fails / 2);
+        let effect = async move { vec![set_there(&server, &name, &password, by, is_stuck).await] };
+        self.server.is_to_set(&account.name);
+        let answers = self.ask(Call::Rotate, 1, answer_by, effect).await;
+        flaws::rotated(self.setting(), answers.into_iter().next().unwrap_or_else(gone))
     }
 
-    /// Tries a login.
+    /// Tries a login, for which nobody else has to be let in.
     pub(super) async fn try_login(
         &self,
         account: &Account,
@@ -44,7 +42,40 @@ impl NetworkEngine {
             let works = server.lets_in(&name, &password);
             vec![Ok(if works { Tested::Works } else { Tested::Denied })]
         };
-        self.ask(Call::Look, 1, answer_by, effect).await.pop().unwrap_or_else(gone)
+        if flaws::takes_for_tested(self.setting()) {
+            return Ok(Tested::Works);
+        }
+        self.send(Call::Look, 1, answer_by, effect).await.pop().unwrap_or_else(gone)
+    }
+}
+
+async fn set_there(
+    server: &Server,
+    name: &str,
+    password: &str,
+    by: Timestamp,
+    is_stuck: bool,
+) -> Result<Rotated, EngineError> {
+    let setting = &server.setting;
+    if setting.now() > by {
+        return Err(EngineError::refused(Cause::TooLate, "time was up"));
+    }
+    if is_stuck {
+        let longest = by.since(setting.now()) + SETTLE;
+        let longest = longest.saturating_sub(Duration::from_millis(1));
+        let stuck = setting.dice.span(Duration::ZERO, longest);
+        setting.executor.sleep(stuck).await;
+        if setting.dice.happens(300) {
+            return Err(EngineError::refused(Cause::Contended, "the server rolled back"));
+        }
+        if setting.now() > by {
+            setting.counters.late_rotations.one();
+        }
+    }
+    if server.set_password(name, password) {
+        Ok(Rotated::AsIntended)
+    } else {
+        Err(EngineError::refused(Cause::Rejected, "there is no such account"))
     }
 }
 

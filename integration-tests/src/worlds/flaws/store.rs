@@ -92,6 +92,9 @@ pub fn on_commit(setting: &Setting, mut batch: Batch) -> Batch {
         Some(Flaw::AbandonmentNotKept) => {
             batch.puts.retain(|(key, _)| !key.0.starts_with(b"abandoned/"));
         }
+        // Nobody waits for what is durable, and nobody can tell by its revision.
+        Some(Flaw::StoredAfterTheRotation) if rotates(&batch) => batch.expected.clear(),
+        Some(Flaw::KeptInMemoryAlone) if rotates_root(&batch) => batch.expected.clear(),
         Some(Flaw::TokenEndsMeanwhile) if is_new => {
             batch.expected.retain(|(key, _)| !key.0.starts_with(b"token/"));
         }
@@ -119,7 +122,20 @@ pub fn on_commit(setting: &Setting, mut batch: Batch) -> Batch {
 
 /// Whether a commit is acknowledged before it is durable, and how much before.
 pub fn acknowledged_before(setting: &Setting, batch: &Batch) -> Option<Duration> {
-    (setting.has(Flaw::StoredAfterTheIssue) && is_issue(batch)).then_some(Duration::from_millis(50))
+    let is_early = match setting.flaw {
+        Some(Flaw::StoredAfterTheIssue) => is_issue(batch),
+        Some(Flaw::StoredAfterTheRotation) => rotates(batch),
+        Some(_) | None => false,
+    };
+    is_early.then_some(Duration::from_millis(50))
+}
+
+fn rotates(batch: &Batch) -> bool {
+    batch.puts.iter().any(|(key, _)| key.0.starts_with(b"static-role/"))
+}
+
+fn rotates_root(batch: &Batch) -> bool {
+    batch.puts.iter().any(|(key, _)| key.0.starts_with(b"root-rotation/"))
 }
 
 fn is_issue(batch: &Batch) -> bool {
@@ -141,6 +157,7 @@ pub fn drops(setting: &Setting, batch: &Batch) -> bool {
     let at_times = || !setting.fair && setting.dice.happens(200);
     match setting.flaw {
         Some(Flaw::RenewalNotStored) => is_renewal(batch),
+        Some(Flaw::KeptInMemoryAlone) => rotates_root(batch) && puts(b"target/").is_none(),
         Some(Flaw::EndNotStored) => batch.spends_reserve && changes(b"lease/") && at_times(),
         Some(Flaw::TokenEndNotStored) => changes(b"token/") && at_times(),
         Some(Flaw::FailedIssueLeftHeld) => MEMORY.with_borrow_mut(|memory| {

@@ -3,6 +3,7 @@
 use super::{Flaw, MEMORY};
 use crate::worlds::engine::Removal;
 use crate::worlds::setting::Setting;
+use leasehold_core::engine::rotation::Rotated;
 use leasehold_core::engine::{Cause, EngineError, Unanswered};
 use leasehold_core::secret::Secret;
 use leasehold_core::time::Timestamp;
@@ -126,4 +127,23 @@ pub fn revoked(
         answers.fill(Ok(()));
     }
     answers
+}
+
+/// What a rotation is told to have come to.
+pub fn rotated(
+    setting: &Setting,
+    answer: Result<Rotated, EngineError>,
+) -> Result<Rotated, EngineError> {
+    match (setting.flaw, answer) {
+        (Some(Flaw::CandidateErased), Err(EngineError::Uncertain(_))) => {
+            Err(EngineError::refused(Cause::Rejected, "nothing was heard"))
+        }
+        (Some(Flaw::ServedBeforeTested), Err(EngineError::Uncertain(_))) => Ok(Rotated::AsIntended),
+        (_, answer) => answer,
+    }
+}
+
+/// Whether a new secret is taken to be let in, and is not tried.
+pub fn takes_for_tested(setting: &Setting) -> bool {
+    setting.has(Flaw::ServedBeforeTested)
 }

@@ -14,7 +14,7 @@ use leasehold_core::store::abandonments::Abandonment;
 use leasehold_core::store::leases::of_token_lease;
 use leasehold_core::store::mounts::Target;
 use leasehold_core::store::tokens::TokenKey;
-use leasehold_core::store::{Batch, Key};
+use leasehold_core::store::{Batch, Key, Value};
 use leasehold_core::time::Timestamp;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -39,6 +39,7 @@ impl Judge {
             } else if let Some(word) = self.opened::<Abandonment>(disk, key, b"abandoned/") {
                 self.abandoned(key, &word);
             }
+            self.paper_put(key, value);
         }
         self.check_puts(batch);
         for key in &batch.deletes {
@@ -47,8 +48,11 @@ impl Judge {
             } else if let Some(id) = key.0.strip_prefix(b"token/").and_then(|id| id.try_into().ok())
             {
                 self.token_deleted(disk, TokenKey(id));
+            } else {
+                self.paper_deleted(key);
             }
         }
+        self.check_all_known();
     }
 
     pub(super) fn opened<T: DeserializeOwned>(
@@ -61,7 +65,19 @@ impl Judge {
             return None;
         }
         let (value, _) = disk.at(key)?;
-        let plain = self.barrier.lock().as_ref()?.open(key, &value).ok()?;
+        self.read_as(key, &value, prefix)
+    }
+
+    pub(super) fn read_as<T: DeserializeOwned>(
+        &self,
+        key: &Key,
+        value: &Value,
+        prefix: &[u8],
+    ) -> Option<T> {
+        if !key.0.starts_with(prefix) {
+            return None;
+        }
+        let plain = self.barrier.lock().as_ref()?.open(key, value).ok()?;
         serde_json::from_slice(&plain).ok()
     }
 

@@ -36,6 +36,7 @@ impl Judge {
         self.check_left(&known, disk);
         self.check_left_behind(&known, disk);
         self.check_secrets(&known, disk);
+        self.check_passwords(&known, disk);
     }
 
     /// What a store may still hold: its keys and its time, the root token, what operators configured, and the history
@@ -105,7 +106,9 @@ impl Judge {
                 let mount = value.0.as_slice().try_into().ok().map(MountId::from_bytes);
                 (mount.is_some_and(|id| left.mounts.contains(id.bytes())), "its mount is gone")
             }
-            b"target/" | b"role/" => (of_mount(), "its mount is gone"),
+            b"target/" | b"role/" | b"static-role/" | b"static-account/" | b"root-rotation/" => {
+                (of_mount(), "its mount is gone")
+            }
             // A target that was deleted and is written again is the one that was retired.
             b"retired/" => (left.targets.contains(key), "no lease needs it any more"),
             b"history/" => {

@@ -1,6 +1,7 @@
 //! What the judge knows, of leases, tokens, and what anybody was told.
 
 use super::abandoned::Abandoned;
+use super::passwords::Passwords;
 use super::{Repeat, Whole};
 use crate::worlds::accounts::ToldEnd;
 use crate::worlds::executor::Whose;
@@ -62,6 +63,7 @@ pub(super) struct Known {
     /// Their target has lost them by itself.
     pub(super) lost: HashSet<LeaseId>,
     pub(super) abandoned: Abandoned,
+    pub(super) passwords: Passwords,
     /// Between their commit and the target's answer.
     pub(super) issuing: HashSet<LeaseId>,
     /// The longest that a settled lease was overdue, for each server, in milliseconds.
