@@ -116,7 +116,8 @@ impl Shape {
             callers: 2 + dice.below(5),
             caller_pause: lasts / 12,
             lasts,
-            term_max: minutes(1, if dice.happens(100) { 230 } else { 40 }),
+            // Where everything has to be in time, leases last beyond the horizon of the queue.
+            term_max: minutes(1, if dice.happens(100) || bad == 0 { 230 } else { 40 }),
             servers: if dice.happens(300) { 4 } else { 3 },
             breaks_machines: pause(if bad > 0 { 600 } else { 0 }),
             breaks_servers: pause(if bad > 0 { 600 } else { 0 }),

@@ -48,7 +48,7 @@ caught! {
     a_batch_that_drops_its_tail_is_caught:
         BatchDropsItsTail breaks [1, 5], within 4000;
     a_refill_that_loses_what_is_due_at_the_horizon_is_caught:
-        RefillLosesTheHorizon breaks [2], within 9000;
+        RefillLosesTheHorizon breaks [2], within 3000;
     a_lazy_deletion_that_revokes_a_renewed_lease_is_caught:
         LazyDeletionRevokesRenewed breaks [2], within 100;
     a_prefix_that_reaches_further_is_caught:
