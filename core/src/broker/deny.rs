@@ -109,14 +109,15 @@ impl From<EngineError> for NotOver {
 
 impl Broker {
     /// Sees that the credential of a lease is refused for as long as it lives, and by nothing of ours any longer.
-    /// `None` if it cannot be, or need not be.
+    /// `None` if it cannot be, or need not be. `there` is the time at the target, by which it ends.
     pub(super) async fn deny(
         &self,
         open: &dyn OpenTarget,
         lease: &Lease,
         role: Option<RoleRef<'_>>,
+        there: Timestamp,
     ) -> Result<Option<Refusal>, EngineError> {
-        if !lease.ends_itself() || nobody_was_told(lease) {
+        if nobody_was_told(lease) {
             return Ok(None);
         }
         let Some(deniable) = open.deniable(role, lease.handle())? else { return Ok(None) };
@@ -124,22 +125,22 @@ impl Broker {
         let asked = Asked::of(lease, deniable);
         let known = self.records.denial(&asked.deniable.denial).await.map_err(unstored)?;
         let known = known.map(|found| found.record);
-        let lives = now < asked.until;
+        let lives = there < asked.until;
         let is_due = match &known {
             None => lives,
             // Whatever another process writes, what is refused already stays so.
             Some(known) if lives => {
-                let is_due = known.is_due(now) && !known.is_written_by_another(self.boot, now);
+                let is_due = known.is_due(there) && !known.is_written_by_another(self.boot, now);
                 known.refuses(&asked).is_none() || is_due
             }
-            Some(known) => known.concerns(&asked) && known.is_due(now),
+            Some(known) => known.concerns(&asked) && known.is_due(there),
         };
         let desk = self.desk(&asked);
         let is_look = !is_due && lives && desk.is_to_be_read(now);
         let came = if is_due || is_look {
             let place = lease.place();
-            let came =
-                self.ask_to_deny(open, &desk, (place.target, place.generation), &asked).await;
+            let lane = (place.target, place.generation);
+            let came = self.ask_to_deny(open, &desk, lane, &asked, there).await;
             self.lanes.note(place, &came.as_ref().map(|_| ()).map_err(Clone::clone), now);
             // What is known is not less for it that nobody could look.
             if is_look { came.unwrap_or(Came { known, full: None }) } else { came? }
@@ -147,7 +148,7 @@ impl Broker {
             Came { known, full: None }
         };
         if lives {
-            refusal(&asked, came, now).map(Some)
+            refusal(&asked, came, now, there).map(Some)
         } else {
             is_out(&asked, came).map(|()| None)
         }
@@ -164,6 +165,7 @@ impl Broker {
         desk: &Desk,
         lane: Lane,
         asked: &Asked,
+        there: Timestamp,
     ) -> Result<Came, EngineError> {
         let (tell, told) = oneshot::channel();
         desk.waiting.lock().push(Waiting { lane, asked: asked.clone(), tell });
@@ -178,7 +180,7 @@ impl Broker {
                     all.into_iter().partition(|one| one.goes_with(lane, asked));
                 desk.waiting.lock().extend(others);
                 let all = ours.iter().map(|one| one.asked.clone()).collect();
-                let came = self.read_and_write_denial(open, desk, asked, all).await;
+                let came = self.read_and_write_denial(open, desk, asked, all, there).await;
                 for one in ours {
                     // Whoever does not wait any more is asked again by the sweep.
                     let _ = one.tell.send(came.clone());
@@ -195,12 +197,13 @@ impl Broker {
         desk: &Desk,
         asked: &Asked,
         all: Vec<Asked>,
+        there: Timestamp,
     ) -> Result<Came, EngineError> {
         if desk.is_to_be_read(self.clock.now()) {
             self.take_up_denial(open, asked).await?;
             *desk.read_at.lock() = Some(self.clock.now());
         }
-        self.write_denial(open, asked, all).await
+        self.write_denial(open, asked, all, there).await
     }
 
     /// Takes into the record what a denial is found to refuse and the store does not know of: it may be made of a backup
@@ -247,21 +250,20 @@ impl Broker {
         open: &dyn OpenTarget,
         one: &Asked,
         all: Vec<Asked>,
+        there: Timestamp,
     ) -> Result<Came, EngineError> {
         let (name, by) = (one.deniable.denial.as_str(), &one.deniable.reached_by);
-        let now = self.clock.now();
-        let mut left: Vec<_> = all.into_iter().filter(|asked| now < asked.until).collect();
+        let mut left: Vec<_> = all.into_iter().filter(|asked| there < asked.until).collect();
         let (mut at_once, mut sheds, mut conflicts) = (left.len(), false, 0_usize);
         loop {
             let was = self.denial_to_write(name).await?;
-            let now = self.clock.now();
             let base = was.as_ref().map(|was| was.record.clone());
-            let base = base.unwrap_or_else(|| StandingDenial::new(by.clone())).without_ended(now);
+            let base = base.unwrap_or_else(|| StandingDenial::new(by.clone())).without_ended(there);
             let shed = base.clone().without_unwritten();
             let base = shed.clone().filter(|_| sheds).unwrap_or(base);
             let wanted = base.with(left.get(..at_once).unwrap_or_default());
             let as_it_is = was.as_ref().map_or(wanted.is_over(), |was| was.record == wanted);
-            let wrote = if as_it_is && !wanted.is_due(now) {
+            let wrote = if as_it_is && !wanted.is_due(there) {
                 Wrote::As(was.map(|was| was.record))
             } else {
                 self.write_once(open, name, was.as_ref(), wanted.reached_by(by)).await?
@@ -414,12 +416,18 @@ fn nobody_was_told(lease: &Lease) -> bool {
 }
 
 /// Says that a credential is refused, if it is.
-fn refusal(asked: &Asked, came: Came, now: Timestamp) -> Result<Refusal, EngineError> {
+fn refusal(
+    asked: &Asked,
+    came: Came,
+    now: Timestamp,
+    there: Timestamp,
+) -> Result<Refusal, EngineError> {
     let until = asked.until;
+    let ends_at = now.plus(until.since(there));
     let refused = came.known.as_ref().and_then(|known| known.refuses(asked));
     let Some(as_older) = refused else {
         return Err(match came.full {
-            Some(why) => EngineError::refused(Failure::Lives(until), why),
+            Some(why) => EngineError::refused(Failure::Lives(ends_at), why),
             None => unstored(StoreError::Conflict),
         });
     };
@@ -439,7 +447,7 @@ fn refusal(asked: &Asked, came: Came, now: Timestamp) -> Result<Refusal, EngineE
         why.push_str(&again);
     }
     // It is read at its target meanwhile, for as long as it refuses anybody.
-    let look_at = doubt.map_or(until, |at| at.min(until)).min(now.plus(DENIAL_READ_EVERY));
+    let look_at = doubt.map_or(ends_at, |at| at.min(ends_at)).min(now.plus(DENIAL_READ_EVERY));
     let look_at = look_at.max(now.plus(RETRY_FIRST));
     Ok(Refusal { why, is_remarkable: as_older || doubt.is_some(), look_at })
 }

@@ -392,15 +392,20 @@ impl Broker {
             revision: role.revision,
             fields: &role.record.fields,
         });
-        if let Some(refusal) = self.deny(&*open, lease, role).await? {
-            return Err(NotOver::Denied(refusal));
+        let mut lapses_at = lease.term().lapses_at();
+        if lease.ends_itself() {
+            let there = self.time_at((place.target, place.generation), &*open).await?;
+            if let Some(refusal) = self.deny(&*open, lease, role, there).await? {
+                return Err(NotOver::Denied(refusal));
+            }
+            lapses_at = self.clock.now().plus(lapses_at.since(there));
         }
         let answer = open.revoke(ToRevoke {
             lease: lease.id(),
             handle: lease.handle(),
             role,
             unanswered: self.unanswered(lease),
-            lapses_at: lease.term().lapses_at(),
+            lapses_at,
             answer_by: self.clock.now().plus(REVOKE_WITHIN),
         });
         let answer = answer.await;

@@ -2,6 +2,7 @@
 
 use super::Broker;
 use crate::engine::erased::OpenTarget;
+use crate::engine::{Cause, EngineError};
 use crate::ids::TargetId;
 use crate::lease::Generation;
 use crate::limits::{SKEW_EVERY, SKEW_MAX, SKEW_WITHIN};
@@ -9,6 +10,7 @@ use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The clock of a target, beside ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +63,13 @@ impl Skews {
 
     /// Notes what was measured, and returns what was known before.
     fn note(&self, target: (TargetId, Generation), skew: Skew) -> Option<Skew> {
-        self.0.lock().get_mut(&target).and_then(|known| known.skew.replace(skew))
+        let mut skews = self.0.lock();
+        let unasked = Measured { asked_at: skew.measured_at, skew: None };
+        skews.entry(target).or_insert(unasked).skew.replace(skew)
+    }
+
+    fn known(&self, target: (TargetId, Generation)) -> Option<Skew> {
+        self.0.lock().get(&target).and_then(|known| known.skew)
     }
 }
 
@@ -79,6 +87,25 @@ impl Broker {
                 }));
             }
         }
+    }
+
+    /// Returns what time it is at a target whose credentials end by themselves, and never later than it is here. A process
+    /// that was started with its clock ahead would take them for ended, and only the target tells.
+    pub(super) async fn time_at(
+        &self,
+        target: (TargetId, Generation),
+        engine: &dyn OpenTarget,
+    ) -> Result<Timestamp, EngineError> {
+        if self.skews.known(target).is_none() {
+            self.measure_skew(target, engine).await;
+        }
+        let unknown = "its credentials end by its clock, and that could not be read in time";
+        let skew = self.skews.known(target);
+        let skew = skew.ok_or_else(|| EngineError::refused(Cause::Unreachable, unknown))?;
+        let wall = self.clock.wall();
+        let ahead = Duration::from_millis(skew.ahead_ms.unsigned_abs());
+        let there = if skew.ahead_ms < 0 { wall.minus(ahead) } else { wall.plus(ahead) };
+        Ok(there.min(self.clock.now()))
     }
 
     async fn measure_skew(&self, target: (TargetId, Generation), engine: &dyn OpenTarget) {

@@ -57,6 +57,7 @@ struct Seen {
     at_work: usize,
     at_work_most: usize,
     clock_ahead: Duration,
+    clock_behind: Duration,
     accounts: Accounts,
     turned_down: Option<String>,
     /// Which run of it this is, and whether a restart forgets credentials.
@@ -97,6 +98,11 @@ impl SimulatedTarget {
     /// Sets its clock ahead.
     pub fn set_clock_ahead(&self, by: Duration) {
         self.seen.lock().unwrap().clock_ahead = by;
+    }
+
+    /// Sets its clock behind.
+    pub fn set_clock_behind(&self, by: Duration) {
+        self.seen.lock().unwrap().clock_behind = by;
     }
 
     /// What it holds.
@@ -324,7 +330,7 @@ impl Engine for SimulatedEngine {
         let seen = self.target.seen.lock().unwrap();
         Ok(Identity {
             server,
-            clock: self.clock.wall().plus(seen.clock_ahead),
+            clock: self.clock.wall().plus(seen.clock_ahead).minus(seen.clock_behind),
             version: "simulated".into(),
             run: seen.forgetful.then(|| seen.run.to_string()),
         })

@@ -401,3 +401,23 @@ async fn what_refuses_credentials_of_an_abandoned_target_is_told_of() {
     world.pass(SECOND).await;
     assert_eq!((world.leases(), target.denies(issued[0].lease)), (0, true));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_with_the_clock_ahead_takes_nobody_out_who_has_not_ended_at_the_target() {
+    let (world, target) = world().await;
+    let issued = lent(&world, 2).await;
+    revoked(&world, &issued[0]).await.unwrap();
+    world.clock.step_wall_forward(HOUR * 24);
+    target.set_clock_behind(HOUR * 24);
+    world.restart().await;
+    world.pass(MINUTE).await;
+    // The other one has lapsed, by the time that there is.
+    assert!(all_denied(&target, &issued));
+    let later = lent(&world, 1).await;
+    revoked(&world, &later[0]).await.unwrap();
+    assert!(all_denied(&target, &issued), "another one is written with all that live");
+    world.pass(HOUR - MINUTE * 2).await;
+    assert!(all_denied(&target, &issued) && world.leases() == 3);
+    world.pass(MINUTE * 2 + ISSUE_WITHIN).await;
+    assert!(!target.denies(issued[0].lease) && world.leases() == 1);
+}

@@ -130,3 +130,25 @@ async fn a_comparison_does_not_miss_what_no_target_lists() {
     let compared = world.broker().reconcile(&request(ROOT), "database/", "app").await.unwrap();
     assert_eq!(compared.report.differences, []);
 }
+
+/// Nobody but the target can tell: a server that was switched off for as long begins in the same way.
+#[tokio::test(start_paused = true)]
+async fn a_start_with_the_clock_ahead_ends_nothing_that_has_not_ended_at_the_target() {
+    let (world, target) = world().await;
+    let issued = world.issue("app").await.unwrap();
+    world.pass(SECOND * 60).await;
+    world.clock.step_wall_forward(DAY);
+    target.set_clock_behind(DAY);
+    target.mood(Mood::Down);
+    world.restart().await;
+    world.pass(SECOND * 60).await;
+    assert_eq!(world.leases(), 1, "it does not say what time it is");
+    target.mood(Mood::Well);
+    world.pass(HOUR - SECOND * 120).await;
+    assert_eq!(world.leases(), 1);
+    let view = world.broker().lookup_lease(&looked_at(&issued.lease_id), &issued.lease_id).await;
+    let why = view.unwrap().revoke_error.unwrap();
+    assert!(why.contains("own end"), "{why}");
+    world.pass(ISSUE_WITHIN + SECOND).await;
+    assert_eq!(world.leases(), 0);
+}
