@@ -259,7 +259,7 @@ impl Verify {
             verifier.follows(last).map_err(|error| local(&error))?;
         }
         let mut progress = Progress::begin()?;
-        let (mut bytes, mut torn) = (0_u64, false);
+        let mut bytes = 0_u64;
         for path in &self.files {
             let read = read(path, &mut verifier, |lines, more| {
                 progress.at(lines, more.saturating_add(bytes), session.output);
@@ -270,11 +270,10 @@ impl Verify {
             if read.is_err() {
                 progress.end(session.output);
             }
-            let (more, ends_torn) = read?;
-            (bytes, torn) = (bytes.saturating_add(more), ends_torn);
+            bytes = bytes.saturating_add(read?);
         }
         progress.end(session.output);
-        let report = verifier.finish(torn);
+        let report = verifier.finish();
         match format {
             Format::Table => show(&report, bytes, self.reaches.is_some(), session),
             Format::Json | Format::Raw => session.output.json(&report),
@@ -307,12 +306,8 @@ fn keys_of_one_device(texts: &[String]) -> Result<Vec<&str>, Failure> {
     Ok(keys)
 }
 
-/// Gives all lines of a file to the verifier; returns its length, and whether its last line is not whole.
-fn read(
-    path: &Path,
-    verifier: &mut Verifier,
-    mut so_far: impl FnMut(u64, u64),
-) -> io::Result<(u64, bool)> {
+/// Gives all lines of a file to the verifier; returns its length.
+fn read(path: &Path, verifier: &mut Verifier, mut so_far: impl FnMut(u64, u64)) -> io::Result<u64> {
     let source: Box<dyn Read> =
         if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
     let mut source = BufReader::with_capacity(1 << 20, source);
@@ -323,7 +318,10 @@ fn read(
         line.clear();
         let length = source.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
         if length == 0 {
-            return Ok((bytes, torn));
+            if torn {
+                verifier.ends_torn();
+            }
+            return Ok(bytes);
         }
         torn = line.pop_if(|last| *last == b'\n').is_none();
         verifier.line(&line);

@@ -145,6 +145,16 @@ pub(super) struct Noted {
     pub(super) lost: Option<Lost>,
 }
 
+impl Noted {
+    /// Returns the line that had been kept, where a process begins that cannot know which ones followed it: this one names
+    /// it, and passes over the others.
+    pub(super) fn left(&self) -> Option<u64> {
+        let Note::Began { found, .. } = self.note else { return None };
+        let lost = self.lost.filter(|_| found != Found::Whole)?;
+        Some(lost.from.saturating_sub(1))
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0

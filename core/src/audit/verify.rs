@@ -3,9 +3,9 @@
 //! Lines are given in the order in which they stand, those of files that were moved away first. What is found is a
 //! fault, if somebody must have had a hand in it, or else a notice.
 //!
-//! **Invariant:** a line is sound only if the chain leads from it to one that is signed, or to one whose hash whoever
-//! asks has named. Links alone prove nothing: anybody can count and hash. Of honest work only so much is not signed
-//! as is written in a second.
+//! **Invariant:** a line is sound only if the chain leads from it to one that is signed by the process that wrote both, or
+//! to one whose hash whoever asks has named. Links alone prove nothing: anybody can count and hash, and a process that
+//! begins goes on from whatever it finds. Of honest work only so much is not signed as is written in a second.
 
 mod report;
 mod tail;
@@ -36,13 +36,26 @@ pub struct Verifier {
     proven: Option<Head>,
     /// What follows it.
     tail: Tail,
+    /// Whether the last line says that the process has ended.
+    ended: bool,
     /// Numbers that were passed over, by the first of each span, with the last and where that was noticed.
     missing: BTreeMap<u64, (u64, Place)>,
     /// An empty line, which is nothing where the file ends with it.
     blank: Option<Place>,
-    /// What is no line of a record, and how many bytes it has.
-    strange: Vec<(Place, u64)>,
+    /// The last line that is of no chain, while there was none that is.
+    unchained: Option<Place>,
+    /// What is no line of a record.
+    strange: Vec<Strange>,
     report: Report,
+}
+
+/// Something that is no line of a record.
+#[derive(Debug)]
+struct Strange {
+    place: Place,
+    bytes: u64,
+    /// Whether its file ends with it, and without a newline.
+    ends_file: bool,
 }
 
 /// The text is no public key.
@@ -70,8 +83,10 @@ impl Verifier {
             signed_to: 0,
             proven: None,
             tail: Tail::default(),
+            ended: false,
             missing: BTreeMap::new(),
             blank: None,
+            unchained: None,
             strange: Vec::new(),
             report: Report::default(),
         })
@@ -95,6 +110,13 @@ impl Verifier {
         self.place = Place { file: name.to_owned(), line: 0 };
     }
 
+    /// Says that the file ends within the line that was given last.
+    pub fn ends_torn(&mut self) {
+        if let Some(last) = self.strange.last_mut() {
+            last.ends_file = last.place == self.place;
+        }
+    }
+
     /// Takes the next line, without its newline.
     pub fn line(&mut self, bytes: &[u8]) {
         self.place.line = self.place.line.saturating_add(1);
@@ -107,17 +129,15 @@ impl Verifier {
         }
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         let Ok(read) = serde_json::from_str::<Linked>(text) else {
-            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            return self.strange.push((self.place.clone(), length));
+            let (place, ends_file) = (self.place.clone(), false);
+            let bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            return self.strange.push(Strange { place, bytes, ends_file });
         };
         let Some(link) = read.chain else {
             if self.last.is_some() {
                 self.fault(Kind::Added, "the line is of no chain");
-            } else if self.report.lines == 0 {
-                self.notice(
-                    Kind::Partial,
-                    "the lines before the first of the chain cannot be checked",
-                );
+            } else {
+                self.unchained = Some(self.place.clone());
             }
             self.report.lines = self.report.lines.saturating_add(1);
             return;
@@ -132,6 +152,7 @@ impl Verifier {
         if !self.follow(head, link.previous, noted.as_ref()) {
             return;
         }
+        self.between_processes(noted.as_ref());
         self.tail.take(head.number, &read.time);
         if noted.is_some() || is_named {
             self.proven = Some(head);
@@ -139,6 +160,25 @@ impl Verifier {
         }
         if noted.is_some() {
             self.signed_to = self.signed_to.max(head.number);
+        }
+    }
+
+    /// Looks at what stands between two processes: one that begins signs what it finds, whoever has written it.
+    fn between_processes(&mut self, noted: Option<&Noted>) {
+        match noted.map(|noted| &noted.note) {
+            Some(Note::Began { .. }) => {
+                self.unproven();
+                self.ended = false;
+            }
+            Some(Note::Ended) => self.ended = true,
+            // Moved away after its end, the record is signed once more.
+            Some(Note::Checkpoint | Note::Gap { .. }) => {}
+            None if self.ended => {
+                let message =
+                    "the server had ended before this line, and had not begun again: it is not its";
+                self.fault(Kind::Added, message);
+            }
+            None => {}
         }
     }
 
@@ -204,24 +244,27 @@ impl Verifier {
             }
             Note::Checkpoint | Note::Ended => return,
         };
-        let strange = std::mem::take(&mut self.strange);
-        let bytes = strange.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
-        for (place, _) in strange {
-            if bytes == torn_bytes {
-                self.find(
+        let told = self.strange.iter().fold(0_u64, |sum, it| sum.saturating_add(it.bytes));
+        self.tell_strange(told == torn_bytes);
+    }
+
+    /// Tells of what is no line of the record, and whether a server has told how much of it there is.
+    fn tell_strange(&mut self, is_told: bool) {
+        for Strange { place, ends_file, .. } in std::mem::take(&mut self.strange) {
+            let (kind, message) = match (is_told, ends_file) {
+                (true, _) => (
                     Kind::Torn,
-                    false,
-                    place,
                     "the line was cut off by a crash or a full disk, as the server said afterwards",
-                );
-            } else {
-                self.find(
-                    Kind::Added,
-                    true,
-                    place,
-                    "this is no line of the record, and no crash explains it",
-                );
-            }
+                ),
+                (false, true) => (
+                    Kind::Torn,
+                    "the last line is not whole: it is being written, the server died, or it was cut off here",
+                ),
+                (false, false) => {
+                    (Kind::Added, "this is no line of the record, and no crash explains it")
+                }
+            };
+            self.find(kind, kind == Kind::Added, place, message);
         }
     }
 
@@ -244,7 +287,8 @@ impl Verifier {
     fn follow(&mut self, head: Head, previous: Hash, noted: Option<&Noted>) -> bool {
         let Some(last) = self.last else {
             self.report.first = Some(head.number);
-            self.begin(head.number, previous);
+            self.before_chain(head.number, noted);
+            self.begin(head.number, previous, noted.and_then(|noted| noted.lost));
             self.last = Some(head);
             return true;
         };
@@ -264,6 +308,9 @@ impl Verifier {
                 );
             }
         } else {
+            if let Some(left) = noted.and_then(Noted::left) {
+                self.was_left(Head { number: left, hash: previous });
+            }
             // What stands before the missing lines is linked to them, and to nothing that is here.
             self.unproven();
             let to = head.number.saturating_sub(1);
@@ -274,6 +321,17 @@ impl Verifier {
         }
         self.last = Some(head);
         true
+    }
+
+    /// Compares a line with what a server has kept of it, which began again without seeing what follows. What is kept is
+    /// always a signed line.
+    fn was_left(&mut self, left: Head) {
+        let is_unsigned = self.tail.holds(left.number);
+        let is_left = |proven: Head| proven.number != left.number || proven.hash == left.hash;
+        if is_unsigned || !self.proven.is_none_or(is_left) {
+            let message = format!("line {} is not the one that the server had left", left.number);
+            self.fault(Kind::Changed, &message);
+        }
     }
 
     /// Tells of lines from which nothing leads to one that is proven. So much as is written in a second can be honest
@@ -296,12 +354,35 @@ impl Verifier {
         }
     }
 
+    /// Tells of what stands before the first line, which only a device can have written that had no chain yet.
+    fn before_chain(&mut self, number: u64, noted: Option<&Noted>) {
+        let Some(place) = self.unchained.take() else { return };
+        let found = match noted.map(|noted| &noted.note) {
+            Some(Note::Began { found, .. }) if number == 1 => Some(*found),
+            _ => None,
+        };
+        // A file of its own may have been moved away before there was a chain.
+        let is_elsewhere = place.file != self.place.file;
+        match found {
+            Some(Found::Unchained | Found::Unseen) => {}
+            Some(Found::Nothing) if is_elsewhere => {}
+            _ => {
+                let message = "the lines before the first of the chain are not the device's";
+                return self.find(Kind::Added, true, place, message);
+            }
+        }
+        let message = "the lines before the first of the chain cannot be checked";
+        self.find(Kind::Partial, false, place, message);
+    }
+
     /// Looks at the first line: what is not given cannot be seen to be whole.
-    fn begin(&mut self, number: u64, previous: Hash) {
+    fn begin(&mut self, number: u64, previous: Hash, lost: Option<Lost>) {
         let (before, hash) = self.before.unwrap_or_default();
         let next = before.saturating_add(1);
+        let is_lost =
+            lost.is_some_and(|lost| lost.from <= next && lost.to.saturating_add(1) == number);
         let is_other = hash.is_some_and(|hash| hash != previous);
-        if number > next {
+        if number > next && !is_lost {
             let last = number.saturating_sub(1);
             self.fault(Kind::Headless, &format!("the record begins with line {number}: give the files with the lines {next} to {last} before it, or say which line was checked last"));
         } else if number == 1 && previous != Hash::default() {
@@ -311,7 +392,7 @@ impl Verifier {
                 Kind::Changed,
                 &format!("line {before}, before this one, is not the one that was checked"),
             );
-        } else if number == next && hash.is_some() {
+        } else if number == next && number > 1 && hash.is_some() {
             self.proven = Some(Head { number: before, hash: previous });
         }
     }
@@ -337,23 +418,10 @@ impl Verifier {
         }
     }
 
-    /// Returns what was found once all lines were given. `torn`: the last one has no newline.
+    /// Returns what was found once all lines were given.
     #[must_use]
-    pub fn finish(mut self, torn: bool) -> Report {
-        let strange = std::mem::take(&mut self.strange);
-        let count = strange.len();
-        for (at, (place, _)) in strange.into_iter().enumerate() {
-            if torn && at.saturating_add(1) == count && place == self.place {
-                self.find(Kind::Torn, false, place, "the last line is not whole: it is being written, the server died, or it was cut off here");
-            } else {
-                self.find(
-                    Kind::Added,
-                    true,
-                    place,
-                    "this is no line of the record, and no crash explains it",
-                );
-            }
-        }
+    pub fn finish(mut self) -> Report {
+        self.tell_strange(false);
         for (from, (to, place)) in std::mem::take(&mut self.missing) {
             let message = if from == to {
                 format!("line {from}, before this one, is not there")
@@ -392,6 +460,11 @@ impl Verifier {
                 &format!("the record is signed up to line {proven} only, and line {number} could be anybody's: name it with its hash, `NUMBER:HASH`, as `chain` of `sys/audit` has it"),
             ),
             Some(_) | None => {}
+        }
+        if let Some((before, _)) = self.before.filter(|(before, _)| (1..*before).contains(&last)) {
+            let message =
+                format!("the record ends with line {last}; it was checked up to line {before}");
+            self.fault(Kind::Cut, &message);
         }
     }
 

@@ -234,7 +234,7 @@ async fn a_disk_that_fills_up_refuses_issues_first_and_loses_nothing_when_it_is_
     for line in fs::read_to_string(record).unwrap().lines() {
         verifier.line(line.as_bytes());
     }
-    let report = verifier.finish(false);
+    let report = verifier.finish();
     assert!(report.is_sound(), "{report:?}");
     assert!(report.findings.iter().any(|finding| finding.kind == Kind::Gap), "{report:?}");
 }

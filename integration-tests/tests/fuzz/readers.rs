@@ -149,7 +149,7 @@ fn no_file_breaks_whoever_reads_a_record_or_a_backup() {
         for line in lines {
             verifier.line(line);
         }
-        let report = verifier.finish(false);
+        let report = verifier.finish();
         assert_eq!(report.signed_to, 0, "nobody has signed any of it");
     });
     feed("backup", |bytes| {

@@ -26,7 +26,8 @@ pub struct Report {
     /// The last one that is known to be the device's: it is signed, or was named with its hash. The record is sound up
     /// to here, if it has no fault, and this is what to compare with the next time.
     pub proven_to: Option<Head>,
-    /// How many lines, there or before, are linked and lead to none that is.
+    /// How many lines, there or before, are linked and lead to none that is, or to no other than one by which a process
+    /// began, which found them there.
     pub unsigned: u64,
     /// How many faults there are.
     pub faults: u64,

@@ -34,6 +34,11 @@ impl Tail {
         }
     }
 
+    /// Whether this line is one of them.
+    pub(super) fn holds(&self, number: u64) -> bool {
+        self.span.is_some_and(|(first, last)| (first..=last).contains(&number))
+    }
+
     /// Whether a server would have signed a line in the meantime.
     pub(super) fn is_too_long(&self) -> bool {
         let is_slow = self.times.is_some_and(|(first, last)| last.since(first) > WITHIN);

@@ -1,5 +1,8 @@
 //! Tests of what is found in a record, whatever was done to it.
 
+#[path = "tests/starts.rs"]
+mod starts;
+
 use super::*;
 use crate::audit::DeviceKeys;
 use crate::audit::chain::Chain;
@@ -53,7 +56,7 @@ fn verified(lines: &[String]) -> Report {
     for line in lines {
         verifier.line(line.as_bytes());
     }
-    verifier.finish(false)
+    verifier.finish()
 }
 
 fn kinds(report: &Report, fault: bool) -> Vec<(Kind, u64)> {
@@ -132,7 +135,7 @@ fn verified_as_it_reaches(lines: &[String], end: &str) -> Report {
     for line in lines {
         verifier.line(line.as_bytes());
     }
-    verifier.finish(false)
+    verifier.finish()
 }
 
 #[test]
@@ -183,7 +186,7 @@ fn a_line_that_is_not_signed_is_proven_by_its_hash_and_by_nothing_less() {
         for line in &lines[6..9] {
             verifier.line(line.as_bytes());
         }
-        let report = verifier.finish(false);
+        let report = verifier.finish();
         assert_eq!((report.faults, report.unsigned), (faults, 3), "{after} {report:?}");
     }
 }
@@ -244,7 +247,7 @@ fn a_cut_end_is_found_by_where_the_server_has_it() {
         for line in &lines[..count] {
             verifier.line(line.as_bytes());
         }
-        kinds(&verifier.finish(false), true)
+        kinds(&verifier.finish(), true)
     };
     assert_eq!(ends("10", 10), []);
     assert_eq!(ends("10", 6), [(Kind::Cut, 6)]);
@@ -257,25 +260,6 @@ fn a_cut_end_is_found_by_where_the_server_has_it() {
     }
     assert_eq!(Verifier::new(["00"]).unwrap_err(), BadPublicKey);
     assert_eq!(Verifier::new([]).unwrap_err(), BadPublicKey);
-}
-
-#[test]
-fn what_the_server_found_at_a_start_is_told_again() {
-    let lines = record();
-    let kept = Head { number: 10, hash: Hash::of(&lines[9]) };
-    let mut after = chain(kept, false);
-    let goes_on = [
-        noted(&mut after, began(Found::Cut { from: 7, to: 10 })),
-        linked(&mut after, 9),
-        noted(&mut after, Note::Ended),
-    ];
-    let cut = verified(&[&lines[..6], &goes_on].concat());
-    assert_eq!(kinds(&cut, true), [(Kind::Cut, 7)]);
-    // What was moved away is given as well: then nothing is missing.
-    assert!(verified(&[&lines[..], &goes_on].concat()).findings.is_empty());
-    let mut after = chain(kept, false);
-    let note = noted(&mut after, began(Found::Other));
-    assert_eq!(kinds(&verified(&[&lines[..], &[note]].concat()), true), [(Kind::Exchanged, 11)]);
 }
 
 #[test]
@@ -330,20 +314,6 @@ fn whatever_the_reason_of_a_signed_line_the_lines_that_it_says_were_lost_are_tol
 }
 
 #[test]
-fn a_start_that_could_not_see_the_record_passes_over_what_may_be_there() {
-    let lines = record();
-    let kept = Head { number: 6, hash: Hash::of(&lines[5]) };
-    let mut after = chain(kept, true);
-    let goes_on = [noted(&mut after, began(Found::Unseen)), linked(&mut after, 9)];
-    for there in 6..=10 {
-        let report = verified(&[&lines[..there], &goes_on].concat());
-        assert!(report.is_sound(), "{there} {report:?}");
-    }
-    let report = verified(&[&lines[..5], &goes_on].concat());
-    assert_eq!(kinds(&report, true), [(Kind::Removed, 6)]);
-}
-
-#[test]
 fn an_empty_line_is_a_fault_but_at_the_end_of_a_file() {
     let lines = record();
     let with = |places: &[usize]| {
@@ -358,7 +328,7 @@ fn an_empty_line_is_a_fault_but_at_the_end_of_a_file() {
             }
             verifier.line(b"");
         }
-        kinds(&verifier.finish(false), true)
+        kinds(&verifier.finish(), true)
     };
     assert_eq!(with(&[]), []);
     assert_eq!(with(&[0]), [(Kind::Added, 1)]);
@@ -372,7 +342,8 @@ fn a_last_line_that_is_not_whole_is_a_notice() {
         verifier.line(line.as_bytes());
     }
     verifier.line(b"{\"type\":\"requ");
-    let report = verifier.finish(true);
+    verifier.ends_torn();
+    let report = verifier.finish();
     assert!(report.is_sound());
     assert_eq!(kinds(&report, false), [(Kind::Torn, 11)]);
 }
@@ -385,7 +356,7 @@ fn continued(from: usize, after: &str) -> Report {
     for line in record().iter().skip(from) {
         verifier.line(line.as_bytes());
     }
-    verifier.finish(false)
+    verifier.finish()
 }
 
 #[test]
@@ -406,6 +377,27 @@ fn a_record_without_its_beginning_is_sound_only_behind_the_line_that_was_checked
         assert_eq!(kinds(&begins, true), [(Kind::Changed, 1)], "{from}");
         assert!(!continued(0, &other).is_sound(), "{from}");
     }
+}
+
+#[test]
+fn a_record_that_ends_before_the_line_that_was_checked_last_was_cut() {
+    let lines = record();
+    for after in ["10".to_owned(), format!("10:{}", Hash::of(&lines[9]).text())] {
+        for (count, faults) in [(10, 0), (6, 1)] {
+            let mut verifier = verifier();
+            verifier.follows(&after).unwrap();
+            lines[..count].iter().for_each(|line| verifier.line(line.as_bytes()));
+            let report = verifier.finish();
+            assert_eq!(report.faults, faults, "{after} {count} {report:?}");
+            assert!(report.findings.iter().all(|it| it.kind == Kind::Cut), "{report:?}");
+        }
+    }
+    // Nothing is proven by what is before the first line.
+    let mut verifier = verifier();
+    verifier.follows(&format!("0:{}", "0".repeat(64))).unwrap();
+    forged(0, 9, 1).iter().for_each(|line| verifier.line(line.as_bytes()));
+    let report = verifier.finish();
+    assert_eq!((kinds(&report, true), report.proven_to), (vec![(Kind::Unsigned, 9)], None));
 }
 
 #[test]

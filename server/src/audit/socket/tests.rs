@@ -40,7 +40,7 @@ fn verified(keys: &DeviceKeys, text: &str) -> Report {
     for line in text.lines() {
         verifier.line(line.as_bytes());
     }
-    verifier.finish(false)
+    verifier.finish()
 }
 
 #[tokio::test]
