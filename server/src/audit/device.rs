@@ -56,6 +56,7 @@ impl Device {
             chain: None,
             counts: Arc::clone(&queue.counts),
             torn_bytes: 0,
+            has_ended: false,
             fails: false,
             ending: Arc::clone(&ending),
         };
@@ -158,6 +159,8 @@ struct Writer<S> {
     counts: Arc<Counts>,
     /// Bytes that were written and are no whole line.
     torn_bytes: u64,
+    /// Whether the last line says that nothing follows until it is begun again.
+    has_ended: bool,
     /// Whether the last lines did not arrive.
     fails: bool,
     ending: Arc<AtomicBool>,
@@ -234,6 +237,7 @@ impl<S: Sink> Writer<S> {
     }
 
     fn link(&mut self, line: &str, group: &mut Group) {
+        self.has_ended = false;
         match &mut self.chain {
             None => group.push(line, 0),
             Some((chain, _)) => {
@@ -319,6 +323,7 @@ impl<S: Sink> Writer<S> {
     }
 
     fn begin(&mut self, beginning: Beginning) -> Result<(), String> {
+        self.has_ended = false;
         let Beginning { key, kept, installation, clock } = beginning;
         let (kept, ended) =
             kept.map_or((Head::default(), true), |KeptHead { head, ended, .. }| (head, ended));
@@ -339,7 +344,12 @@ impl<S: Sink> Writer<S> {
         let unseen = found != Found::Whole && !ended;
         let chain = Chain::new(self.name.clone(), installation, key, head, unseen);
         self.chain = Some((chain, clock));
-        self.note(|chain, now| chain.note(Note::Began { found, torn_bytes }, now))
+        // If this line does not arrive either, the next signed one tells of them.
+        self.torn_bytes = self.torn_bytes.max(torn_bytes);
+        let torn_bytes = self.torn_bytes;
+        self.note(|chain, now| chain.note(Note::Began { found, torn_bytes }, now))?;
+        self.torn_bytes = 0;
+        Ok(())
     }
 
     /// Tells the operator what was found, if it is not what was left.
@@ -376,6 +386,10 @@ impl<S: Sink> Writer<S> {
     }
 
     fn reopen(&mut self) -> Result<(), String> {
+        if self.has_ended {
+            // Whoever begins again goes on from that line, and finds no other.
+            return self.sink.reopen();
+        }
         // What stays behind is signed to its end.
         let signed = self.note(|chain, now| chain.note(Note::Checkpoint, now));
         self.sink.reopen()?;
@@ -393,6 +407,7 @@ impl<S: Sink> Writer<S> {
         }
         if last || self.chain.as_ref().is_some_and(|(chain, _)| chain.unsigned() > 0) {
             self.note(|chain, now| chain.note(note, now))?;
+            self.has_ended = last;
         }
         Ok((self.chain.as_ref().map(|(chain, _)| chain.head()), self.sink.to_sync()))
     }

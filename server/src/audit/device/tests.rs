@@ -15,6 +15,8 @@ struct Shelf(Arc<(Mutex<Shelved>, Condvar)>);
 #[derive(Default)]
 struct Shelved {
     text: Vec<u8>,
+    /// What was moved away.
+    older: Vec<u8>,
     blocks: bool,
     /// How many more bytes fit.
     room: Option<usize>,
@@ -35,6 +37,11 @@ impl Sink for Shelf {
         if arrived < lines.len() { Err(Broken { arrived, reason }) } else { Ok(()) }
     }
 
+    fn reopen(&mut self) -> Result<(), String> {
+        self.change(|shelved| shelved.older.append(&mut shelved.text));
+        Ok(())
+    }
+
     fn end(&mut self, bytes_max: usize) -> io::Result<Option<(Vec<u8>, bool)>> {
         let text = self.0.0.lock().text.clone();
         let from = text.len().saturating_sub(bytes_max);
@@ -49,7 +56,8 @@ impl Shelf {
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.0.lock().text.clone()).unwrap()
+        let shelved = self.0.0.lock();
+        String::from_utf8([&shelved.older[..], &shelved.text].concat()).unwrap()
     }
 
     fn verified(&self, keys: &DeviceKeys) -> Report {
@@ -130,6 +138,44 @@ async fn what_a_full_device_missed_is_told_in_its_record_when_it_has_room_again(
         shelf.change(|shelved| shelved.text = without.join("\n").into_bytes());
         assert!(!shelf.verified(&keys).is_sound());
     }
+}
+
+#[tokio::test]
+async fn a_start_on_a_full_disk_is_told_later_with_the_line_that_was_cut_off_before_it() {
+    for (before, room) in [("", 0), ("{\"ty", 0), ("{\"ty", 20)] {
+        let (shelf, keys) = (Shelf::default(), keys());
+        shelf.change(|shelved| {
+            shelved.text = before.into();
+            shelved.room = Some(room);
+        });
+        let device = Device::start("main", true, shelf.clone()).unwrap();
+        device.begin(beginning(&keys, None)).await.unwrap_err();
+        device.record(line(1)).await.unwrap_err();
+        shelf.change(|shelved| shelved.room = None);
+        device.record(line(2)).await.unwrap();
+        device.checkpoint(true).await.unwrap();
+        let report = shelf.verified(&keys);
+        assert!(report.is_sound(), "{before} {room} {report:?}");
+        let torn = report.findings.iter().filter(|finding| finding.kind == Kind::Torn).count();
+        assert_eq!(torn, usize::from(!before.is_empty()) + usize::from(room > 0));
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_has_ended_may_be_moved_away_before_it_goes_on() {
+    let (shelf, keys) = (Shelf::default(), keys());
+    let device = started(&shelf, &keys).await;
+    device.record(line(1)).await.unwrap();
+    let head = device.checkpoint(true).await.unwrap().unwrap();
+    device.reopen().await.unwrap();
+    let kept = KeptHead { head, ended: true, at: Timestamp(0) };
+    device.begin(beginning(&keys, Some(kept))).await.unwrap();
+    device.record(line(2)).await.unwrap();
+    device.reopen().await.unwrap();
+    device.checkpoint(true).await.unwrap();
+    let report = shelf.verified(&keys);
+    assert!(report.is_sound() && report.findings.is_empty(), "{report:?}");
+    assert_eq!(report.lines, 8);
 }
 
 #[tokio::test]
