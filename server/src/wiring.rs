@@ -192,8 +192,8 @@ fn serve(
         let handle = http.handle();
         let serving = runtime.spawn(http);
         signals.until_told(&mut reload).await;
-        drain(&front, handle, &tasks).await;
-        server.close().await;
+        let ended = drain(&server, &front, handle, &tasks).await;
+        server.close(ended).await;
         serving.await.map_err(system)?.map_err(system)
     })
 }
@@ -263,18 +263,23 @@ impl Signals {
     }
 }
 
-/// Lets nobody in any more, and lets what has begun go on to its end, within bounds.
-async fn drain(front: &Front, http: ServerHandle, tasks: &Tracked) {
+/// Lets nobody in any more, begins nothing more, and lets what has begun go on to its end, within bounds; tells whether all
+/// of it has come to its end.
+async fn drain(server: &Server, front: &Front, http: ServerHandle, tasks: &Tracked) -> bool {
     tracing::info!("the server was told to end; it finishes what it has begun");
     http.pause().await;
     front.end();
-    if tokio::time::timeout(DRAIN_REQUESTS, front.serving.idle()).await.is_err() {
+    let served = tokio::time::timeout(DRAIN_REQUESTS, front.serving.idle()).await.is_ok();
+    if !served {
         tracing::warn!("some requests are cut off; what they have begun is on leases");
     }
     http.stop(true).await;
-    if tokio::time::timeout(DRAIN_ATTEMPTS, tasks.running.idle()).await.is_err() {
+    server.end_beside().await;
+    let idle = tokio::time::timeout(DRAIN_ATTEMPTS, tasks.running.idle()).await.is_ok();
+    if !idle {
         tracing::warn!("some attempts at targets are cut off; the next start goes on with them");
     }
+    served && idle
 }
 
 #[cfg(test)]

@@ -216,11 +216,10 @@ impl Server {
         Ok(())
     }
 
-    /// Ends what goes on beside the callers, and then the record.
-    pub(super) async fn close(&self) {
-        self.end_beside().await;
+    /// Keeps how far the record reaches; where all has `ended` that could add to it, for good.
+    pub(super) async fn close(&self, ended: bool) {
         if let Node::Unsealed(broker) = self.node() {
-            keep_record(&broker, true).await;
+            keep_record(&broker, ended).await;
         }
     }
 
