@@ -170,6 +170,31 @@ async fn the_end_of_a_token_is_told_at_once_though_its_leases_wait_for_a_target_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_lent_to_a_tree_ends_at_once_though_no_end_can_be_recorded() {
+    for depth in [1, 3] {
+        let world = World::new().await;
+        let target = world.target("app", "10h", "24h").await;
+        let mut tokens = vec![made(&world, ROOT, TokenRequest::default()).await];
+        for at in 0..depth {
+            tokens.push(child_of(&world, &tokens[at]).await);
+        }
+        for token in &tokens {
+            world.issue_as(token.text.reveal(), "app").await.unwrap();
+        }
+        world.audit.refuse_answers(true);
+        let which = WhichToken::Text(secret(tokens[0].text.reveal()));
+        let answered = world.broker().revoke_token(&request(ROOT), &which, Children::End).await;
+        answered.unwrap_err();
+        world.pass(SECOND).await;
+        assert_eq!(target.credentials().len(), 0, "{depth}");
+        world.audit.refuse_answers(false);
+        world.pass(HOUR).await;
+        assert_eq!((ends(&world).len(), world.leases()), (depth + 1, 0));
+        assert_eq!(world.store.count("token/"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disabled_method_tells_of_each_token_that_it_made() {
     let world = World::new().await;
     mount(&world, "userpass").await;

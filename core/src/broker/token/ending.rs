@@ -91,6 +91,7 @@ impl Broker {
             levels.push(ended);
             (to_end, how) = (below, (Children::End, EndCause::ParentEnded));
         }
+        self.take_what_was_lent(&levels).await?;
         match self.remove_ended(levels).await {
             Ok(()) => Ok(()),
             Err(Stays::Store(error)) => Err(error),
@@ -124,6 +125,27 @@ impl Broker {
             }
         }
         Ok(Some(to_end))
+    }
+
+    /// Takes their leases from ended tokens, before any is told of: a device may hold that up, or refuse it.
+    async fn take_what_was_lent(
+        self: &Arc<Self>,
+        levels: &[Vec<TokenKey>],
+    ) -> Result<(), StoreError> {
+        // Of a single one they are taken before it is told of.
+        if levels.iter().flatten().nth(1).is_none() {
+            return Ok(());
+        }
+        for part in levels.iter().flat_map(|level| level.chunks(TOKENS_AT_ONCE)) {
+            let takes = part.iter().map(async |key| {
+                let Some(_held) = self.tokens_in_hand.take(*key) else { return Ok(()) };
+                self.bared(key).await.map(drop)
+            });
+            for outcome in join_all(takes).await {
+                outcome?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells of ended tokens and removes their records, each after those under it.
@@ -212,10 +234,7 @@ impl Broker {
     /// Returns the token that made it, if it is removed and was not free of it.
     async fn remove_if_bare(self: &Arc<Self>, key: &TokenKey) -> Result<Option<TokenKey>, Stays> {
         let Some(_held) = self.tokens_in_hand.take(*key) else { return Ok(None) };
-        let Some(token) = self.records.token(key).await? else { return Ok(None) };
-        // Its text may have been given to a new token meanwhile.
-        let Some(ended) = token.record.ended else { return Ok(None) };
-        let has_leases = self.mark_leases(&of_token_leases(key)).await?;
+        let Some((token, ended, has_leases)) = self.bared(key).await? else { return Ok(None) };
         if !ended.is_told {
             self.tell_end(&token.record).await?;
         }
@@ -226,6 +245,18 @@ impl Broker {
             self.end_secret_id(mount, role, accessor).await?;
         }
         Ok(self.settle_end(token, stays).await?)
+    }
+
+    /// Takes the leases of an ended token from it. Returns the token, and whether there are any left.
+    async fn bared(
+        self: &Arc<Self>,
+        key: &TokenKey,
+    ) -> Result<Option<(Found<Token>, Ended, bool)>, StoreError> {
+        let Some(token) = self.records.token(key).await? else { return Ok(None) };
+        // Its text may have been given to a new token meanwhile.
+        let Some(ended) = token.record.ended else { return Ok(None) };
+        let has_leases = self.mark_leases(&of_token_leases(key)).await?;
+        Ok(Some((token, ended, has_leases)))
     }
 
     /// Puts on record that a token has ended. What ends is told when it has: its end waits for no device.
