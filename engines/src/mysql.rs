@@ -24,6 +24,7 @@ mod naming;
 mod quote;
 mod renew;
 mod revoke;
+mod rights;
 mod role;
 mod rotate;
 mod statement;

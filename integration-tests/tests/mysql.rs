@@ -11,6 +11,8 @@
 mod in_use;
 #[path = "mysql/place.rs"]
 mod place;
+#[path = "mysql/rights.rs"]
+mod rights;
 #[path = "mysql/rotation.rs"]
 mod rotation;
 #[path = "mysql/statements.rs"]

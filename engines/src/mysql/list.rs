@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::flavor::Family;
 use super::link::{Facts, Link, text};
 use super::look;
+use super::rights;
 use super::role::Role;
 use super::{Handle, MySql, quote};
 use crate::deadline::Deadline;
@@ -30,7 +31,8 @@ async fn marked(target: &MySql, deadline: Deadline) -> Result<Vec<Marked<MySql>>
     let prefix = format!("leasehold:{}:{}:", target.origin.installation, target.origin.target);
     let flavor = link.facts().flavor;
     let condition = flavor.may_be_marked(&target.names.tag, &prefix);
-    let found = look::accounts(&mut link, &condition, deadline).await?;
+    let mut found = look::accounts(&mut link, &condition, deadline).await?;
+    rights::complete(&mut link, &mut found, &target.names.tag, deadline).await?;
     let marked =
         found.into_iter().filter(|(_, found)| !found.is_locked).filter_map(|(name, found)| {
             let lease = match flavor.family {
@@ -40,7 +42,8 @@ async fn marked(target: &MySql, deadline: Deadline) -> Result<Vec<Marked<MySql>>
                 }
             };
             let handle = Handle { name, revocation: Vec::new() };
-            let rights = found.rights.into_iter().collect();
+            let hosts = found.hosts.iter().map(|host| format!("logs in from {host}"));
+            let rights = found.rights.into_iter().chain(hosts).collect();
             Some(Marked {
                 lease,
                 handle,
