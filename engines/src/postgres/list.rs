@@ -12,13 +12,14 @@ use std::time::Duration;
 /// How long one of these questions may take: reconcile reads every marked role.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// What one role may do, as the catalogs that all databases share tell it, in a JSON array: its attributes, the roles
-/// it is a member of, its settings, and how many objects of each kind grant it something in each database. Which
-/// privileges an object grants only its own database knows.
+/// What one role may do, as the catalogs that all databases share tell it, in a JSON array: its attributes, that it has
+/// no end of its own, the roles it is a member of, its settings, and how many objects of each kind grant it something in
+/// each database. Which privileges an object grants only its own database knows.
 const RIGHTS: &str = "SELECT pg_catalog.to_jsonb(pg_catalog.array_agg(said ORDER BY said)) FROM ( \
     SELECT pg_catalog.lower(pg_catalog.substr(said, 4)) AS said FROM (VALUES ('rolSUPERUSER', r.rolsuper), \
     ('rolCREATEROLE', r.rolcreaterole), ('rolCREATEDB', r.rolcreatedb), ('rolREPLICATION', r.rolreplication), \
-    ('rolBYPASSRLS', r.rolbypassrls)) AS attribute (said, is_set) WHERE is_set \
+    ('rolBYPASSRLS', r.rolbypassrls), \
+    ('rolHAS NO END', NOT COALESCE(pg_catalog.isfinite(r.rolvaliduntil), false))) AS attribute (said, is_set) WHERE is_set \
     UNION ALL SELECT 'member of ' || g.rolname || CASE WHEN m.admin_option THEN ' with admin option' ELSE '' END \
     FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid \
     UNION ALL SELECT 'sets ' || pg_catalog.split_part(setting, '=', 1) || ' to #' || \

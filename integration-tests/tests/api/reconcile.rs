@@ -60,24 +60,25 @@ async fn mark_of(lending: &Lending, lent: &Lent) -> String {
 async fn what_somebody_else_did_to_credentials_is_shown_and_repaired() {
     let lending = Lending::start().await;
     let mut lent = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..9 {
         lent.push(lending.lend().await);
     }
     assert_eq!(shown(&compare(&lending).await), BTreeSet::new());
 
-    let [gone, locked, raised, ended, longer] = [0, 1, 2, 3, 4].map(|at| &lent[at]);
+    let [gone, locked, raised, ended, longer, endless] = [0, 1, 2, 3, 4, 5].map(|at| &lent[at]);
     let mark = mark_of(&lending, ended).await;
     let _ = lending.server.post("sys/leases/revoke", json!({ "lease_id": ended.lease_id })).await;
     let (origin, _) = mark.rsplit_once(':').unwrap();
     let forged = format!("{origin}:01jdx3m5k8v2q7t4w9y6z1b0ce");
-    let [gone_name, locked_name, raised_name, ended_name, longer_name] =
-        [gone, locked, raised, ended, longer].map(|lent| &lent.username);
+    let [gone_name, locked_name, raised_name, ended_name, longer_name, endless_name] =
+        [gone, locked, raised, ended, longer, endless].map(|lent| &lent.username);
     let sql = format!(
         "DROP ROLE \"{gone_name}\"; ALTER ROLE \"{locked_name}\" NOLOGIN; \
          ALTER ROLE \"{raised_name}\" CREATEDB; \
          CREATE ROLE \"{ended_name}\" LOGIN; COMMENT ON ROLE \"{ended_name}\" IS '{mark}'; \
          CREATE ROLE forger LOGIN; COMMENT ON ROLE forger IS '{forged}'; \
-         ALTER ROLE \"{longer_name}\" VALID UNTIL '2099-01-01'"
+         ALTER ROLE \"{longer_name}\" VALID UNTIL '2099-01-01'; \
+         ALTER ROLE \"{endless_name}\" VALID UNTIL 'infinity'"
     );
     superuser(&lending, &sql).await;
 
@@ -88,12 +89,14 @@ async fn what_somebody_else_did_to_credentials_is_shown_and_repaired() {
         ("orphan", ended_name),
         ("look_alike", "forger"),
         ("altered", longer_name),
+        ("altered", endless_name),
     ];
     let wanted = wanted.map(|(kind, name)| (kind.to_owned(), name.to_owned())).into();
     // What was issued within the last second may be on its way, and is not missing yet.
     let answer = until(&lending, &wanted).await;
     assert!(answer.text.contains("+ createdb"), "{}", answer.text);
-    assert_eq!(answer.body["data"]["altered"], 3);
+    assert!(answer.text.contains("+ has no end"), "{}", answer.text);
+    assert_eq!(answer.body["data"]["altered"], 4);
     let again = lending.server.get(PATH).await;
     assert_eq!(again.body["data"], answer.body["data"], "the last comparison can be read");
 
@@ -108,14 +111,14 @@ async fn what_somebody_else_did_to_credentials_is_shown_and_repaired() {
     let altered = json!({ "plan": plan, "kinds": "altered" });
     let refused = lending.server.post(PATH, altered).await;
     assert_eq!(refused.status, 400);
-    assert!(refused.text.contains("would remove 3 of"), "{}", refused.text);
+    assert!(refused.text.contains("would remove 4 of"), "{}", refused.text);
     let altered = json!({ "plan": plan, "kinds": ["altered"], "force": true });
     let repaired = lending.server.post(PATH, altered).await;
-    assert_eq!(repaired.body["data"]["removed"], 3, "{}", repaired.text);
+    assert_eq!(repaired.body["data"]["removed"], 4, "{}", repaired.text);
 
     until(&lending, &[("look_alike".to_owned(), "forger".to_owned())].into()).await;
-    assert!(lending.log_in(&lent[5]).await.is_ok(), "the living live on");
-    for ended in &lent[..5] {
+    assert!(lending.log_in(&lent[6]).await.is_ok(), "the living live on");
+    for ended in &lent[..6] {
         assert!(lending.log_in(ended).await.is_err());
     }
 }
