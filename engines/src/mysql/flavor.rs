@@ -135,11 +135,12 @@ impl Flavor {
         }
     }
 
-    /// Returns the table of sessions.
-    pub(super) fn sessions(self) -> &'static str {
+    /// Returns the table of sessions. The newer one of MySQL's is empty where its operator has switched off what fills
+    /// it: no session would seem to be open.
+    pub(super) fn sessions(self, has_performance_schema: bool) -> &'static str {
         match self.family {
-            Family::MariaDb => "information_schema.PROCESSLIST",
-            Family::MySql => "performance_schema.processlist",
+            Family::MySql if has_performance_schema => "performance_schema.processlist",
+            Family::MySql | Family::MariaDb => "information_schema.PROCESSLIST",
         }
     }
 
@@ -283,6 +284,8 @@ mod tests {
         );
         assert!(mysql().select_accounts("User IN ('a')").contains("User_attributes"));
         assert_eq!(mysql().name_chars_max(), 32);
+        assert_eq!(mysql().sessions(true), "performance_schema.processlist");
+        assert_eq!(mysql().sessions(false), "information_schema.PROCESSLIST");
         let limits = mysql().limits(Duration::from_millis(300), Duration::from_secs(2));
         assert_eq!(limits, "SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1; ");
     }

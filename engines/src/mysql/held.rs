@@ -125,7 +125,7 @@ async fn wrest(
     deadline: Deadline,
 ) -> Result<Result<(), EngineError>, Failure> {
     let lock = lock(lease);
-    let sessions = link.facts().flavor.sessions();
+    let sessions = link.facts().sessions();
     let sql = format!(
         "SELECT CAST(ID AS CHAR) AS id, USER AS user FROM {sessions} WHERE ID = IS_USED_LOCK({lock})"
     );

@@ -113,7 +113,7 @@ async fn sessions(
     }
     let sql = format!(
         "SELECT USER AS user FROM {} WHERE USER IN ({})",
-        link.facts().flavor.sessions(),
+        link.facts().sessions(),
         quote::literals(names.iter().copied())
     );
     let mut counted: HashMap<String, u64> = HashMap::new();

@@ -37,9 +37,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 const GREETING: &str = "SELECT VERSION() AS version, @@version_comment AS comment, CURRENT_USER() AS administrator, \
     CAST(ROUND(UNIX_TIMESTAMP(SYSDATE(3)) * 1000) AS CHAR) AS clock";
 
-/// Which server it is, and whether others share its accounts: named locks are each server's own.
+/// Which server it is, whether others share its accounts (named locks are each server's own), and where it tells of
+/// sessions.
 const SERVER: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-    ('server_uuid', 'server_uid', 'wsrep_on', 'group_replication_group_name')";
+    ('server_uuid', 'server_uid', 'wsrep_on', 'group_replication_group_name', 'performance_schema')";
 
 /// What the administrator may do, itself and by the roles that it has switched on. A name may have an `@` in it, a
 /// host has none.
@@ -61,10 +62,16 @@ pub(super) struct Facts {
     pub(super) server: Option<String>,
     /// Accounts that are made elsewhere appear here as well.
     pub(super) is_one_of_several: bool,
+    has_performance_schema: bool,
     pub(super) privileges: BTreeSet<String>,
 }
 
 impl Facts {
+    /// Returns the table of sessions.
+    pub(super) fn sessions(&self) -> &'static str {
+        self.flavor.sessions(self.has_performance_schema)
+    }
+
     /// Returns the administrator's name without its host.
     pub(super) fn user(&self) -> &str {
         self.administrator.rsplit_once('@').map_or(self.administrator.as_str(), |(user, _)| user)
@@ -368,6 +375,7 @@ async fn greet(
         server: variable("server_uuid").or_else(|| variable("server_uid")),
         is_one_of_several: variable("wsrep_on").is_some_and(|value| value == "ON")
             || variable("group_replication_group_name").is_some(),
+        has_performance_schema: variable("performance_schema").is_some_and(|value| value == "ON"),
         privileges: privileges(&held),
     };
     Ok((connection, facts))

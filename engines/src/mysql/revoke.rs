@@ -317,7 +317,7 @@ async fn sessions(
     let names = members.iter().map(Member::name).chain([ARRIVING]);
     let sql = format!(
         "SELECT CAST(ID AS CHAR) AS id, USER AS user FROM {} WHERE USER IN ({})",
-        link.facts().flavor.sessions(),
+        link.facts().sessions(),
         quote::literals(names)
     );
     let rows = link.ask(&sql, deadline).await?;
