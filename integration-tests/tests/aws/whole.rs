@@ -279,3 +279,48 @@ async fn a_static_role_tells_a_key_that_works_and_the_administrator_gets_another
     let _ = server.delete("aws/static-roles/robot").await.expect(204);
     assert_eq!(boto3(&account, &second).await, json!({"user": "robot"}), "the account stays");
 }
+
+/// What any target may be told of itself, an account may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_gets_another_key_by_itself_and_an_account_is_compared_by_itself() {
+    let account = Account::open();
+    let server = configured(&account).await;
+    let never = server.get("aws/config/root").await.expect(200).data().clone();
+    assert_eq!(
+        (&never["rotation_period"], &never["reconcile_period"]),
+        (&Value::Null, &Value::Null)
+    );
+    let both = json!({"rotation_period": "5s", "reconcile_period": "1h", "reconcile_repair": true});
+    let _ = server.post("aws/config/root", both).await.expect(204);
+    let told = server.get("aws/config/root").await.expect(200).data().clone();
+    assert_eq!((&told["rotation_period"], &told["reconcile_period"]), (&json!(5), &json!(3600)));
+    assert_eq!(told["reconcile_repair"], true);
+    let rotated = async {
+        loop {
+            let now = server.get("aws/config/root").await.expect(200).data().clone();
+            if now["access_key"] != account.key.0.as_str() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), rotated).await.expect("its key is another");
+    let lent = server.get("aws/creds/app").await.expect(200).data().clone();
+    assert!(boto3(&account, &lent).await["user"].is_string(), "and lends");
+
+    let planned = json!({"rotation_schedule": "0 3 * * 0", "rotation_window": "2h"});
+    let _ = server.post("aws/config/root", planned).await.expect(204);
+    let told = server.get("aws/config/root").await.expect(200).data().clone();
+    assert_eq!(
+        (&told["rotation_schedule"], &told["rotation_window"]),
+        (&json!("0 3 * * 0"), &json!(7200))
+    );
+    assert_eq!(told["rotation_period"], Value::Null);
+    for (asked, why) in [
+        (json!({"rotation_period": "1s"}), "5 seconds"),
+        (json!({"reconcile_period": "1s"}), "reconcile_period"),
+    ] {
+        let refused = server.post("aws/config/root", asked).await.expect(400);
+        assert!(refused.errors().contains(why), "{}", refused.errors());
+    }
+}

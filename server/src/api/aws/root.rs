@@ -2,7 +2,8 @@
 
 use super::ROOT;
 use crate::api::caller::Call;
-use crate::api::database::config::{OLDER, generation, max_credentials};
+use crate::api::database::config::{OLDER, generation, kept, max_credentials};
+use crate::api::database::static_roles::plan;
 use crate::api::envelope::{Envelope, Reply};
 use crate::api::error::Refusal;
 use leasehold_core::broker::{TargetError, TargetWrite};
@@ -10,9 +11,7 @@ use leasehold_core::broker::{TargetError, TargetWrite};
 pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
     let view = call.broker.read_target(&call.request, &call.mount, ROOT).await?;
     let mut shown = view.shown;
-    if let Some(max) = view.target.credentials_max() {
-        shown.insert("max_credentials".to_owned(), max.into());
-    }
+    shown.extend(kept(&view.target));
     if view.older.is_some() {
         shown.insert(OLDER.to_owned(), true.into());
     }
@@ -28,7 +27,10 @@ pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
         plugin_name: Some("aws".to_owned()),
         // All roles of the mount are for it.
         allowed_roles: Some(vec!["*".to_owned()]),
+        reconcile_period: fields.ttl("reconcile_period")?,
+        reconcile_repair: fields.flag("reconcile_repair")?,
         max_credentials: max_credentials(&fields)?,
+        rotation: plan(&fields)?,
         generation: generation(&fields)?,
         fields: fields.rest(),
         ..TargetWrite::default()

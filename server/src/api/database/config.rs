@@ -7,7 +7,8 @@ use crate::api::error::Refusal;
 use crate::api::fields::Fields;
 use leasehold_core::broker::{TargetView, TargetWrite};
 use leasehold_core::schedule::Plan;
-use serde_json::json;
+use leasehold_core::store::mounts::Target;
+use serde_json::{Map, Value, json};
 
 /// Told of a target that does not let its administrator in, since a restore.
 pub(in crate::api) const OLDER: &str = "credential_older_than_target";
@@ -30,22 +31,32 @@ pub(in crate::api) async fn read(call: &Call) -> Result<Reply, Refusal> {
         "root_credentials_rotate_statements": target.root_rotation_statements,
         "verify_connection": target.verify_connection,
     });
-    // Vault has no such fields.
-    if let (Some(data), false) = (data.as_object_mut(), target.reconcile_period.is_zero()) {
-        data.insert("reconcile_period".into(), json!(target.reconcile_period.as_secs()));
-        data.insert("reconcile_repair".into(), json!(target.reconcile_repair));
-    }
-    if let (Some(data), Some(max)) = (data.as_object_mut(), target.credentials_max()) {
-        data.insert("max_credentials".into(), json!(max));
-    }
-    if let Some(data) = data.as_object_mut().filter(|_| target.rotation != Plan::default()) {
-        data.extend(planned(&target.rotation));
+    if let Some(data) = data.as_object_mut() {
+        data.extend(kept(&target));
     }
     if let (Some(data), Some(_)) = (data.as_object_mut(), &older) {
         data.insert(OLDER.into(), true.into());
     }
     let warning = older.map(|older| older.to_string());
     Ok(Envelope::to(call.id()).data(data).warnings(warning).reply())
+}
+
+/// Tells what is kept of any target, if it is set: when it is compared, how many credentials it may have, and when its
+/// administrator is rotated.
+pub(in crate::api) fn kept(target: &Target) -> Map<String, Value> {
+    let mut told = Map::new();
+    // Vault has no such fields.
+    if !target.reconcile_period.is_zero() {
+        told.insert("reconcile_period".to_owned(), json!(target.reconcile_period.as_secs()));
+        told.insert("reconcile_repair".to_owned(), json!(target.reconcile_repair));
+    }
+    if let Some(max) = target.credentials_max() {
+        told.insert("max_credentials".to_owned(), json!(max));
+    }
+    if target.rotation != Plan::default() {
+        told.extend(planned(&target.rotation));
+    }
+    told
 }
 
 pub(in crate::api) async fn write(call: &Call) -> Result<Reply, Refusal> {
