@@ -23,9 +23,11 @@ Examples:
 
 /// Tell whose a user name, an access key, a lease or a token is
 ///
-/// Shows the lease that a credential is on, or was on in the last 30 days (ever, if its target was abandoned), who asked for it by which token, by which
-/// policies, and in which request of the audit record. Takes a user name as a target's log has it, the id of an access key
-/// of AWS, a lease id, or the accessor of a token, of which it shows the leases that it has. Exit code 2 if nothing is known by the name.
+/// Shows the lease that a credential is on, or was on in the last 30 days (ever, if its target was
+/// abandoned), who asked for it by which token, by which policies, and in which request of the
+/// audit record; and how it was shown to be dead, where its role asks for that. Takes a user name as
+/// a target's log has it, the id of an access key of AWS, a lease id, or the accessor of a token, of
+/// which it shows the leases that it has. Exit code 2 if nothing is known by the name.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Whois {
@@ -83,6 +85,8 @@ fn show(answer: &Answer, session: &mut Session<'_>) {
             "request_id",
         ];
         let mut rows: Vec<_> = own.iter().map(|name| row(name, lease.get(name))).collect();
+        let proof = lease.get("proof_of_death").filter(|told| told.is_object());
+        rows.extend(proof.map(|told| vec!["proof_of_death".to_owned(), proven(told)]));
         let abandoned = lease.get("abandoned").filter(|told| told.is_object());
         rows.extend(abandoned.into_iter().flat_map(|told| {
             [("at", "abandoned_at"), ("by", "abandoned_by"), ("reason", "abandoned_because")]
@@ -101,6 +105,16 @@ fn show(answer: &Answer, session: &mut Session<'_>) {
     }
     if field("more").and_then(Value::as_bool).unwrap_or_default() {
         session.output.remark("There are more leases; `leasehold lease list` shows all of a role.");
+    }
+}
+
+/// Says whether a credential was shown to be dead, and how, or why not.
+fn proven(proof: &Value) -> String {
+    let text = |key| proof.get(key).map(plain).unwrap_or_default();
+    if proof.get("proven").and_then(Value::as_bool).unwrap_or_default() {
+        format!("proven by {}, {}", text("by"), text("time"))
+    } else {
+        format!("not proven: {}", text("why"))
     }
 }
 

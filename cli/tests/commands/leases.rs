@@ -193,3 +193,27 @@ fn whois_names_the_entity_behind_a_token_where_there_is_one() {
     let shown = Run::at(&server, &["whois", "a"]).run().ok();
     assert!(!shown.contains("entity"), "{shown}");
 }
+
+#[test]
+fn whois_says_whether_a_death_was_proven() {
+    let lease = |proof: Value| {
+        let lease = json!({"lease_id": ID, "proof_of_death": proof, "holder": {}});
+        envelope(&json!({"leases": [lease], "token": null}))
+    };
+    let at = "2026-11-22T02:26:05Z";
+    let answers = [
+        lease(json!({"proven": true, "by": "login", "time": at})),
+        lease(json!({"proven": false, "why": "the target was away"})),
+        lease(Value::Null),
+    ];
+    let server = Server::with(&answers.each_ref().map(|body| (200, body.as_str())));
+    for told in [
+        Some("proven by login, 2026-11-22T02:26:05Z"),
+        Some("not proven: the target was away"),
+        None,
+    ] {
+        let shown = Run::at(&server, &["whois", ID]).run().ok();
+        let line = shown.lines().find_map(|line| line.strip_prefix("proof_of_death"));
+        assert_eq!(line.map(str::trim), told, "{shown}");
+    }
+}
