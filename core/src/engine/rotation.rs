@@ -141,7 +141,7 @@ pub enum Intent {
     Given {
         /// The ids of those that it had before; whatever is on no list and younger than `since` came of this intent.
         before: Vec<String>,
-        /// When they were looked at, by our clock.
+        /// When they were looked at, by the clock of the target, which dates them, where it tells the time.
         since: Timestamp,
     },
 }

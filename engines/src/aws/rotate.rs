@@ -8,6 +8,7 @@ use super::Aws;
 use super::client::{call, key_with, once};
 use super::failure::Failure;
 use super::issue::works;
+use super::list::AnsweredAt;
 use crate::deadline::Deadline;
 use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
 use leasehold_core::engine::rotation::{Account, AccountSecret, Intent, Rotated, Tested, Verify};
@@ -53,15 +54,19 @@ fn foreign<'a>(account: &Account, keys: impl Iterator<Item = &'a str>) -> Engine
     EngineError::refused(Cause::NeedsOperator, message)
 }
 
-/// Notes which keys there are.
+/// Notes which keys there are, and since when one that comes is ours: by AWS's clock, which dates them.
 pub(super) async fn intend(
     target: &Aws,
     account: &Account,
     answer_by: Timestamp,
 ) -> Result<Intent, EngineError> {
-    let since = target.clock.now();
-    let deadline = Deadline::new(answer_by, since);
-    let found = keys(target, account, deadline).await.map_err(|failure| failure.refused())?;
+    let now = target.clock.now();
+    let deadline = Deadline::new(answer_by, now);
+    let answered_at = AnsweredAt::default();
+    let asked = target.clients.iam.list_access_keys().set_user_name(user(account));
+    let asked = asked.customize().interceptor(answered_at.clone());
+    let found = call(deadline, asked.send()).await.map_err(|failure| failure.refused())?;
+    let (found, since) = (found.access_key_metadata, answered_at.second().unwrap_or(now));
     if !account.administers && found.iter().any(|key| id(key) == target.administrator) {
         let message = format!(
             "`{}` administers this account for Leasehold; it is rotated by `config/rotate-root`, and its key is told to nobody",

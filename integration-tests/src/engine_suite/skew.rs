@@ -46,6 +46,12 @@ impl Clock for Wrong {
     fn advance_to(&self, _: Timestamp) {}
 }
 
+/// Returns a clock that is five minutes ahead of the target's, or behind it.
+#[must_use]
+pub fn wrong_clock(is_ahead: bool) -> Arc<dyn Clock> {
+    Arc::new(Wrong { clock: super::clock(), is_ahead })
+}
+
 /// The target's clock is behind ours.
 pub async fn a_clock_that_is_behind_changes_no_term<S: Site>(site: &Arc<S>) {
     no_term_is_changed(&**site, true).await;
@@ -57,9 +63,8 @@ pub async fn a_clock_that_is_ahead_changes_no_term<S: Site>(site: &Arc<S>) {
 }
 
 async fn no_term_is_changed<S: Site>(site: &S, ours_is_ahead: bool) {
-    let right = super::clock();
-    let clock = Arc::new(Wrong { clock: Arc::clone(&right), is_ahead: ours_is_ahead });
-    let opening = Opening { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Opening::of(site) };
+    let (right, clock) = (super::clock(), wrong_clock(ours_is_ahead));
+    let opening = Opening { clock: Arc::clone(&clock), ..Opening::of(site) };
     let engine = site.opened_again(&opening);
     let prepare = || {
         // As old by our clock as the site makes them.

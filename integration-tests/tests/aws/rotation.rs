@@ -5,8 +5,10 @@ use leasehold_core::engine::rotation::{Account, AccountSecret, Intent, Rotated, 
 use leasehold_core::engine::{Cause, Engine as _, EngineError};
 use leasehold_core::secret::SecretText;
 use leasehold_integration_tests::engine_suite::rotation::{account, intent};
-use leasehold_integration_tests::engine_suite::{PATIENCE, Site as _, now};
+use leasehold_integration_tests::engine_suite::skew::wrong_clock;
+use leasehold_integration_tests::engine_suite::{Opening, PATIENCE, Site as _, now};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Returns the ids of a user's keys.
 async fn keys(place: &Place, name: &str) -> Vec<String> {
@@ -67,6 +69,25 @@ async fn a_user_has_one_key_again_after_each_rotation_however_often_it_was_begun
     assert_eq!(tested(&place, &account, &old).await, Tested::Denied);
     assert_eq!(tested(&place, &account, &new).await, Tested::Works);
     assert_eq!(keys(&place, "robot").await.len(), 1);
+}
+
+/// Which key came after the intent is told by AWS's clock: ours may be another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_ours_is_known_however_wrong_our_clock_is() {
+    for is_ahead in [true, false] {
+        let place = place();
+        place.plant("robot").await;
+        let clock = wrong_clock(is_ahead);
+        let opening = Opening { clock: Arc::clone(&clock), ..Opening::of(&*place) };
+        let (engine, account) = (place.opened_again(&opening), account("robot"));
+        let by = || clock.now().plus(PATIENCE);
+        let intent = engine.intend(&account, intent(), by()).await.expect("it is intended");
+        for _ in 0..2 {
+            let rotated = engine.rotate(&account, &intent, by()).await;
+            assert!(matches!(rotated, Ok(Rotated::Given(_))), "{is_ahead}: {rotated:?}");
+        }
+        assert_eq!(keys(&place, "robot").await.len(), 1, "what the first had drawn is gone");
+    }
 }
 
 #[tokio::test]
