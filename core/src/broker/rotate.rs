@@ -15,6 +15,7 @@
 //!
 //! **Invariant:** at no instant is there an account whose only secret is in memory alone.
 
+mod beside;
 mod due;
 mod retest;
 mod root;
@@ -147,6 +148,9 @@ impl Broker {
         }
         if !is_begun && self.is_landing(turn.rotation().quiet_until, now) {
             return Err(RotateError::Unsettled);
+        }
+        if !is_begun {
+            self.check_administers_alone(turn)?;
         }
         if why == Why::Asked {
             return self.bring_about(turn).await;

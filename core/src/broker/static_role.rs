@@ -214,6 +214,11 @@ impl Broker {
                 role.username
             )));
         }
+        if let Some(target) = entry.targets.get(&role.target)
+            && let Some(why) = self.is_had_beside(&target.record, &role.username).await?
+        {
+            return Err(StaticRoleError::Bad(why));
+        }
         self.records.put_new_static_role(&entry.mount, &role, batch).await?;
         let which = Which::Static(id, role.name.clone());
         let outcome = self.rotate(&which, Why::Asked, Batch::default()).await;

@@ -227,6 +227,9 @@ impl Broker {
                  administrator"
             )));
         }
+        if let Some(why) = self.is_managed_beside(target, name).await? {
+            return Err(TargetError::Bad(why));
+        }
         let account = Account {
             name: name.to_owned(),
             administers: true,

@@ -43,6 +43,8 @@ pub enum Verify {
 pub struct Administrator {
     /// What it is called at the target.
     pub name: String,
+    /// Where it logs in, as the configuration has it: the same text for the same place.
+    pub at: String,
     /// What it logs in with.
     pub secret: AccountSecret,
 }

@@ -102,7 +102,8 @@ impl Config {
         let text = |text: &str| SecretText::new(text.to_owned());
         let (id, secret) = (text(&self.access_key), text(self.secret_key.reveal()));
         let secret = AccountSecret::new([("access_key", id), ("secret_key", secret)]);
-        Administrator { name: self.access_key.clone(), secret }
+        // In which account, the key tells.
+        Administrator { name: self.access_key.clone(), at: String::new(), secret }
     }
 
     /// Returns where users are made: the region that calls are signed for, and the address if it is not AWS's own.

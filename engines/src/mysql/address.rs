@@ -6,6 +6,9 @@
 use leasehold_core::engine::FieldError;
 use sqlx::mysql::MySqlConnectOptions;
 
+/// Where servers listen as a rule.
+const PORT: u16 = 3306;
+
 /// Where a server is, and whatever else a `connection_url` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Address {
@@ -128,6 +131,16 @@ impl Address {
         }
     }
 
+    /// Says where the server listens.
+    pub(super) fn at(&self) -> String {
+        match &self.place {
+            Place::Host { host, port } => {
+                format!("{}:{}", host.to_ascii_lowercase(), port.unwrap_or(PORT))
+            }
+            Place::Socket(path) => path.clone(),
+        }
+    }
+
     /// Returns how the driver connects, without user, password and encryption. No statement is logged: statements
     /// hold passwords. What the driver would set of the session is set otherwise.
     pub(super) fn options(&self) -> MySqlConnectOptions {
@@ -137,7 +150,7 @@ impl Address {
             .statement_cache_capacity(0)
             .timezone(Some("+00:00".to_owned()));
         options = match &self.place {
-            Place::Host { host, port } => options.host(host).port(port.unwrap_or(3306)),
+            Place::Host { host, port } => options.host(host).port(port.unwrap_or(PORT)),
             Place::Socket(path) => options.socket(path),
         };
         if !self.database.is_empty() {

@@ -150,10 +150,11 @@ impl Config {
     /// Returns who administers the server; `None` where nobody logs in with a password.
     pub(super) fn administrator(&self) -> Option<Administrator> {
         let address = Address::parse(self.connection_url.reveal()).ok()?;
+        let at = address.at();
         let Address { user: name, password, .. } =
             address.filled(&self.username, self.password.reveal());
         let secret = AccountSecret::of_password(SecretText::new(password.clone()));
-        (!password.is_empty()).then_some(Administrator { name, secret })
+        (!password.is_empty()).then_some(Administrator { name, at, secret })
     }
 
     /// Returns how the driver connects.

@@ -65,12 +65,25 @@ impl Address {
         }
     }
 
+    /// Says where the server listens.
+    pub(super) fn at(&self) -> String {
+        format!("{}:{}", self.host().to_ascii_lowercase(), self.port())
+    }
+
+    fn host(&self) -> &str {
+        self.value("hostaddr").or_else(|| self.value("host")).unwrap_or("localhost")
+    }
+
+    fn port(&self) -> &str {
+        self.value("port").filter(|port| !port.is_empty()).unwrap_or("5432")
+    }
+
     /// Returns how the driver connects, without user and password. Nothing is taken from the
     /// environment of this process, and no statement is logged: statements hold verifiers.
     pub(super) fn options(&self) -> Result<PgConnectOptions, FieldError> {
-        let port = self.value("port").filter(|port| !port.is_empty()).unwrap_or("5432");
-        let port = port.parse().map_err(|_| wrong("the port must be a number up to 65535"))?;
-        let host = self.value("hostaddr").or_else(|| self.value("host")).unwrap_or("localhost");
+        let port =
+            self.port().parse().map_err(|_| wrong("the port must be a number up to 65535"))?;
+        let host = self.host();
         let mut options = PgConnectOptions::new_without_pgpass()
             .port(port)
             .ssl_mode(self.ssl_mode()?)

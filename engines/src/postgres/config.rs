@@ -184,7 +184,8 @@ impl Config {
         let name = address.user().unwrap_or(&self.username).to_owned();
         let password = address.password().unwrap_or(self.password.reveal());
         let secret = AccountSecret::of_password(SecretText::new(password.to_owned()));
-        (!password.is_empty()).then_some(Administrator { name, secret })
+        let at = address.at();
+        (!password.is_empty()).then_some(Administrator { name, at, secret })
     }
 
     /// Returns how the driver connects.

@@ -3,7 +3,7 @@
 //! Nothing but the password is altered (law 9): `resetpass` and the hash of the new one, in one command, which is done
 //! whole or not at all.
 
-use super::config::Config;
+use super::config::{Config, Finding};
 use super::failure::Failure;
 use super::issue::{looking, present};
 use super::landing;
@@ -35,7 +35,15 @@ pub(super) fn check(account: &Account) -> Result<(), FieldError> {
 /// Returns who administers the nodes.
 pub(super) fn administrator(config: &Config) -> Administrator {
     let secret = AccountSecret::of_password(config.password());
-    Administrator { name: config.username().to_owned(), secret }
+    let at = match config.finding() {
+        Finding::Alone(node) | Finding::Cluster(node) => node.to_string(),
+        Finding::Sentinel { sentinels, master, .. } => {
+            let mut sentinels: Vec<_> = sentinels.iter().map(ToString::to_string).collect();
+            sentinels.sort();
+            format!("{master} of {}", sentinels.join(" "))
+        }
+    };
+    Administrator { name: config.username().to_owned(), at, secret }
 }
 
 /// Returns what an operator would have written had the administrator this secret.

@@ -348,7 +348,8 @@ impl Engine for SimulatedEngine {
     fn administrator(config: &SimulatedConfig) -> Option<Administrator> {
         let password = SecretText::new(config.password.clone());
         let secret = AccountSecret::of_password(password);
-        Some(Administrator { name: ADMINISTRATOR.to_owned(), secret })
+        let at = config.number.to_string();
+        Some(Administrator { name: ADMINISTRATOR.to_owned(), at, secret })
     }
 
     fn with_secret(

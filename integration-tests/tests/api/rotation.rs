@@ -85,6 +85,56 @@ async fn the_administrators_password_is_rotated_and_known_to_nobody() {
     assert_eq!(shown.data()["rotation_period"], 86400);
 }
 
+/// Several targets may be at one server, which has one set of accounts.
+#[tokio::test]
+async fn an_account_is_managed_once_at_a_server_however_many_targets_are_there() {
+    let lending = Lending::start().await;
+    let server = &lending.server;
+    with_account(&lending).await;
+    let mut superuser = lending.target.superuser("postgres").await;
+    let second = "CREATE ROLE second SUPERUSER LOGIN PASSWORD 'its own'";
+    superuser.execute(second).await.unwrap();
+    let mut beside = lending.target.config();
+    let _ = server.post("database/config/twin", beside.clone()).await.expect(204);
+    let refused = server.post("database/rotate-root/pg", json!({})).await.expect(400);
+    assert!(
+        refused.errors().contains("administers the target `database/twin`"),
+        "{}",
+        refused.text
+    );
+    lending.log_in(&lending.lend().await).await.unwrap();
+
+    (beside["username"], beside["password"]) = (json!("second"), json!("its own"));
+    let _ = server.post("database/config/twin", beside.clone()).await.expect(204);
+    let managed = async |target: &str, account: &str| {
+        let written = json!({"db_name": target, "username": account, "rotation_period": "1h"});
+        server.post(&format!("database/static-roles/{target}-{account}"), written).await
+    };
+    let refused = managed("twin", SUPERUSER).await.expect(400);
+    assert!(
+        refused.errors().contains("administrator of the target `database/pg`"),
+        "{}",
+        refused.text
+    );
+    let _ = managed("pg", "billing").await.expect(204);
+    let refused = managed("twin", "billing").await.expect(400);
+    assert!(
+        refused.errors().contains("static role `pg-billing` of the target"),
+        "{}",
+        refused.text
+    );
+    (beside["username"], beside["password"]) = (json!("billing"), json!("x"));
+    let refused = server.post("database/config/twin", beside).await.expect(400);
+    assert!(
+        refused.errors().contains("static role `pg-billing` of the target"),
+        "{}",
+        refused.text
+    );
+    let _ = server.post("database/rotate-root/pg", json!({})).await.expect(200);
+    let _ = server.post("database/rotate-root/twin", json!({})).await.expect(200);
+    lending.log_in(&lending.lend().await).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_password_policy_says_what_leased_and_static_passwords_look_like() {
     let lending = Lending::start().await;

@@ -46,6 +46,6 @@ impl Config {
     pub fn administrator(&self) -> Option<Administrator> {
         let Login { name, password } = self.login.clone()?;
         let secret = AccountSecret::of_password(SecretText::new(password));
-        Some(Administrator { name, secret })
+        Some(Administrator { name, at: self.address.number.to_string(), secret })
     }
 }
