@@ -269,8 +269,8 @@ async fn drain(server: &Server, front: &Front, http: ServerHandle, tasks: &Track
     tracing::info!("the server was told to end; it finishes what it has begun");
     http.pause().await;
     front.end();
-    let served = tokio::time::timeout(DRAIN_REQUESTS, front.serving.idle()).await.is_ok();
-    if !served {
+    let answered = tokio::time::timeout(DRAIN_REQUESTS, front.serving.idle()).await.is_ok();
+    if !answered {
         tracing::warn!("some requests are cut off; what they have begun is on leases");
     }
     http.stop(true).await;
@@ -279,7 +279,7 @@ async fn drain(server: &Server, front: &Front, http: ServerHandle, tasks: &Track
     if !idle {
         tracing::warn!("some attempts at targets are cut off; the next start goes on with them");
     }
-    served && idle
+    answered && idle
 }
 
 #[cfg(test)]

@@ -171,14 +171,13 @@ impl Verifier {
                 self.ended = false;
             }
             Some(Note::Ended) => self.ended = true,
-            // Moved away after its end, the record is signed once more.
-            Some(Note::Checkpoint | Note::Gap { .. }) => {}
             None if self.ended => {
                 let message =
                     "the server had ended before this line, and had not begun again: it is not its";
                 self.fault(Kind::Added, message);
             }
-            None => {}
+            // Moved away after its end, the record is signed once more.
+            Some(Note::Checkpoint | Note::Gap { .. }) | None => {}
         }
     }
 
@@ -383,8 +382,8 @@ impl Verifier {
             lost.is_some_and(|lost| lost.from <= next && lost.to.saturating_add(1) == number);
         let is_other = hash.is_some_and(|hash| hash != previous);
         if number > next && !is_lost {
-            let last = number.saturating_sub(1);
-            self.fault(Kind::Headless, &format!("the record begins with line {number}: give the files with the lines {next} to {last} before it, or say which line was checked last"));
+            let to = number.saturating_sub(1);
+            self.fault(Kind::Headless, &format!("the record begins with line {number}: give the files with the lines {next} to {to} before it, or say which line was checked last"));
         } else if number == 1 && previous != Hash::default() {
             self.fault(Kind::Changed, "the first line names one before it");
         } else if number == next && number > 1 && is_other {

@@ -386,7 +386,9 @@ fn a_record_that_ends_before_the_line_that_was_checked_last_was_cut() {
         for (count, faults) in [(10, 0), (6, 1)] {
             let mut verifier = verifier();
             verifier.follows(&after).unwrap();
-            lines[..count].iter().for_each(|line| verifier.line(line.as_bytes()));
+            for line in &lines[..count] {
+                verifier.line(line.as_bytes());
+            }
             let report = verifier.finish();
             assert_eq!(report.faults, faults, "{after} {count} {report:?}");
             assert!(report.findings.iter().all(|it| it.kind == Kind::Cut), "{report:?}");
@@ -395,7 +397,9 @@ fn a_record_that_ends_before_the_line_that_was_checked_last_was_cut() {
     // Nothing is proven by what is before the first line.
     let mut verifier = verifier();
     verifier.follows(&format!("0:{}", "0".repeat(64))).unwrap();
-    forged(0, 9, 1).iter().for_each(|line| verifier.line(line.as_bytes()));
+    for line in &forged(0, 9, 1) {
+        verifier.line(line.as_bytes());
+    }
     let report = verifier.finish();
     assert_eq!((kinds(&report, true), report.proven_to), (vec![(Kind::Unsigned, 9)], None));
 }

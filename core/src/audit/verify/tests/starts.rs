@@ -76,14 +76,18 @@ fn lines_before_the_chain_are_honest_only_where_there_was_none() {
     verifier.file("older");
     verifier.line(before[0].as_bytes());
     verifier.file("audit");
-    record().iter().for_each(|line| verifier.line(line.as_bytes()));
+    for line in &record() {
+        verifier.line(line.as_bytes());
+    }
     let report = verifier.finish();
     assert_eq!((report.faults, kinds(&report, false)), (0, vec![(Kind::Partial, 1)]));
     // Where the chain began before, there is nothing of the kind.
     let mut verifier = self::verifier();
     verifier.follows("5").unwrap();
     verifier.line(before[0].as_bytes());
-    record()[5..].iter().for_each(|line| verifier.line(line.as_bytes()));
+    for line in &record()[5..] {
+        verifier.line(line.as_bytes());
+    }
     assert_eq!(kinds(&verifier.finish(), true), [(Kind::Added, 1)]);
 }
 
@@ -95,13 +99,17 @@ fn a_file_that_ends_within_a_line_may_be_moved_away_before_the_server_starts() {
     for (is_torn, kind) in [(true, Kind::Torn), (false, Kind::Added)] {
         let mut verifier = verifier();
         verifier.file("audit.1");
-        lines.iter().for_each(|line| verifier.line(line.as_bytes()));
+        for line in &lines {
+            verifier.line(line.as_bytes());
+        }
         verifier.line(b"{\"type\":\"requ");
         if is_torn {
             verifier.ends_torn();
         }
         verifier.file("audit");
-        goes_on.iter().for_each(|line| verifier.line(line.as_bytes()));
+        for line in &goes_on {
+            verifier.line(line.as_bytes());
+        }
         let report = verifier.finish();
         assert_eq!(report.is_sound(), is_torn, "{report:?}");
         assert!(kinds(&report, !is_torn).contains(&(kind, 11)), "{report:?}");
