@@ -81,7 +81,11 @@ impl Broker {
                 }
                 continue;
             }
-            match self.records.forget_retired(target).await {
+            let root = self.root_rotation(record).await?;
+            if root.as_ref().is_some_and(|root| self.may_land(&root.record.rotation)) {
+                continue;
+            }
+            match self.records.forget_retired(target, root.map(|root| root.revision)).await {
                 // Whoever has changed it meanwhile has not told this process: it is read anew.
                 Ok(_) | Err(StoreError::Conflict) => is_stale = true,
                 Err(error) => return Err(error),

@@ -26,9 +26,9 @@ use super::authenticate::AdmitError;
 use crate::engine::rotation::{AccountSecret, Intent, Rotated, Tested};
 use crate::engine::{Cause, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
-use crate::lease::backoff;
+use crate::lease::{Generation, backoff};
 use crate::limits::{ISSUE_WITHIN, SETTLED_WITHIN};
-use crate::store::accounts::Begun;
+use crate::store::accounts::{Begun, Rotation};
 use crate::store::holds::HoldCause;
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
@@ -43,8 +43,8 @@ use turn::Turn;
 pub(super) enum Which {
     /// The account of a static role.
     Static(MountId, String),
-    /// The administrator of a target.
-    Root(MountId, TargetId),
+    /// The administrator of one identity of a target.
+    Root(MountId, TargetId, Generation),
 }
 
 /// Whether somebody waits for it.
@@ -239,6 +239,13 @@ impl Broker {
     pub(super) fn is_landing(&self, until: Option<Timestamp>, now: Timestamp) -> bool {
         let settled_at = self.began_at().plus(SETTLED_WITHIN);
         until.is_some_and(|until| now < until.max(settled_at))
+    }
+
+    /// Whether anything that was asked for an account may still land.
+    pub(super) fn may_land(&self, rotation: &Rotation) -> bool {
+        let now = self.clock.now();
+        let asked = rotation.begun.as_ref().and_then(|begun| begun.may_land_until);
+        [asked, rotation.quiet_until].into_iter().any(|until| self.is_landing(until, now))
     }
 
     /// Whether what is intended has not come about and cannot any more, so that another secret may be drawn.

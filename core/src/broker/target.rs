@@ -193,7 +193,8 @@ impl Broker {
             self.records.succeed_target(&entry.mount, both, hold.as_ref(), batch).await?;
         }
         self.reload().await?;
-        if target.rotation != was.record.rotation {
+        // At another server nothing is planned yet.
+        if target.rotation != was.record.rotation || target.generation != was.record.generation {
             self.plan_root_rotation(&target).await?;
         }
         // What is held back at it, or at a new identity of it, is seen to at once.

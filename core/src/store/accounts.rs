@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `static-role/<mount><name>` | a static role, with its account's secret and how far a rotation is |
 //! | `static-account/<mount><target>\0<account>` | which static role manages an account |
-//! | `root-rotation/<mount><target>` | how far a rotation of a target's administrator is |
+//! | `root-rotation/<mount><target><generation>` | how far a rotation of a target's administrator is |
 
-use super::leases::{joined, tail};
+use super::leases::joined;
 use super::mounts::{Mount, Role, Target, mount_at, retired_at, role_at, target_at};
 use super::records::{Found, Records};
 use super::{Batch, Key, Revision, StoreError, Value};
@@ -141,22 +141,18 @@ pub fn managed_at(mount: MountId, target: &str, account: &str) -> Key {
     joined(&[b"static-account/", mount.bytes(), target.as_bytes(), b"\0", account.as_bytes()])
 }
 
-/// Where it is kept how far the rotation of an administrator is.
+/// Where it is kept how far the rotation of an administrator is: each identity of a target has its own, so that what has
+/// begun at one is in no other's way.
 #[must_use]
-pub fn root_rotation_at(mount: MountId, target: TargetId) -> Key {
-    joined(&[b"root-rotation/", mount.bytes(), target.bytes()])
+pub fn root_rotation_at(mount: MountId, target: TargetId, generation: Generation) -> Key {
+    let generation = generation.0.to_be_bytes();
+    joined(&[b"root-rotation/", mount.bytes(), target.bytes(), &generation])
 }
 
 /// The prefix of all rotations of administrators.
 #[must_use]
 pub fn all_root_rotations() -> Key {
     Key(b"root-rotation/".to_vec())
-}
-
-/// Reads from its key of which target a rotation is.
-#[must_use]
-pub fn target_of_root_rotation(key: &Key) -> Option<TargetId> {
-    tail::<16>(key).map(TargetId::from_bytes)
 }
 
 /// Returns the prefixes of all that is kept under a mount of accounts.

@@ -8,7 +8,7 @@
 //! | `role/<mount><name>` | a role |
 //! | `retired/<target><generation>` | a target as it was, while leases of that generation live |
 
-use super::accounts::accounts_of;
+use super::accounts::{accounts_of, root_rotation_at};
 use super::approles::{approle_at, gone_of, role_id_of};
 use super::holds::{Hold, hold_at};
 use super::leases::joined;
@@ -273,12 +273,18 @@ impl Records {
         Ok(may_be_more)
     }
 
-    /// Forgets a retired target, if it is still as it was found, with what was held back at it: that would stay for
-    /// ever by itself.
-    pub async fn forget_retired(&self, was: &Found<Target>) -> Result<Revision, StoreError> {
-        let Target { id, generation, .. } = was.record;
+    /// Forgets a retired target, if it is still as it was found, with what was held back at it and how far the rotation
+    /// of its administrator is, if that is as it was as well: both would stay for ever by themselves.
+    pub async fn forget_retired(
+        &self,
+        was: &Found<Target>,
+        rotation: Option<Revision>,
+    ) -> Result<Revision, StoreError> {
+        let Target { id, generation, mount, .. } = was.record;
         let at = retired_at(id, generation);
         let batch = Batch::default().expect(at.clone(), Some(was.revision)).delete(at);
+        let at = root_rotation_at(mount, id, generation);
+        let batch = batch.expect(at.clone(), rotation).delete(at);
         let batch = batch.delete(hold_at(id, generation));
         self.commit(Batch { spends_reserve: true, ..batch }).await
     }

@@ -200,7 +200,7 @@ async fn a_copy_that_takes_over_a_target_with_another_secret_lends_nothing_until
 }
 
 /// Points the target at another server, which is not the same.
-async fn point_elsewhere(world: &World) -> Arc<SimulatedTarget> {
+pub(crate) async fn point_elsewhere(world: &World) -> Arc<SimulatedTarget> {
     let (other, fields) = SimulatedTarget::named("app");
     let write = TargetWrite {
         mount: "database/".into(),

@@ -123,11 +123,14 @@ impl Broker {
             self.rotations.set(&which, due(rotation.begun.is_some(), rotation.due_at));
         }
         for (_, found) in self.records.all::<RootRotation>(&all_root_rotations()).await? {
-            let (target, rotation) = (found.record.target, &found.record.rotation);
+            let RootRotation { target, generation, rotation } = &found.record;
             let catalog = self.catalog();
-            let Some(target) = catalog.target(target, found.record.generation) else { continue };
-            let which = Which::Root(target.record.mount, target.record.id);
-            self.rotations.set(&which, due(rotation.begun.is_some(), rotation.due_at));
+            let Some(target) = catalog.target(*target, *generation) else { continue };
+            let has_begun = rotation.begun.is_some();
+            if has_begun || self.is_rotated(&target.record) {
+                let due_at = due(has_begun, rotation.due_at);
+                self.rotations.set(&Which::root(&target.record), due_at);
+            }
         }
         self.wake_sweep();
         Ok(())

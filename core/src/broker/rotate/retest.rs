@@ -135,13 +135,14 @@ impl Broker {
         target: &Found<Target>,
         open: &dyn OpenTarget,
     ) -> Result<bool, RotateError> {
-        let which = Which::Root(target.record.mount, target.record.id);
+        let which = Which::root(&target.record);
         let _running = self.rotations.begin(&which).ok_or(RotateError::Busy)?;
-        let mut turn = self.turn(&which).await?;
-        let is_of_it = turn.target.record.generation == target.record.generation;
-        let Some(secret) = turn.begun().and_then(Begun::secret).filter(|_| is_of_it) else {
-            return Ok(false);
+        let mut turn = match self.turn(&which).await {
+            // It is configured no longer, and nothing had begun there.
+            Err(RotateError::NoTarget(_)) => return Ok(false),
+            turn => turn?,
         };
+        let Some(secret) = turn.begun().and_then(Begun::secret) else { return Ok(false) };
         let by = self.clock.now().plus(ISSUE_WITHIN);
         if open.tested(&turn.account, secret, by).await != Ok(Tested::Works) {
             return Ok(false);

@@ -7,6 +7,7 @@ use crate::broker::{Broker, Request};
 use crate::engine::erased::Fields;
 use crate::store::accounts::{RootRotation, Rotation, root_rotation_at};
 use crate::store::mounts::Target;
+use crate::store::records::Found;
 use crate::store::{Batch, StoreError};
 use std::sync::Arc;
 
@@ -20,6 +21,13 @@ pub struct RootRotated {
 impl Recorded for RootRotated {
     fn recorded(&self) -> Answer {
         Answer::data(Some(serde_json::Value::Object(self.shown.clone())))
+    }
+}
+
+impl Which {
+    /// Returns what names the administrator of a target.
+    pub(super) fn root(target: &Target) -> Self {
+        Self::Root(target.mount, target.id, target.generation)
     }
 }
 
@@ -39,7 +47,7 @@ impl Broker {
                 target.map(Arc::clone).ok_or_else(|| RotateError::NoTarget(name.to_owned()))
             };
             let target = found()?;
-            let which = Which::Root(target.record.mount, target.record.id);
+            let which = Which::root(&target.record);
             let allowed = caller.rights.expected(Batch::default());
             self.rotate(&which, Why::Asked, allowed).await?;
             let target = &found()?.record;
@@ -49,13 +57,21 @@ impl Broker {
         .await
     }
 
+    /// Returns how far the rotation of a target's administrator is.
+    pub(in crate::broker) async fn root_rotation(
+        &self,
+        target: &Target,
+    ) -> Result<Option<Found<RootRotation>>, StoreError> {
+        self.records.read(&root_rotation_at(target.mount, target.id, target.generation)).await
+    }
+
     /// Keeps when a target's administrator is rotated next, after its configuration said so.
     pub(in crate::broker) async fn plan_root_rotation(
         &self,
         target: &Target,
     ) -> Result<(), StoreError> {
-        let at = root_rotation_at(target.mount, target.id);
-        let found = self.records.read::<RootRotation>(&at).await?;
+        let at = root_rotation_at(target.mount, target.id, target.generation);
+        let found = self.root_rotation(target).await?;
         let slot = target.rotation.next(self.clock.now());
         if found.is_none() && slot.is_none() {
             return Ok(());
@@ -77,7 +93,7 @@ impl Broker {
         root.rotation.due_by = slot.and_then(|slot| slot.to);
         let due_at = root.rotation.due_at;
         self.records.replace(at, was, &root).await?;
-        self.rotations.set(&Which::Root(target.mount, target.id), due_at);
+        self.rotations.set(&Which::root(target), due_at);
         self.wake_sweep();
         Ok(())
     }

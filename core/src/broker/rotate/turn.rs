@@ -7,6 +7,7 @@ use crate::chance::Chance;
 use crate::engine::FieldError;
 use crate::engine::rotation::{Account, AccountSecret, Verify};
 use crate::ids::{EffectId, MountId, TargetId};
+use crate::lease::Generation;
 use crate::schedule::Plan;
 use crate::store::accounts::{
     Begun, RootRotation, Rotation, StaticRole, root_rotation_at, static_role_at,
@@ -160,32 +161,35 @@ impl Broker {
                     kept: Kept::Static(Box::new(found.record)),
                 })
             }
-            Which::Root(mount, target) => self.root_turn(*mount, *target).await,
+            Which::Root(mount, target, generation) => {
+                self.root_turn(*mount, *target, *generation).await
+            }
         }
     }
 
-    async fn root_turn(&self, mount: MountId, target_id: TargetId) -> Result<Turn, RotateError> {
-        let at = root_rotation_at(mount, target_id);
-        let found = self.records.read::<RootRotation>(&at).await?;
-        let catalog = self.catalog();
-        let begun = found.as_ref().filter(|found| found.record.rotation.begun.is_some());
-        let target = match begun {
-            // Carried on where it was begun, also if another identity has come since.
-            Some(begun) => catalog.target(target_id, begun.record.generation).map(Arc::clone),
-            None => self.current_target(mount, target_id),
-        };
-        let none = || RotateError::NoTarget(String::new());
-        let target = target.ok_or_else(none)?;
+    async fn root_turn(
+        &self,
+        mount: MountId,
+        target: TargetId,
+        generation: Generation,
+    ) -> Result<Turn, RotateError> {
+        let target = self.catalog().target(target, generation).map(Arc::clone);
+        let target = target.ok_or_else(|| RotateError::NoTarget(String::new()))?;
+        let found = self.root_rotation(&target.record).await?;
+        let has_begun = found.as_ref().is_some_and(|found| found.record.rotation.begun.is_some());
+        // What has begun is carried on where that was, also if another identity has come since.
+        if !has_begun && !self.is_rotated(&target.record) {
+            return Err(RotateError::NoTarget(target.record.name.clone()));
+        }
         let kind = self.kind(&target.record.plugin_name)?;
         let administrator = kind.administrator(&target.record.fields.0)?;
         let administrator = administrator.ok_or_else(|| {
                     FieldError("the configuration has no administrator's secret that could be rotated; write `username` and `password`".into())
                 })?;
-        let generation = target.record.generation;
         let revision = found.as_ref().map(|found| found.revision);
         let root = found.map_or_else(
             || RootRotation { target: target.record.id, generation, rotation: Rotation::default() },
-            |found| RootRotation { generation, ..found.record },
+            |found| found.record,
         );
         Ok(Turn {
             account: Account {
@@ -197,7 +201,7 @@ impl Broker {
             revision,
             unanswered_until: root.rotation.begun.as_ref().and_then(|begun| begun.may_land_until),
             allowed: Batch::default(),
-            at,
+            at: root_rotation_at(mount, target.record.id, generation),
             plan: target.record.rotation.clone(),
             kept: Kept::Root(Box::new(root)),
             target,
@@ -242,6 +246,17 @@ impl Broker {
         self.reload().await?;
         turn.is_kept(kept?);
         Ok(())
+    }
+
+    /// Whether a rotation of a target's administrator may begin: it is configured, and its mount is open.
+    pub(super) fn is_rotated(&self, target: &Target) -> bool {
+        let catalog = self.catalog();
+        let entry = catalog.mount(target.mount);
+        let entry = entry.filter(|entry| entry.mount.record.closed_at.is_none());
+        let now = entry.and_then(|entry| entry.targets.get(&target.name));
+        now.is_some_and(|now| {
+            (now.record.id, now.record.generation) == (target.id, target.generation)
+        })
     }
 
     /// Returns a target as callers have it now.
