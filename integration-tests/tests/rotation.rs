@@ -7,6 +7,8 @@
     reason = "whatever is not as expected fails the test at once"
 )]
 
+#[path = "rotation/leaving.rs"]
+mod leaving;
 #[path = "rotation/plans.rs"]
 mod plans;
 #[path = "rotation/records.rs"]

@@ -127,13 +127,14 @@ impl Broker {
         Ok(is_stale)
     }
 
-    /// Whether nothing is left that ends with a mount: its leases, the tokens of its logins, and what batch tokens of
-    /// them were lent.
+    /// Whether nothing is left that ends with a mount: its leases, the tokens of its logins, what batch tokens of them
+    /// were lent, and what was asked for its accounts.
     async fn is_bare(&self, mount: MountId) -> Result<bool, StoreError> {
         let records = &self.records;
         Ok(records.leases_of_role(mount, None, None, 1).await?.is_empty()
             && records.tokens_of_mount(mount, None, 1).await?.is_empty()
-            && records.leases_ending_with(&of_login_leases(mount), None, 1).await?.is_empty())
+            && records.leases_ending_with(&of_login_leases(mount), None, 1).await?.is_empty()
+            && !self.may_land_under(mount).await?)
     }
 
     /// Removes a closed mount, in bounded steps: nothing can be written under it any more.

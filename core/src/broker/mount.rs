@@ -135,6 +135,17 @@ pub enum MountError {
     /// There is no such mount.
     #[error("no matching mount: {0:?}")]
     NoMount(String),
+    /// Whoever disabled it now would take away the only record of what an account may have.
+    #[error(
+        "the secret of {account} is being rotated, and only this mount knows what it may be; try again in a moment, or, if \
+         the target `{target}` is gone for ever, delete its configuration first"
+    )]
+    Unsettled {
+        /// Whose secret it is.
+        account: String,
+        /// Where the account is.
+        target: String,
+    },
     /// No such move is remembered.
     #[error("no move of a mount has this `migration_id` since the start of the server")]
     NoMove,
@@ -246,7 +257,8 @@ impl Broker {
     }
 
     /// Disables a mount: it is closed at once, its leases are revoked, and its targets stay until they are gone. The
-    /// tokens of a method are good for nothing from then on, and are ended with what was lent to them.
+    /// tokens of a method are good for nothing from then on, and are ended with what was lent to them. It is refused while
+    /// nobody else would know the secret of an account: what was asked could land after one that managed it anew.
     pub async fn disable_mount(
         self: &Arc<Self>,
         request: &Request,
@@ -265,6 +277,7 @@ impl Broker {
             // As in Vault, a mount that is not there is disabled already.
             let Some(entry) = catalog.at(&path) else { return Ok(()) };
             let batch = caller.rights.expected(Batch::default());
+            let batch = self.expect_settled(entry, batch).await?;
             self.records.close_mount(&entry.mount, self.clock.now(), batch).await?;
             self.reload().await?;
             self.revoke_mount_soon(entry.mount.record.id);

@@ -17,6 +17,7 @@
 
 mod beside;
 mod due;
+mod leaving;
 mod retest;
 mod root;
 mod turn;
@@ -117,7 +118,8 @@ impl Broker {
                 self.rotations.set(which, due_at);
             }
             // Nothing was kept, and whoever asked decides anew.
-            Err(RotateError::Store(StoreError::Conflict)) if !turn.allowed.expected.is_empty() => {}
+            Err(RotateError::Store(StoreError::Conflict))
+                if why == Why::Asked && !turn.allowed.expected.is_empty() => {}
             Err(RotateError::Store(StoreError::Conflict)) => {
                 // Somebody else has it in hand, or has changed what it rests on; the next look tells.
                 self.rotations.set(which, Some(self.clock.now().plus(backoff::after(1))));
@@ -213,6 +215,7 @@ impl Broker {
             begun.may_land_until = Some(now.plus(SETTLED_WITHIN));
         }
         turn.rotation_mut().due_at = Some(now.plus(SETTLED_WITHIN));
+        self.expect_open(turn)?;
         self.keep_turn(turn).await?;
         let open = self.open_target(&turn.target)?;
         let Some(begun) = turn.begun() else { return Err(StoreError::Conflict.into()) };

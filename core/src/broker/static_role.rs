@@ -327,10 +327,7 @@ impl Broker {
             };
             let catalog = self.catalog();
             let is_at_target = entry(&catalog, mount)?.targets.contains_key(&found.record.target);
-            let rotation = &found.record.rotation;
-            let now = self.clock.now();
-            let is_landing = self.is_landing(rotation.quiet_until, now);
-            if is_at_target && (rotation.begun.is_some() || is_landing) {
+            if self.is_unsettled(&found.record.rotation, is_at_target) {
                 // Whoever deleted it now would take away the only record of a secret that may be the account's.
                 return Err(StaticRoleError::BeingRotated(found.record.rotation.error));
             }

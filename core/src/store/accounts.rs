@@ -149,6 +149,12 @@ pub fn root_rotation_at(mount: MountId, target: TargetId, generation: Generation
     joined(&[b"root-rotation/", mount.bytes(), target.bytes(), &generation])
 }
 
+/// The prefix of the rotations of a mount's administrators.
+#[must_use]
+pub fn root_rotations_of(mount: MountId) -> Key {
+    joined(&[b"root-rotation/", mount.bytes()])
+}
+
 /// The prefix of all rotations of administrators.
 #[must_use]
 pub fn all_root_rotations() -> Key {
@@ -157,8 +163,8 @@ pub fn all_root_rotations() -> Key {
 
 /// Returns the prefixes of all that is kept under a mount of accounts.
 pub(super) fn accounts_of(mount: MountId) -> [Key; 3] {
-    let under = |kind: &[u8]| joined(&[kind, mount.bytes()]);
-    [static_role_at(mount, ""), under(b"static-account/"), under(b"root-rotation/")]
+    let managed = joined(&[b"static-account/", mount.bytes()]);
+    [static_role_at(mount, ""), managed, root_rotations_of(mount)]
 }
 
 impl Records {

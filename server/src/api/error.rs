@@ -278,6 +278,9 @@ impl From<MountError> for Refusal {
         match error {
             MountError::Admit(error) => error.into(),
             MountError::Store(error) => error.into(),
+            MountError::Unsettled { .. } => {
+                Self::told(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
             MountError::NoMove => Self::told(StatusCode::NOT_FOUND, error.to_string()),
             MountError::Bad(_) | MountError::NoMount(_) | MountError::NoEntry(_) => bad(error),
         }
