@@ -234,6 +234,8 @@ pub struct Broker {
     reconciles: reconcile::Schedule,
     /// Accounts that are being rotated, and when to look at the others.
     rotations: rotate::Rotations,
+    /// Secrets that were tried since a restore, for whoever asked for them.
+    tried: rotate::Tried,
     /// Mass revocations that go on, and when to look at them.
     mass_revocations: mass_revocation::Jobs,
     metrics: Metrics,
@@ -325,6 +327,7 @@ impl Broker {
             rehearsing: in_hand::InHand::default(),
             reconciles: reconcile::Schedule::default(),
             rotations: rotate::Rotations::default(),
+            tried: rotate::Tried::default(),
             mass_revocations: mass_revocation::Jobs::default(),
             metrics: Metrics::default(),
             asleep_until: AtomicU64::new(u64::MAX),

@@ -17,6 +17,8 @@ mod records;
 mod restores;
 #[path = "rotation/roots.rs"]
 mod roots;
+#[path = "rotation/untried.rs"]
+mod untried;
 
 use leasehold_core::broker::{RotateError, StaticRoleError, StaticRoleWrite, TargetWrite};
 use leasehold_core::schedule::PlanWrite;

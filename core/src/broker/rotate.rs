@@ -21,6 +21,7 @@ mod leaving;
 mod retest;
 mod root;
 mod turn;
+mod untried;
 
 use super::Broker;
 use super::authenticate::AdmitError;
@@ -38,6 +39,7 @@ pub use retest::OlderSecret;
 pub(super) use retest::RetestError;
 use std::sync::Arc;
 use turn::Turn;
+pub(super) use untried::Tried;
 
 /// What is rotated.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,7 +10,7 @@ use crate::engine::rotation::Verify;
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
 use crate::secret::{Field, Secret};
-use crate::store::accounts::{Rotation, StaticRole, static_role_at};
+use crate::store::accounts::{Begun, Rotation, StaticRole, static_role_at};
 use crate::store::holds::HoldCause;
 use crate::store::mounts::role_at;
 use crate::store::records::Found;
@@ -102,6 +102,11 @@ pub enum StaticRoleError {
     /// After a restore nothing can be told.
     #[error("{0}")]
     Older(String),
+    /// After a restore nothing is told that was not let in since.
+    #[error(
+        "after the restore it is not known yet whether the secret in the store is still let in: {0}; try again in a moment"
+    )]
+    Untried(String),
     /// It was not rotated.
     #[error(transparent)]
     Rotate(RotateError),
@@ -377,8 +382,9 @@ impl Broker {
         mount: &str,
         name: &str,
     ) -> Result<StaticCredential, StaticRoleError> {
-        let role = self.found_static_role(mount, name).await?.record;
+        // Read first: once the comparison is over, what it has found out is stored with the role.
         let catalog = self.catalog();
+        let role = self.found_static_role(mount, name).await?.record;
         let target = entry(&catalog, mount)?.targets.get(&role.target);
         if let Some(target) = target {
             let (id, generation) = (target.record.id, target.record.generation);
@@ -387,17 +393,24 @@ impl Broker {
                 return Err(StaticRoleError::Older(why));
             }
         }
-        let rotation = role.rotation;
+        let rotation = &role.rotation;
         if rotation.is_older_than_target {
-            return Err(StaticRoleError::Older(rotation.error.unwrap_or_default()));
+            return Err(StaticRoleError::Older(rotation.error.clone().unwrap_or_default()));
         }
-        let may_differ =
-            rotation.begun.is_some_and(|begun| begun.may_land_until.is_some() && !begun.is_served);
+        let differs = |begun: &Begun| begun.may_land_until.is_some() && !begun.is_served;
+        let may_differ = rotation.begun.as_ref().is_some_and(differs);
         let (false, Some(secret), Some(rotated_at)) =
-            (may_differ, role.secret, rotation.rotated_at)
+            (may_differ, &role.secret, rotation.rotated_at)
         else {
-            return Err(StaticRoleError::BeingRotated(rotation.error));
+            return Err(StaticRoleError::BeingRotated(rotation.error.clone()));
         };
+        if let Some(target) = target {
+            let (id, generation) = (target.record.id, target.record.generation);
+            if catalog.holds_back(HoldCause::Restored, id, generation) {
+                let tried = self.require_let_in(target, &role, secret).await;
+                tried.map_err(StaticRoleError::Untried)?;
+            }
+        }
         let mut fields = vec![("username", Field::Open(role.username))];
         for part in ["password", "access_key", "secret_key"] {
             fields.extend(secret.part(part).map(|text| (part, Field::Hidden(text))));

@@ -117,6 +117,8 @@ counters! {
     secrets_withheld,
     /// Accounts whose secret in a restored store is older than they are, as somebody was told.
     secrets_older,
+    /// Secrets that were not told since a restore, because nobody was let in with them yet.
+    secrets_untried,
     /// Questions that a target refused.
     targets_refused,
     /// Questions that a target never answered.
@@ -190,6 +192,7 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("secrets_told", 2_000),
     ("secrets_withheld", 200),
     ("secrets_older", 12),
+    ("secrets_untried", 12),
     ("reconnects", 5_000),
     ("targets_restarted", 200),
     ("targets_refused", 2_000),

@@ -34,6 +34,7 @@ impl Crowd {
                     }
                     Err(StaticRoleError::BeingRotated(_)) => counters.secrets_withheld.one(),
                     Err(StaticRoleError::Older(_)) => counters.secrets_older.one(),
+                    Err(StaticRoleError::Untried(_)) => counters.secrets_untried.one(),
                     Err(_) => {}
                 }
             })

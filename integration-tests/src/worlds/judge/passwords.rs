@@ -147,8 +147,12 @@ impl Judge {
     pub fn secret_is_told(&self, name: &str, password: &str, asked_at: Timestamp) {
         let known = self.known.lock();
         let Some(account) = known.passwords.0.get(name) else { return };
-        // What a backup says is told until it has been tried.
-        if account.is_older || account.is_doubted || account.has_had(password, asked_at) {
+        if account.is_doubted {
+            let what = format!("a secret of `{name}` is told after a restore, and was not let in");
+            self.setting.broken(6, None, what);
+        }
+        // What was let in since may be replaced by what the process of before the restore had asked.
+        if account.is_older || account.has_had(password, asked_at) {
             return;
         }
         self.setting.broken(6, None, format!("a secret of `{name}` was told that does not work"));

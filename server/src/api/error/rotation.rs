@@ -44,7 +44,9 @@ impl From<StaticRoleError> for Refusal {
             StaticRoleError::Rotate(error) => error.into(),
             StaticRoleError::Empty => Self::nothing_here(),
             StaticRoleError::NoMount(_) => Self::told(StatusCode::NOT_FOUND, error.to_string()),
-            StaticRoleError::BeingRotated(_) | StaticRoleError::Older(_) => {
+            StaticRoleError::BeingRotated(_)
+            | StaticRoleError::Older(_)
+            | StaticRoleError::Untried(_) => {
                 Self::told(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
             }
             StaticRoleError::NoRole(_) | StaticRoleError::Bad(_) => bad(error),
