@@ -6,10 +6,11 @@ use leasehold_core::broker::StaticRoleError;
 use leasehold_integration_tests::world::World;
 use leasehold_integration_tests::world::target::{Mood, SimulatedTarget};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A world that was restored to a backup, and the store of which is not compared yet.
 async fn restored(after_the_backup: impl AsyncFn(&World)) -> (World, Arc<SimulatedTarget>) {
-    let (world, target) = world_with(every(24 * HOUR)).await;
+    let (world, target) = world_with(every(Duration::from_hours(24))).await;
     let backup = world.back_up().await;
     after_the_backup(&world).await;
     (world.restored(&backup).await, target)
@@ -107,7 +108,7 @@ async fn an_account_is_tried_by_one_at_a_time() {
     assert_eq!(all.iter().filter(|told| told.is_ok()).count(), 1);
     assert!(
         all.iter()
-            .flat_map(|told| told.as_ref().err())
+            .filter_map(|told| told.as_ref().err())
             .all(|it| { it.to_string().contains("being tried") })
     );
     assert_eq!(target.asked_times(), asked + 1);
