@@ -329,7 +329,11 @@ impl<S: Sink> Writer<S> {
             kept.map_or((Head::default(), true), |KeptHead { head, ended, .. }| (head, ended));
         let mut bytes_max = END_BYTES;
         let seen = loop {
-            let end = self.sink.end(bytes_max).map_err(|error| error.to_string())?;
+            let end = self.sink.end(bytes_max).unwrap_or_else(|error| {
+                let name = self.name.as_str();
+                tracing::error!(name, %error, "the end of the audit record cannot be read; it goes on as one that nobody sees");
+                None
+            });
             let Some((end, more)) = end else {
                 break Seen { head: kept, found: Found::Unseen, torn_bytes: 0 };
             };

@@ -18,6 +18,8 @@ struct Shelved {
     /// What was moved away.
     older: Vec<u8>,
     blocks: bool,
+    /// Its end cannot be read.
+    blind: bool,
     /// How many more bytes fit.
     room: Option<usize>,
 }
@@ -43,6 +45,9 @@ impl Sink for Shelf {
     }
 
     fn end(&mut self, bytes_max: usize) -> io::Result<Option<(Vec<u8>, bool)>> {
+        if self.0.0.lock().blind {
+            return Err(io::Error::other("it is blind"));
+        }
         let text = self.0.0.lock().text.clone();
         let from = text.len().saturating_sub(bytes_max);
         Ok(Some((text[from..].to_vec(), from > 0)))
@@ -159,6 +164,22 @@ async fn a_start_on_a_full_disk_is_told_later_with_the_line_that_was_cut_off_bef
         let torn = report.findings.iter().filter(|finding| finding.kind == Kind::Torn).count();
         assert_eq!(torn, usize::from(!before.is_empty()) + usize::from(room > 0));
     }
+}
+
+#[tokio::test]
+async fn a_record_whose_end_cannot_be_read_goes_on_within_its_chain() {
+    let (shelf, keys) = (Shelf::default(), keys());
+    let device = started(&shelf, &keys).await;
+    device.record(line(1)).await.unwrap();
+    let head = device.checkpoint(true).await.unwrap().unwrap();
+    shelf.change(|shelved| shelved.blind = true);
+    let kept = KeptHead { head, ended: true, at: Timestamp(0) };
+    device.begin(beginning(&keys, Some(kept))).await.unwrap();
+    device.record(line(2)).await.unwrap();
+    device.checkpoint(true).await.unwrap();
+    let report = shelf.verified(&keys);
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.lines, report.unsigned), (6, 0), "every line is of the chain");
 }
 
 #[tokio::test]
