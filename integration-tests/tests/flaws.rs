@@ -62,7 +62,7 @@ caught! {
     a_sweep_that_drops_what_it_did_not_create_is_caught:
         SweepDropsForeign breaks [9], within 200;
     absence_elsewhere_that_is_taken_for_death_is_caught:
-        AbsenceElsewhere breaks [1, 2], within 500;
+        AbsenceElsewhere breaks [1, 2, 5], within 500;
     a_renewal_that_is_committed_while_the_lapse_is_asked_is_caught:
         RenewalWhileLapseIsAsked breaks [2, 4], within 500;
     a_removal_before_its_record_is_caught:

@@ -233,10 +233,11 @@ impl Engine for NetworkEngine {
     }
 
     fn open(config: Config, origin: Origin, clock: Arc<dyn Clock>) -> Result<Self, FieldError> {
-        let number = flaws::address(config.address.number);
+        let (number, login) = (config.address.number, config.login);
+        let number = if login.is_some() { number } else { flaws::address(number) };
         let server = SERVERS.with_borrow(|servers| servers.get(&number).map(Arc::clone));
         let server = server.ok_or_else(|| FieldError("no such server".into()))?;
-        Ok(Self { server, login: config.login, origin, clock })
+        Ok(Self { server, login, origin, clock })
     }
 
     fn connections(&self) -> usize {

@@ -9,7 +9,7 @@ use leasehold_core::secret::Secret;
 use leasehold_core::time::Timestamp;
 use std::time::Duration;
 
-/// Where a target is asked.
+/// Where a target is asked that has no administrator: nobody moves the desk, which has one.
 pub fn address(number: u64) -> u64 {
     MEMORY.with_borrow(|memory| memory.moved.get(&number).copied().unwrap_or(number))
 }
