@@ -152,7 +152,7 @@ pub const BATCH_TIME: Duration = Duration::from_millis(20);
 pub const REVOKE_BATCH_TIME: Duration = Duration::from_millis(100);
 /// The same for revocations where they cannot take all connections, so that no issue waits for theirs: the fewer
 /// batches, the less of the target's time goes into what each of them looks up.
-pub const REVOKE_BATCH_TIME_ASIDE: Duration = Duration::from_millis(500);
+pub const REVOKE_BATCH_TIME_ASIDE: Duration = Duration::from_secs(1);
 
 /// Questions that may wait for one target: at 10,000/s two seconds' worth, so that callers are told no
 /// rather than left to time out. Revocations come in chunks of [`REVOKE_CHUNK`].
