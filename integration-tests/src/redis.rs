@@ -179,6 +179,13 @@ impl Server {
         redis::from_redis_value(said).expect("it is a text")
     }
 
+    /// Whether it answers now, and says something: a Sentinel ends all connections of a server that it promotes.
+    pub async fn says(&self, words: &[&str], what: &str) -> bool {
+        let said = self.ask(words).await;
+        let said = said.and_then(|said| Ok(redis::from_redis_value::<String>(said)?));
+        said.is_ok_and(|said| said.contains(what))
+    }
+
     /// Returns the names of all users.
     pub async fn users(&self) -> Vec<String> {
         let said = self.ask(&["ACL", "USERS"]).await.expect("users are listed");

@@ -20,7 +20,7 @@ impl Watched {
         let primary = Server::start(users);
         let replica = Server::replica_of(&primary, users);
         eventually("the replica is in step", async || {
-            replica.text(&["INFO", "replication"]).await.contains("master_link_status:up")
+            replica.says(&["INFO", "replication"], "master_link_status:up").await
         })
         .await;
         let sentinel = Server::sentinel_of(&primary);
@@ -75,7 +75,7 @@ async fn a_user_is_set_at_and_revoked_from_primary_and_replica_through_a_failove
 
     watched.primary.kill();
     eventually("the replica takes over", async || {
-        watched.replica.text(&["INFO", "replication"]).await.contains("role:master")
+        watched.replica.says(&["INFO", "replication"], "role:master").await
     })
     .await;
     eventually("the Sentinel tells of it", async || {
