@@ -10,7 +10,6 @@ use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The clock of a target, beside ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,9 +101,7 @@ impl Broker {
         let unknown = "its credentials end by its clock, and that could not be read in time";
         let skew = self.skews.known(target);
         let skew = skew.ok_or_else(|| EngineError::refused(Cause::Unreachable, unknown))?;
-        let wall = self.clock.wall();
-        let ahead = Duration::from_millis(skew.ahead_ms.unsigned_abs());
-        let there = if skew.ahead_ms < 0 { wall.minus(ahead) } else { wall.plus(ahead) };
+        let there = Timestamp(self.clock.wall().0.saturating_add_signed(skew.ahead_ms));
         Ok(there.min(self.clock.now()))
     }
 
