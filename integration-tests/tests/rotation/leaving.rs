@@ -1,8 +1,8 @@
 //! Accounts that are left alone: with their static role, or with their mount. No secret is forgotten that may be theirs.
 
-use crate::roots::rotate_root;
+use crate::roots::{rotate_root, rotate_root_hourly};
 use crate::{HOUR, MINUTE, SECOND, every, rotate, somebody_knows_it, told, world_with};
-use leasehold_core::broker::{MountError, Side, StaticRoleError, TargetWrite};
+use leasehold_core::broker::{MountError, Side, StaticRoleError};
 use leasehold_integration_tests::world::target::{ADMINISTRATOR, FIRST_PASSWORD, Mood};
 use leasehold_integration_tests::world::{ROOT, World, request};
 
@@ -137,13 +137,7 @@ async fn a_target_that_is_gone_for_ever_keeps_no_account_once_nothing_can_land()
 #[tokio::test(start_paused = true)]
 async fn no_administrator_is_rotated_in_a_mount_that_was_disabled() {
     let (world, target) = world_with(every(24 * HOUR)).await;
-    let write = TargetWrite {
-        mount: "database/".into(),
-        name: "app".into(),
-        rotation: every(HOUR),
-        ..TargetWrite::default()
-    };
-    world.broker().write_target(&request(ROOT), write).await.unwrap();
+    rotate_root_hourly(&world).await;
     world.issue("app").await.unwrap();
     target.mood(Mood::RefusingRevocations);
     disable(&world).await.unwrap();

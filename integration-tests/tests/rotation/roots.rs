@@ -3,13 +3,22 @@
 use crate::restores::point_elsewhere;
 use crate::{HOUR, MINUTE, OLD, SECOND, every, somebody_knows_it, told, world_with};
 use leasehold_core::broker::{RotateError, TargetWrite};
-use leasehold_core::schedule::PlanWrite;
 use leasehold_core::store::StoreError;
 use leasehold_integration_tests::world::target::{ADMINISTRATOR, FIRST_PASSWORD, Mood};
 use leasehold_integration_tests::world::{ROOT, World, request};
 
 pub(crate) async fn rotate_root(world: &World) -> Result<(), RotateError> {
     world.broker().rotate_root(&request(ROOT), "database/", "app").await.map(|_| ())
+}
+
+pub(crate) async fn rotate_root_hourly(world: &World) {
+    let write = TargetWrite {
+        mount: "database/".into(),
+        name: "app".into(),
+        rotation: every(HOUR),
+        ..TargetWrite::default()
+    };
+    world.broker().write_target(&request(ROOT), write).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,13 +99,7 @@ async fn lost_answers_and_late_effects_lock_nobody_out() {
 #[tokio::test(start_paused = true)]
 async fn the_administrator_is_rotated_by_its_configurations_period() {
     let (world, target) = world_with(every(24 * HOUR)).await;
-    let write = |plan: PlanWrite| TargetWrite {
-        mount: "database/".into(),
-        name: "app".into(),
-        rotation: plan,
-        ..TargetWrite::default()
-    };
-    world.broker().write_target(&request(ROOT), write(every(HOUR))).await.unwrap();
+    rotate_root_hourly(&world).await;
     world.pass(HOUR + 2 * MINUTE).await;
     let first = target.password_of(ADMINISTRATOR);
     assert_ne!(first.as_deref(), Some(FIRST_PASSWORD));
@@ -174,13 +177,7 @@ async fn what_may_land_at_a_target_that_is_configured_no_longer_is_known_until_i
 #[tokio::test(start_paused = true)]
 async fn an_administrators_period_goes_on_at_another_server_also_after_a_restart() {
     let (world, _old) = world_with(every(24 * HOUR)).await;
-    let write = TargetWrite {
-        mount: "database/".into(),
-        name: "app".into(),
-        rotation: every(HOUR),
-        ..TargetWrite::default()
-    };
-    world.broker().write_target(&request(ROOT), write).await.unwrap();
+    rotate_root_hourly(&world).await;
     let new = point_elsewhere(&world).await;
     world.pass(2 * MINUTE).await;
     world.broker().housekeep().await.unwrap();
