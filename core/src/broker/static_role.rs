@@ -12,7 +12,7 @@ use crate::schedule::{Plan, PlanWrite};
 use crate::secret::{Field, Secret};
 use crate::store::accounts::{Begun, Rotation, StaticRole, static_role_at};
 use crate::store::holds::HoldCause;
-use crate::store::mounts::role_at;
+use crate::store::mounts::{Target, role_at};
 use crate::store::records::Found;
 use crate::store::{Batch, StoreError};
 use crate::time::Timestamp;
@@ -386,12 +386,15 @@ impl Broker {
         let catalog = self.catalog();
         let role = self.found_static_role(mount, name).await?.record;
         let target = entry(&catalog, mount)?.targets.get(&role.target);
-        if let Some(target) = target {
-            let (id, generation) = (target.record.id, target.record.generation);
-            if catalog.holds_back(HoldCause::Copied, id, generation) {
-                let FieldError(why) = self.left_alone(&target.record);
-                return Err(StaticRoleError::Older(why));
-            }
+        let held_back = |cause| {
+            let is_held = |it: &&Arc<Found<Target>>| {
+                catalog.holds_back(cause, it.record.id, it.record.generation)
+            };
+            target.filter(is_held)
+        };
+        if let Some(target) = held_back(HoldCause::Copied) {
+            let FieldError(why) = self.left_alone(&target.record);
+            return Err(StaticRoleError::Older(why));
         }
         let rotation = &role.rotation;
         if rotation.is_older_than_target {
@@ -404,12 +407,9 @@ impl Broker {
         else {
             return Err(StaticRoleError::BeingRotated(rotation.error.clone()));
         };
-        if let Some(target) = target {
-            let (id, generation) = (target.record.id, target.record.generation);
-            if catalog.holds_back(HoldCause::Restored, id, generation) {
-                let tried = self.require_let_in(target, &role, secret).await;
-                tried.map_err(StaticRoleError::Untried)?;
-            }
+        if let Some(target) = held_back(HoldCause::Restored) {
+            let tried = self.require_let_in(target, &role, secret).await;
+            tried.map_err(StaticRoleError::Untried)?;
         }
         let mut fields = vec![("username", Field::Open(role.username))];
         for part in ["password", "access_key", "secret_key"] {
