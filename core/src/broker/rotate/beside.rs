@@ -29,19 +29,14 @@ impl Broker {
         target: &Target,
         account: &str,
     ) -> Result<Option<String>, StoreError> {
-        for other in self.beside(target) {
-            let called = &other.called;
-            if other.administrator == account {
-                return Ok(Some(format!(
-                    "`{account}` is the administrator of the target `{called}`, which is at the same server and would be \
-                     locked out"
-                )));
-            }
-            if let Some(why) = self.is_managed_at(&other, account).await? {
-                return Ok(Some(why));
-            }
+        let beside = self.beside(target);
+        if let Some(other) = beside.iter().find(|other| other.administrator == account) {
+            return Ok(Some(format!(
+                "`{account}` is the administrator of the target `{}`, which is at the same server and would be locked out",
+                other.called
+            )));
         }
-        Ok(None)
+        self.is_managed_at(&beside, account).await
     }
 
     /// Says why an account may not administer a target: a static role of another target at its server manages it.
@@ -50,27 +45,25 @@ impl Broker {
         target: &Target,
         account: &str,
     ) -> Result<Option<String>, StoreError> {
-        for other in self.beside(target) {
-            if let Some(why) = self.is_managed_at(&other, account).await? {
-                return Ok(Some(why));
-            }
-        }
-        Ok(None)
+        self.is_managed_at(&self.beside(target), account).await
     }
 
     async fn is_managed_at(
         &self,
-        other: &Beside,
+        beside: &[Beside],
         account: &str,
     ) -> Result<Option<String>, StoreError> {
-        let managed = self.records.manager_of(other.mount, &other.target, account).await?;
-        Ok(managed.map(|role| {
-            format!(
-                "the account `{account}` is managed by the static role `{role}` of the target `{}`, which is at the same \
-                 server; two would take each other's secret away",
-                other.called
-            )
-        }))
+        for other in beside {
+            let managed = self.records.manager_of(other.mount, &other.target, account).await?;
+            if let Some(role) = managed {
+                return Ok(Some(format!(
+                    "the account `{account}` is managed by the static role `{role}` of the target `{}`, which is at the \
+                     same server; two would take each other's secret away",
+                    other.called
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// Refuses to rotate an administrator whom another target at the same server has as well: nobody is told the new
