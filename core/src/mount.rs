@@ -152,6 +152,12 @@ impl Catalog {
         self.mounts.get(&id)
     }
 
+    /// Returns a mount by its id, if it is not closed.
+    #[must_use]
+    pub fn open_mount(&self, id: MountId) -> Option<&Arc<MountEntry>> {
+        self.mount(id).filter(|entry| entry.mount.record.closed_at.is_none())
+    }
+
     /// Returns a target in one of its generations, retired or not.
     #[must_use]
     pub fn target(&self, id: TargetId, generation: Generation) -> Option<&Arc<Found<Target>>> {

@@ -149,10 +149,7 @@ impl Broker {
     /// is disabled its tokens are good for nothing, however long it takes to end them all.
     pub(super) fn may_come(&self, token: &Token, request: &Request) -> bool {
         let is_near = || is_within(&token.bound_cidrs, request.asked.from.map(ClientAddress::ip));
-        let is_there = |login: &LoginOrigin| {
-            let catalog = self.catalog();
-            catalog.mount(login.mount).is_some_and(|entry| entry.mount.record.closed_at.is_none())
-        };
+        let is_there = |login: &LoginOrigin| self.catalog().open_mount(login.mount).is_some();
         (token.bound_cidrs.is_empty() || is_near()) && token.login.as_ref().is_none_or(is_there)
     }
 

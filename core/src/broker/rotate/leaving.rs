@@ -36,15 +36,13 @@ impl Broker {
             }
             batch = batch.expect(at, Some(found.revision));
         }
-        let mut roots = self.records.all::<RootRotation>(&root_rotations_of(mount)).await?;
         for target in entry.targets.values().map(|target| &target.record) {
-            let at = root_rotation_at(mount, target.id, target.generation);
-            let found = roots.iter().position(|(found, _)| *found == at);
-            let found = found.map(|index| roots.swap_remove(index).1);
+            let found = self.root_rotation(target).await?;
             if found.as_ref().is_some_and(|it| self.is_unsettled(&it.record.rotation, true)) {
                 let account = format!("the administrator of `{}`", target.name);
                 return Err(unsettled(account, &target.name));
             }
+            let at = root_rotation_at(mount, target.id, target.generation);
             batch = batch.expect(at, found.map(|found| found.revision));
         }
         Ok(batch)
@@ -67,8 +65,7 @@ impl Broker {
     pub(super) fn expect_open(&self, turn: &mut Turn) -> Result<(), RotateError> {
         let target = &turn.target.record;
         let catalog = self.catalog();
-        let entry = catalog.mount(target.mount);
-        let entry = entry.filter(|entry| entry.mount.record.closed_at.is_none());
+        let entry = catalog.open_mount(target.mount);
         let mount = &entry.ok_or_else(|| RotateError::NoTarget(target.name.clone()))?.mount;
         let allowed = std::mem::take(&mut turn.allowed);
         turn.allowed = allowed.expect(mount_at(mount.record.id), Some(mount.revision));

@@ -85,10 +85,8 @@ impl Broker {
     fn as_older(&self, target: &Target) -> OlderSecret {
         let catalog = self.catalog();
         let mount = catalog.mount(target.mount).map(|entry| entry.mount.record.path.clone());
-        let is_current = self.current_target(target.mount, target.id).is_some_and(|now| {
-            (&now.record.name, now.record.generation) == (&target.name, target.generation)
-        });
-        let earlier = (!is_current).then(|| generation_name((target.id, target.generation)));
+        let earlier =
+            (!self.is_current(target)).then(|| generation_name((target.id, target.generation)));
         OlderSecret { mount: mount.unwrap_or_default(), name: target.name.clone(), earlier }
     }
 

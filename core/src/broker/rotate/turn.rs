@@ -250,12 +250,13 @@ impl Broker {
 
     /// Whether a rotation of a target's administrator may begin: it is configured, and its mount is open.
     pub(super) fn is_rotated(&self, target: &Target) -> bool {
-        let catalog = self.catalog();
-        let entry = catalog.mount(target.mount);
-        let entry = entry.filter(|entry| entry.mount.record.closed_at.is_none());
-        let now = entry.and_then(|entry| entry.targets.get(&target.name));
-        now.is_some_and(|now| {
-            (now.record.id, now.record.generation) == (target.id, target.generation)
+        self.catalog().open_mount(target.mount).is_some() && self.is_current(target)
+    }
+
+    /// Whether this identity of a target is the one that callers have now.
+    pub(super) fn is_current(&self, target: &Target) -> bool {
+        self.current_target(target.mount, target.id).is_some_and(|now| {
+            (&now.record.name, now.record.generation) == (&target.name, target.generation)
         })
     }
 
