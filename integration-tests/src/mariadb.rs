@@ -216,6 +216,8 @@ fn launch(folder: &Path, port: u16, settings: &[String]) -> Child {
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--socket={}", folder.join("socket").display()))
         .arg(format!("--pid-file={}", folder.join("pid").display()))
+        // A server that starts clears its `tmpdir` of every temporary table, those of others too.
+        .arg(format!("--tmpdir={}", folder.display()))
         .arg(format!("--init-file={}", folder.join("data/init.sql").display()))
         .args([&format!("--port={port}"), "--bind-address=127.0.0.1", "--max-connections=300"])
         .arg("--general-log-file=statements")
@@ -270,6 +272,7 @@ fn template() -> PathBuf {
         .arg("--no-defaults")
         .arg(format!("--datadir={}", folder.path().join("data").display()))
         .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+        .arg(format!("--tmpdir={}", folder.path().display()))
         .args(SMALL)
         .stdin(Stdio::null());
     let made = run_as(&mut command, &USERS).output().expect("mariadb-install-db runs");
