@@ -266,11 +266,14 @@ impl Revoke {
         };
         let answer = client.send(request).doing(|| format!("{doing} {id}"))?;
         answer.warn(session.output);
-        if (self.sync || self.force) && !answer.is_queued() {
-            session.success(format, &format!("Success! {done}: {id}"));
+        let said = if answer.is_queued() || !(self.sync || self.force) {
+            "All revocation operations queued successfully!".to_owned()
+        } else if answer.warnings().next().is_some() {
+            format!("{done}, but for what the warnings tell: {id}")
         } else {
-            session.success(format, "All revocation operations queued successfully!");
-        }
+            format!("Success! {done}: {id}")
+        };
+        session.success(format, &said);
         Ok(Exit::Done)
     }
 }

@@ -153,6 +153,23 @@ fn each_kind_of_revocation_has_its_path_body_and_words() {
 }
 
 #[test]
+fn a_revocation_that_left_something_is_not_called_a_success() {
+    let warned = json!({ "warnings": ["2 leases could not be revoked yet"] }).to_string();
+    for (flags, done) in [
+        (&["-sync"][..], "Revoked lease"),
+        (&["-sync", "-prefix"], "Revoked any leases with prefix"),
+        (&["-force", "-prefix"], "Force revoked any leases with prefix"),
+    ] {
+        let server = Server::with(&[(200, &warned)]);
+        let arguments = [&["lease", "revoke"][..], flags, &["aws/sts"]].concat();
+        let outcome = Run::at(&server, &arguments).run();
+        assert_eq!(outcome.exit, 0, "{outcome:?}");
+        assert_eq!(outcome.out, format!("{done}, but for what the warnings tell: aws/sts\n"));
+        assert!(outcome.err.contains("* 2 leases could not be revoked yet"), "{outcome:?}");
+    }
+}
+
+#[test]
 fn force_is_only_for_prefixes() {
     let server = Server::with(&[]);
     let outcome = Run::at(&server, &["lease", "revoke", "-force", ID]).run();

@@ -100,6 +100,24 @@ fn a_plan_for_a_program_is_one_document_however_many_pages_there_are() {
 }
 
 #[test]
+fn a_plan_of_more_than_anybody_reads_shows_the_first_thousand_and_counts_all() {
+    let unknown = json!({ "error": "refused" });
+    let pages = [(0..999, Some("m/app/l")), (999..1002, None)].map(|(numbers, after)| {
+        let count = numbers.len() as u64;
+        let leases: Vec<_> = numbers.map(|at| lease(&format!("v-{at}"), &unknown)).collect();
+        page(&leases, [count, 0, 0, 0, 0, 0, 0, count], after)
+    });
+    let server = Server::with(&[(200, &pages[0]), (200, &pages[1])]);
+    let outcome = Run::at(&server, &["lease", "revoke", "-prefix", "-plan", "database"]).run();
+    assert_eq!(outcome.exit, 0, "{outcome:?}");
+    let rows = outcome.out.lines().filter(|line| line.contains("database/creds/app/v-")).count();
+    assert_eq!(rows, 1000);
+    let told = "These are the first 1000; -format=json shows all of them.";
+    assert!(outcome.err.contains(told), "{}", outcome.err);
+    assert!(outcome.out.contains("database/shop does not tell of 1002 credentials: refused\n"));
+}
+
+#[test]
 fn a_plan_of_one_lease_names_it_and_one_of_nothing_says_so() {
     let one = page(&[lease("x", &Value::Null)], [1, 0, 0, 0, 0, 0, 0, 0], None);
     let none = page(&[], [0; 8], None);

@@ -18,7 +18,10 @@ const REASONS_MAX: usize = 10;
 /// What the pages of a plan come to.
 #[derive(Debug, Default)]
 struct Whole {
+    /// Those that are shown: a plan may have far more of them than a terminal, or this process, has room for.
     leases: Vec<Value>,
+    /// How many credentials are not known for a reason, by target and reason.
+    not_known: BTreeMap<(String, String), u64>,
     totals: BTreeMap<String, u64>,
     warnings: BTreeSet<String>,
 }
@@ -32,6 +35,7 @@ pub(super) fn show(
     session: &mut Session<'_>,
 ) -> Result<Exit, Failure> {
     let (mut whole, mut progress) = (Whole::default(), Progress::begin()?);
+    let shown_max = if format == Format::Table { SHOWN_MAX } else { usize::MAX };
     let mut asked = Map::from_iter([(named.to_owned(), json!(name))]);
     let last = loop {
         let page = client.send(Request::put("sys/revocations/plan", asked.clone().into()));
@@ -39,7 +43,7 @@ pub(super) fn show(
             progress.end(session.output);
         }
         let page = page.doing(|| format!("planning the revocation of {name}"))?;
-        whole.add(&page);
+        whole.add(&page, shown_max);
         let after = page.data().and_then(|data| data.get("after")).filter(|after| !after.is_null());
         let Some(after) = after.cloned() else { break page };
         asked.insert("after".to_owned(), after);
@@ -47,7 +51,7 @@ pub(super) fn show(
         progress.says(session.output, || format!("{leases} leases looked at"));
     };
     progress.end(session.output);
-    let Whole { leases, totals, warnings } = &whole;
+    let Whole { leases, totals, warnings, .. } = &whole;
     let warnings: Vec<_> = warnings.iter().cloned().collect();
     let answer = last.around(json!({ "leases": leases, "totals": totals }), &warnings);
     if format == Format::Table {
@@ -60,9 +64,18 @@ pub(super) fn show(
 }
 
 impl Whole {
-    fn add(&mut self, page: &Answer) {
+    fn add(&mut self, page: &Answer, shown_max: usize) {
         let part = |name| page.data().and_then(|data| data.get(name));
-        self.leases.extend(part("leases").and_then(Value::as_array).into_iter().flatten().cloned());
+        for lease in part("leases").and_then(Value::as_array).into_iter().flatten() {
+            let error = text(lease, "error");
+            if !error.is_empty() {
+                let count = self.not_known.entry((text(lease, "target"), error)).or_default();
+                *count = count.saturating_add(1);
+            }
+            if self.leases.len() < shown_max {
+                self.leases.push(lease.clone());
+            }
+        }
         for (name, count) in part("totals").and_then(Value::as_object).into_iter().flatten() {
             let total = self.totals.entry(name.clone()).or_default();
             *total = total.saturating_add(count.as_u64().unwrap_or_default());
@@ -80,16 +93,18 @@ impl Whole {
             output.line(&format!("Nothing is lent: {name}"));
             return;
         }
-        let rows: Vec<_> = self.leases.iter().take(SHOWN_MAX).map(row).collect();
+        let rows: Vec<_> = self.leases.iter().map(row).collect();
         output.table(&["Credential", "Lease", "Lapses in", "Sessions", "Owns"], &rows);
-        if self.leases.len() > SHOWN_MAX {
+        if self.total("leases") > rows.len().try_into().unwrap_or(u64::MAX) {
             output.remark(&format!(
-                "These are the first {SHOWN_MAX}; -format=json shows all of them."
+                "These are the first {}; -format=json shows all of them.",
+                rows.len()
             ));
         }
         output.line(&format!("\n{}", self.in_all()));
-        for why in self.not_known() {
-            output.line(&why);
+        for ((target, why), count) in self.not_known.iter().take(REASONS_MAX) {
+            let of = counted(*count, "credential");
+            output.line(&format!("{target} does not tell of {of}: {why}"));
         }
         output.line(&format!("\nNothing was revoked. To do it:\n    {revoke}"));
     }
@@ -111,22 +126,6 @@ impl Whole {
             }
         }
         format!("{}: {}.", counted(self.total("leases"), "credential"), parts.join(", "))
-    }
-
-    /// Says of each target that told nothing why that is.
-    fn not_known(&self) -> Vec<String> {
-        let mut reasons: BTreeMap<(String, String), u64> = BTreeMap::new();
-        for lease in &self.leases {
-            let error = text(lease, "error");
-            if !error.is_empty() {
-                let count = reasons.entry((text(lease, "target"), error)).or_default();
-                *count = count.saturating_add(1);
-            }
-        }
-        let told = reasons.into_iter().take(REASONS_MAX).map(|((target, why), count)| {
-            format!("{target} does not tell of {}: {why}", counted(count, "credential"))
-        });
-        told.collect()
     }
 }
 
