@@ -73,7 +73,7 @@ fn show(answer: &Answer, role: &str, session: &mut Session<'_>) {
             let failed = text("failed");
             let outcome = if failed.is_some() { "FAILED" } else { "ok" };
             let name = text("step").unwrap_or_default();
-            let told = failed.unwrap_or_else(|| shown(&name).to_owned());
+            let told = failed.or_else(|| text("note")).unwrap_or_else(|| shown(&name).to_owned());
             let took = format!("{} ms", text("ms").unwrap_or_default());
             vec![name, outcome.to_owned(), took, told]
         })
@@ -82,12 +82,14 @@ fn show(answer: &Answer, role: &str, session: &mut Session<'_>) {
     session.output.line("");
     let failed = data.get("failed").filter(|failed| !failed.is_null());
     if failed.is_none() {
-        session.output.line(&format!("{role} works: its credentials live, and die."));
+        let is_dead = rows.iter().any(|row| row.first().is_some_and(|step| step == "dead"));
+        let end = if is_dead { "die" } else { "are refused once they are revoked" };
+        session.output.line(&format!("{role} works: its credentials live, and {end}."));
         return;
     }
-    session
-        .output
-        .line(&format!("{role} does NOT work. What there may be is on a lease, and is revoked."));
+    session.output.line(&format!(
+        "{role} does NOT work. What there may be of it is on a lease until it is gone."
+    ));
     for lack in list("lacks").map(plain) {
         session.output.line(&format!("* {lack}"));
     }

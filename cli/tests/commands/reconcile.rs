@@ -86,10 +86,32 @@ fn a_rehearsal_shows_each_step_and_what_is_lacking() {
          issue     ok         12 ms    a credential was issued\n\
          log_in    FAILED     3 ms     no login\n\
          \n\
-         database/app does NOT work. What there may be is on a lease, and is revoked.\n\
+         database/app does NOT work. What there may be of it is on a lease until it is gone.\n\
          * run `GRANT …`\n"
     );
     assert_eq!(server.lines(), ["PUT /v1/sys/rehearse/database/app"]);
+}
+
+#[test]
+fn a_rehearsal_of_what_is_only_refused_says_so() {
+    let worked = envelope(&json!({
+        "role": "aws/deploy", "ok": true, "failed": null, "username": "s-1", "rights": [], "lacks": [],
+        "steps": [
+            { "step": "log_in", "ms": 3, "failed": null, "note": null },
+            { "step": "revoke", "ms": 4, "failed": null, "note": "it is refused until it ends by itself" },
+        ],
+    }));
+    let server = Server::with(&[(200, &worked)]);
+    let out = Run::at(&server, &["rehearse", "aws/deploy"]).run().ok();
+    assert_eq!(
+        out,
+        "Step      Outcome    Took    What was seen\n\
+         ----      -------    ----    -------------\n\
+         log_in    ok         3 ms    it logs in\n\
+         revoke    ok         4 ms    it is refused until it ends by itself\n\
+         \n\
+         aws/deploy works: its credentials live, and are refused once they are revoked.\n"
+    );
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct Step {
     pub took: Duration,
     /// Why it failed, if it did.
     pub failed: Option<String>,
+    /// What else is to be known of it.
+    pub note: Option<&'static str>,
 }
 
 /// What a rehearsal does.
@@ -260,12 +262,14 @@ impl Stage<'_> {
         lived?;
         let revoked = match revoked {
             Ok(Revoked::Lives(why)) => Err(Failed::Lives(why)),
-            Ok(Revoked::Denied(_)) => Err(Failed::Otherwise(
-                "it is refused until it ends by itself, which a login does not show",
-            )),
             outcome => outcome.map_err(Failed::from),
         };
-        self.done(Act::Revoke, began, revoked)?;
+        let revoked = self.done(Act::Revoke, began, revoked)?;
+        if matches!(revoked, Revoked::Denied(_)) {
+            // It goes on to log in, and is refused whatever it asks for then.
+            self.note("it is refused until it ends by itself, which a login does not show");
+            return Some(());
+        }
         self.see_dead(&lease, &issued.secret).await
     }
 
@@ -352,8 +356,15 @@ impl Stage<'_> {
     ) -> Option<T> {
         let took = self.now().since(began);
         let failed = outcome.as_ref().err().map(ToString::to_string);
-        self.rehearsal.steps.push(Step { act, took, failed });
+        self.rehearsal.steps.push(Step { act, took, failed, note: None });
         outcome.ok()
+    }
+
+    /// Says something of the step that was done last.
+    fn note(&mut self, note: &'static str) {
+        if let Some(step) = self.rehearsal.steps.last_mut() {
+            step.note = Some(note);
+        }
     }
 
     async fn ask_what_is_missing(&mut self, role: &Role) {

@@ -232,6 +232,32 @@ async fn whoever_revokes_a_session_of_a_role_that_opted_in_is_told_that_it_is_do
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_opted_in_passes_its_rehearsal_and_one_whose_sessions_nothing_ends_does_not() {
+    let account = Account::open();
+    let server = configured(&account, opted_in(&account, "deploy", &json!({})).await).await;
+    let last = async || {
+        let rehearsed = server.post("sys/rehearse/aws/deploy", json!({})).await.expect(200);
+        let last = rehearsed.data()["steps"].as_array().and_then(|steps| steps.last()).cloned();
+        let last = last.expect("there are steps");
+        assert_eq!(last["step"], "revoke", "{}", rehearsed.body);
+        assert_eq!(rehearsed.data()["failed"], last["failed"]);
+        (rehearsed.data()["ok"].clone(), last)
+    };
+
+    let (ok, revoked) = last().await;
+    assert_eq!((ok, &revoked["failed"]), (json!(true), &json!(null)));
+    let note = revoked["note"].as_str().expect("a login does not show it");
+    assert!(note.contains("refused until it ends by itself"), "{note}");
+
+    let opted_out = json!({"revocation_role_arn": ""});
+    let _ = server.post("aws/roles/deploy", opted_out).await.expect(204);
+    let (ok, revoked) = last().await;
+    let why = revoked["failed"].as_str().expect("nothing ends it");
+    assert!(ok == false && why.contains("AWS ends no session before its time"), "{why}");
+    assert_eq!(revoked["note"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_sessions_fill_the_policy_and_who_revokes_more_is_told_what_to_do() {
     let account = Account::open();
     let mut fields = opted_in(&account, "deploy", &json!({})).await;

@@ -44,5 +44,6 @@ fn step(step: &Step) -> Value {
         "step": step.act.name(),
         "ms": u64::try_from(step.took.as_millis()).unwrap_or(u64::MAX),
         "failed": step.failed,
+        "note": step.note,
     })
 }
