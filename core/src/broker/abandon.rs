@@ -58,7 +58,7 @@ pub enum AbandonError {
     Admit(#[from] AdmitError),
     /// Nothing is left of a target of this name, or there never was one.
     #[error(
-        "no target that was called `{0}` has leases left; name mount and target, as in `database/shop`"
+        "no target that was called `{0}` has leases left; name mount and target, as in `database/shop` or `aws/root`"
     )]
     Nothing(String),
     /// It is in use.

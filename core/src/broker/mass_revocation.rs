@@ -39,7 +39,7 @@ pub enum MassRevocationError {
     NoSuchPrefix(String),
     /// There is no such target.
     #[error(
-        "no target is called `{0}`; name mount and target, as in `database/shop`; `leasehold list database/config` lists them"
+        "no target is called `{0}`; name mount and target, as in `database/shop`, which `leasehold list database/config` lists, or `aws/root`"
     )]
     NoTarget(String),
     /// That is no job.

@@ -35,7 +35,7 @@ pub enum ReconcileError {
     Admit(#[from] AdmitError),
     /// There is no such target.
     #[error(
-        "no target is called `{0}`; name mount and target, as in `database/shop`; `leasehold list database/config` lists them"
+        "no target is called `{0}`; name mount and target, as in `database/shop`, which `leasehold list database/config` lists, or `aws/root`"
     )]
     NoTarget(String),
     /// It was not compared since this server was started.
