@@ -112,7 +112,7 @@ impl Flavor {
             Family::MariaDb => format!(
                 "SELECT User AS name, Host AS host, IF(JSON_VALUE(Priv, '$.account_locked') = 1, 'Y', 'N') AS locked, \
                  NULL AS mark, \
-                 CONCAT('global privileges ', JSON_VALUE(Priv, '$.access')) AS access, \
+                 JSON_VALUE(Priv, '$.access') AS access, \
                  CONCAT('default role ', NULLIF(JSON_VALUE(Priv, '$.default_role'), '')) AS role \
                  FROM {accounts} WHERE COALESCE(JSON_VALUE(Priv, '$.is_role'), 0) <> 1 AND {condition}"
             ),

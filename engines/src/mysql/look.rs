@@ -3,7 +3,7 @@
 use super::MySql;
 use super::failure::Failure;
 use super::link::{Link, text};
-use super::quote;
+use super::{quote, rights};
 use crate::deadline::Deadline;
 use leasehold_core::engine::{Cause, EngineError, Mark, naming};
 use leasehold_core::ids::LeaseId;
@@ -49,7 +49,8 @@ pub(super) async fn accounts(
         account.hosts.push(host);
         account.is_locked &= locked;
         account.marks.extend(text(row, "mark"));
-        account.rights.extend(text(row, "access"));
+        let access = text(row, "access").and_then(|access| access.parse().ok());
+        account.rights.extend(rights::everywhere(access.unwrap_or_default()));
         account.rights.extend(text(row, "role"));
     }
     Ok(found)

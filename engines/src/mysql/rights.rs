@@ -11,6 +11,59 @@ use std::collections::HashMap;
 /// What `leave` adds to a right that may be given away.
 const LEAVE: &str = "with leave to give it away";
 
+/// What MariaDB's table of accounts says by the bits of one number, the lowest first (`sql/privilege.h`), as `SHOW GRANTS`
+/// calls it. What is above these is another privilege in one version than in the next.
+const EVERYWHERE: [&str; 39] = [
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "DROP",
+    "RELOAD",
+    "SHUTDOWN",
+    "PROCESS",
+    "FILE",
+    "GRANT OPTION",
+    "REFERENCES",
+    "INDEX",
+    "ALTER",
+    "SHOW DATABASES",
+    "SUPER",
+    "CREATE TEMPORARY TABLES",
+    "LOCK TABLES",
+    "EXECUTE",
+    "REPLICATION SLAVE",
+    "BINLOG MONITOR",
+    "CREATE VIEW",
+    "SHOW VIEW",
+    "CREATE ROUTINE",
+    "ALTER ROUTINE",
+    "CREATE USER",
+    "EVENT",
+    "TRIGGER",
+    "CREATE TABLESPACE",
+    "DELETE HISTORY",
+    "SET USER",
+    "FEDERATED ADMIN",
+    "CONNECTION ADMIN",
+    "READ_ONLY ADMIN",
+    "REPLICATION SLAVE ADMIN",
+    "REPLICATION MASTER ADMIN",
+    "BINLOG ADMIN",
+    "BINLOG REPLAY",
+    "SLAVE MONITOR",
+];
+
+/// Returns what the `access` of an account lets it do everywhere.
+pub(super) fn everywhere(access: u64) -> impl Iterator<Item = String> {
+    (0..u64::BITS).filter(move |bit| access >> bit & 1 == 1).map(|bit| {
+        let name = usize::try_from(bit).ok().and_then(|bit| EVERYWHERE.get(bit));
+        let name = name.map_or_else(|| format!("privilege {bit}"), |&name| name.to_owned());
+        format!("{name} everywhere")
+    })
+}
+
 /// Adds to what was found what was granted in databases, on tables, columns and routines, and by roles. A server shows
 /// whoever may not read `mysql.*` none of it, or refuses: then nothing is told for anybody.
 pub(super) async fn complete(
