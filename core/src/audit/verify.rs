@@ -7,15 +7,20 @@
 //! to one whose hash whoever asks has named. Links alone prove nothing: anybody can count and hash, and a process that
 //! begins goes on from whatever it finds. Of honest work only so much is not signed as is written in a second.
 
+mod named;
 mod report;
+mod strange;
 mod tail;
 
+pub use named::{BadLine, BadPublicKey};
 pub use report::{Finding, Kind, Place, Report};
 
 use super::chain::tail::is_signed;
 use super::chain::{Found, Hash, Head, Linked, Lost, Note, Noted};
 use super::hex;
+use named::named_line;
 use std::collections::BTreeMap;
+use strange::Strange;
 use tail::Tail;
 
 /// Findings that are told one by one; of further ones only how many there are.
@@ -48,27 +53,6 @@ pub struct Verifier {
     strange: Vec<Strange>,
     report: Report,
 }
-
-/// Something that is no line of a record.
-#[derive(Debug)]
-struct Strange {
-    place: Place,
-    bytes: u64,
-    /// Whether its file ends with it, and without a newline.
-    ends_file: bool,
-}
-
-/// The text is no public key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a public key has 64 hexadecimal digits; the server logs it when it starts, and `sys/audit` shows it"
-)]
-pub struct BadPublicKey;
-
-/// The text does not name a line of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a line is told by its number, or by that and its hash: `1234` or `1234:<64 digits>`")]
-pub struct BadLine;
 
 impl Verifier {
     /// Checks by these public keys: one, or those of a device whose keys have changed.
@@ -181,20 +165,6 @@ impl Verifier {
         }
     }
 
-    /// Tells whether whoever asks has named this line with its hash.
-    fn is_named(&mut self, head: Head) -> bool {
-        let named = [self.expected, self.before].into_iter().flatten();
-        let mut is_named = false;
-        for (_, hash) in named.filter(|(number, _)| *number == head.number) {
-            if hash.is_some_and(|hash| hash != head.hash) {
-                let message = format!("line {} is not the one that it was", head.number);
-                self.fault(Kind::Changed, &message);
-            }
-            is_named |= hash == Some(head.hash);
-        }
-        is_named
-    }
-
     /// Returns what a signed line says, if its signature is one of the device.
     fn trusted(&mut self, text: &str, note: Option<Noted>, signed: bool) -> Option<Noted> {
         if note.is_none() && !signed {
@@ -245,26 +215,6 @@ impl Verifier {
         };
         let told = self.strange.iter().fold(0_u64, |sum, it| sum.saturating_add(it.bytes));
         self.tell_strange(told == torn_bytes);
-    }
-
-    /// Tells of what is no line of the record, and whether a server has told how much of it there is.
-    fn tell_strange(&mut self, is_told: bool) {
-        for Strange { place, ends_file, .. } in std::mem::take(&mut self.strange) {
-            let (kind, message) = match (is_told, ends_file) {
-                (true, _) => (
-                    Kind::Torn,
-                    "the line was cut off by a crash or a full disk, as the server said afterwards",
-                ),
-                (false, true) => (
-                    Kind::Torn,
-                    "the last line is not whole: it is being written, the server died, or it was cut off here",
-                ),
-                (false, false) => {
-                    (Kind::Added, "this is no line of the record, and no crash explains it")
-                }
-            };
-            self.find(kind, kind == Kind::Added, place, message);
-        }
     }
 
     /// Lines that may not have arrived are not missing.
@@ -320,37 +270,6 @@ impl Verifier {
         }
         self.last = Some(head);
         true
-    }
-
-    /// Compares a line with what a server has kept of it, which began again without seeing what follows. What is kept is
-    /// always a signed line.
-    fn was_left(&mut self, left: Head) {
-        let is_unsigned = self.tail.holds(left.number);
-        let is_left = |proven: Head| proven.number != left.number || proven.hash == left.hash;
-        if is_unsigned || !self.proven.is_none_or(is_left) {
-            let message = format!("line {} is not the one that the server had left", left.number);
-            self.fault(Kind::Changed, &message);
-        }
-    }
-
-    /// Tells of lines from which nothing leads to one that is proven. So much as is written in a second can be honest
-    /// work, if there is a signed line at all.
-    fn unproven(&mut self) {
-        let tail = std::mem::take(&mut self.tail);
-        let Some((first, last)) = tail.span else { return };
-        self.report.unsigned = self.report.unsigned.saturating_add(tail.lines);
-        let lines = if first == last {
-            format!("line {first} is")
-        } else {
-            format!("lines {first} to {last} are")
-        };
-        if self.proven.is_none() {
-            self.fault(Kind::Unsigned, &format!("{lines} linked, and neither they nor any line before is signed by this device: whoever can write to the record could have written all of it"));
-        } else if tail.is_too_long() {
-            self.fault(Kind::Unsigned, &format!("{lines} linked, not signed, and more than a server writes before it signs: somebody else has written them, or taken signed lines away"));
-        } else {
-            self.notice(Kind::Partial, &format!("{lines} linked, not signed: the server is running, or died or missed lines then; or somebody who can write to the record wrote them"));
-        }
     }
 
     /// Tells of what stands before the first line, which only a device can have written that had no chain yet.
@@ -443,30 +362,6 @@ impl Verifier {
         self.report
     }
 
-    /// Looks whether the record is sound as far as it must reach.
-    fn reached(&mut self) {
-        let [last, proven] =
-            [self.last, self.proven].map(|head| head.map_or(0, |head| head.number));
-        match self.expected {
-            Some((number, _)) if number > last => self.fault(
-                Kind::Cut,
-                &format!(
-                    "the record ends with line {last}; the server has written up to line {number}"
-                ),
-            ),
-            Some((number, _)) if number > proven => self.fault(
-                Kind::Unsigned,
-                &format!("the record is signed up to line {proven} only, and line {number} could be anybody's: name it with its hash, `NUMBER:HASH`, as `chain` of `sys/audit` has it"),
-            ),
-            Some(_) | None => {}
-        }
-        if let Some((before, _)) = self.before.filter(|(before, _)| (1..*before).contains(&last)) {
-            let message =
-                format!("the record ends with line {last}; it was checked up to line {before}");
-            self.fault(Kind::Cut, &message);
-        }
-    }
-
     fn fault(&mut self, kind: Kind, message: &str) {
         self.find(kind, true, self.place.clone(), message);
     }
@@ -481,14 +376,6 @@ impl Verifier {
             self.report.findings.push(Finding { kind, fault, place, message: message.to_owned() });
         }
     }
-}
-
-/// Reads which line is meant: by its number, or by its hash as well.
-fn named_line(text: &str) -> Result<(u64, Option<Hash>), BadLine> {
-    let (number, hash) = text.split_once(':').map_or((text, None), |(n, h)| (n, Some(h)));
-    let number = number.trim().parse().map_err(|_| BadLine)?;
-    let hash = hash.map(|hash| Hash::parse(hash.trim()).ok_or(BadLine)).transpose()?;
-    Ok((number, hash))
 }
 
 #[cfg(test)]
