@@ -41,6 +41,8 @@ pub struct Verifier {
     proven: Option<Head>,
     /// What follows it.
     tail: Tail,
+    /// The lines that whoever asks has named and that were there.
+    met: Vec<u64>,
     /// Whether the last line says that the process has ended.
     ended: bool,
     /// Numbers that were passed over, by the first of each span, with the last and where that was noticed.
@@ -67,6 +69,7 @@ impl Verifier {
             signed_to: 0,
             proven: None,
             tail: Tail::default(),
+            met: Vec::new(),
             ended: false,
             missing: BTreeMap::new(),
             blank: None,

@@ -2,6 +2,7 @@
 
 use super::{Kind, Verifier};
 use crate::audit::chain::{Hash, Head};
+use std::collections::BTreeSet;
 
 /// The text is no public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,12 +21,13 @@ impl Verifier {
     pub(super) fn is_named(&mut self, head: Head) -> bool {
         let named = [self.expected, self.before].into_iter().flatten();
         let mut is_named = false;
-        for (_, hash) in named.filter(|(number, _)| *number == head.number) {
+        for (number, hash) in named.filter(|(number, _)| *number == head.number) {
             if hash.is_some_and(|hash| hash != head.hash) {
                 let message = format!("line {} is not the one that it was", head.number);
                 self.fault(Kind::Changed, &message);
             }
             is_named |= hash == Some(head.hash);
+            self.met.push(number);
         }
         is_named
     }
@@ -46,6 +48,15 @@ impl Verifier {
                 &format!("the record is signed up to line {proven} only, and line {number} could be anybody's: name it with its hash, `NUMBER:HASH`, as `chain` of `sys/audit` has it"),
             ),
             Some(_) | None => {}
+        }
+        // A line whose hash somebody had was there, whatever was lost at its place.
+        let is_given = self.report.first.unwrap_or(u64::MAX)..=last;
+        let named = [self.expected, self.before].into_iter().flatten();
+        let hashed: BTreeSet<_> = named.filter_map(|(number, hash)| hash.map(|_| number)).collect();
+        for number in hashed.into_iter().filter(|number| is_given.contains(number)) {
+            if !self.met.contains(&number) {
+                self.fault(Kind::Removed, &format!("line {number} was named, and is not there"));
+            }
         }
         if let Some((before, _)) = self.before.filter(|(before, _)| (1..*before).contains(&last)) {
             let message =

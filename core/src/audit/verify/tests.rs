@@ -1,5 +1,7 @@
 //! Tests of what is found in a record, whatever was done to it.
 
+#[path = "tests/attacks.rs"]
+mod attacks;
 #[path = "tests/starts.rs"]
 mod starts;
 
