@@ -163,8 +163,12 @@ impl Verifier {
                     "the server had ended before this line, and had not begun again: it is not its";
                 self.fault(Kind::Added, message);
             }
-            // Moved away after its end, the record is signed once more.
-            Some(Note::Checkpoint | Note::Gap { .. }) | None => {}
+            // It had begun, and the line that says so is one of those that did not arrive. Otherwise the record was moved
+            // away after its end, and signed once more.
+            Some(Note::Checkpoint | Note::Gap { .. }) => {
+                self.ended &= noted.is_none_or(|noted| noted.lost.is_none());
+            }
+            None => {}
         }
     }
 

@@ -3,6 +3,23 @@
 use super::*;
 
 #[test]
+fn a_start_whose_first_line_did_not_arrive_goes_on_after_the_end() {
+    let mut lines = record();
+    let mut after = chain(Head { number: 10, hash: Hash::of(&lines[9]) }, false);
+    after.note(began(Found::Whole), Timestamp(1));
+    lines.push(noted(&mut after, Note::Gap { missed: 0, torn_bytes: 0 }));
+    lines.extend([linked(&mut after, 9), noted(&mut after, Note::Checkpoint)]);
+    let report = verified(&lines);
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!(kinds(&report, false), [(Kind::Gap, 11)]);
+    // Without a word of lines that were lost there is nothing that could have begun.
+    let mut lines = record();
+    let mut after = chain(Head { number: 10, hash: Hash::of(&lines[9]) }, false);
+    lines.extend([noted(&mut after, Note::Checkpoint), linked(&mut after, 9)]);
+    assert_eq!(kinds(&verified(&lines), true), [(Kind::Added, 12)]);
+}
+
+#[test]
 fn a_line_that_was_named_with_its_hash_is_there() {
     let mut real = chain(Head::default(), false);
     let mut lines = vec![noted(&mut real, began(Found::Nothing))];
