@@ -53,6 +53,8 @@ pub struct Chain {
     head: Head,
     /// The last line that is known to have arrived.
     arrived: u64,
+    /// Its hash, if it is a line of ours, or the one that was kept.
+    arrived_as: Option<Hash>,
     /// The last line that is signed, or is before one that is.
     signed: u64,
 }
@@ -113,6 +115,10 @@ pub struct Lost {
     pub from: u64,
     /// The last.
     pub to: u64,
+    /// The hash of the line before the first, if this process has written it, or the one before has signed it: who named
+    /// what it has only found would vouch for whoever had written it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Hash>,
 }
 
 /// What is about the chain in a line.
@@ -146,12 +152,13 @@ pub(super) struct Noted {
 }
 
 impl Noted {
-    /// Returns the line that had been kept, where a process begins that cannot know which ones followed it: this one names
-    /// it, and passes over the others.
-    pub(super) fn left(&self) -> Option<u64> {
-        let Note::Began { found, .. } = self.note else { return None };
-        let lost = self.lost.filter(|_| found != Found::Whole)?;
-        Some(lost.from.saturating_sub(1))
+    /// Returns the line before those that may not have arrived, if it is named: by its hash, or, where a process begins that
+    /// cannot know which ones followed what was kept, by the one that this line names as `previous`.
+    pub(super) fn left(&self, previous: Hash) -> Option<Head> {
+        let lost = self.lost?;
+        let passes_over = matches!(self.note, Note::Began { found, .. } if found != Found::Whole);
+        let hash = lost.after.or(passes_over.then_some(previous))?;
+        Some(Head { number: lost.from.saturating_sub(1), hash })
     }
 }
 
@@ -207,26 +214,28 @@ impl Chain {
         unseen: bool,
     ) -> Self {
         let arrived = head.number;
+        let arrived_as = unseen.then_some(head.hash);
         let passed = if unseen { UNSEEN_MAX } else { 0 };
         let head = Head { number: head.number.saturating_add(passed), ..head };
-        Self { device, installation, key, head, arrived, signed: arrived }
+        Self { device, installation, key, head, arrived, arrived_as, signed: arrived }
     }
 
-    /// Appends a line to `text`, with what is about the chain at its end, and returns its number.
-    pub fn link(&mut self, line: &str, text: &mut String) -> u64 {
+    /// Appends a line to `text`, with what is about the chain at its end, and returns which one it is.
+    pub fn link(&mut self, line: &str, text: &mut String) -> Head {
         let from = text.len();
         text.push_str(line.strip_suffix('}').unwrap_or(line));
         self.close(text);
         text.push('}');
         self.head.hash = Hash::of(text.get(from..).unwrap_or_default());
-        self.head.number
+        self.head
     }
 
     /// Returns a signed line, which is part of the chain.
     pub fn note(&mut self, note: Note, now: Timestamp) -> String {
         let (device, installation) = (self.device.clone(), self.installation);
         let from = self.arrived.saturating_add(1);
-        let lost = (from <= self.head.number).then_some(Lost { from, to: self.head.number });
+        let (to, after) = (self.head.number, self.arrived_as);
+        let lost = (from <= to).then_some(Lost { from, to, after });
         let noted = Noted { device, installation, note, lost };
         let noted = serde_json::to_string(&noted).unwrap_or_default();
         let mut line =
@@ -250,8 +259,10 @@ impl Chain {
     }
 
     /// Notes that all lines up to this one have arrived, or are known not to have.
-    pub fn arrived(&mut self, number: u64) {
-        self.arrived = self.arrived.max(number);
+    pub fn arrived(&mut self, line: Head) {
+        if line.number > self.arrived {
+            (self.arrived, self.arrived_as) = (line.number, Some(line.hash));
+        }
     }
 
     /// Notes that all lines up to this one are signed.

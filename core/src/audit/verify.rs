@@ -140,10 +140,10 @@ impl Verifier {
             return;
         }
         self.between_processes(noted.as_ref());
-        self.tail.take(head.number, &read.time);
+        self.tail.take(head, &read.time);
         if noted.is_some() || is_named {
             self.proven = Some(head);
-            self.tail = Tail::default();
+            self.tail.clear();
         }
         if noted.is_some() {
             self.signed_to = self.signed_to.max(head.number);
@@ -189,7 +189,7 @@ impl Verifier {
         let first = self.last.map_or(head.number, |last| last.number.saturating_add(1));
         if let Some(lost) = noted.lost {
             self.explain(lost);
-            let Lost { from, to } = lost;
+            let Lost { from, to, .. } = lost;
             self.notice(
                 Kind::Gap,
                 &format!("lines {from} to {to} may not have arrived; another device has them"),
@@ -264,8 +264,8 @@ impl Verifier {
                 );
             }
         } else {
-            if let Some(left) = noted.and_then(Noted::left) {
-                self.was_left(Head { number: left, hash: previous });
+            if let Some(left) = noted.and_then(|noted| noted.left(previous)) {
+                self.was_left(left);
             }
             // What stands before the missing lines is linked to them, and to nothing that is here.
             self.unproven();

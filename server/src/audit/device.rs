@@ -170,8 +170,8 @@ struct Writer<S> {
 #[derive(Default)]
 struct Group {
     text: String,
-    /// Where each line ends, and its number.
-    lines: Vec<(usize, u64)>,
+    /// Where each line ends, and which one it is.
+    lines: Vec<(usize, Head)>,
     answers: Vec<Answer<()>>,
     /// What its lines took of the queue's room.
     took: u32,
@@ -181,14 +181,14 @@ struct Group {
 
 impl Group {
     /// Adds a line that is part of the chain already.
-    fn push(&mut self, line: &str, number: u64) {
+    fn push(&mut self, line: &str, head: Head) {
         self.text.push_str(line);
-        self.end(number);
+        self.end(head);
     }
 
-    fn end(&mut self, number: u64) {
+    fn end(&mut self, head: Head) {
         self.text.push('\n');
-        self.lines.push((self.text.len(), number));
+        self.lines.push((self.text.len(), head));
     }
 }
 
@@ -239,10 +239,10 @@ impl<S: Sink> Writer<S> {
     fn link(&mut self, line: &str, group: &mut Group) {
         self.has_ended = false;
         match &mut self.chain {
-            None => group.push(line, 0),
+            None => group.push(line, Head::default()),
             Some((chain, _)) => {
-                let number = chain.link(line, &mut group.text);
-                group.end(number);
+                let head = chain.link(line, &mut group.text);
+                group.end(head);
             }
         }
     }
@@ -255,11 +255,11 @@ impl<S: Sink> Writer<S> {
         let Some((chain, clock)) = &mut self.chain else { return group };
         if missed > 0 || torn_bytes > 0 || chain.has_lost() {
             let line = chain.note(Note::Gap { missed, torn_bytes }, clock.now());
-            group.push(&line, chain.head().number);
+            group.push(&line, chain.head());
             group.tells = Some(missed);
         } else if chain.unsigned() >= UNSIGNED_MAX {
             let line = chain.note(Note::Checkpoint, clock.now());
-            group.push(&line, chain.head().number);
+            group.push(&line, chain.head());
         }
         group
     }
@@ -269,12 +269,12 @@ impl<S: Sink> Writer<S> {
         let outcome = self.sink.take(group.text.as_bytes());
         let arrived = outcome.as_ref().map_or_else(|broken| broken.arrived, |()| group.text.len());
         let whole = group.lines.iter().take_while(|(end, _)| *end <= arrived);
-        let (end, number) = whole.last().copied().unwrap_or_default();
+        let (end, last) = whole.last().copied().unwrap_or_default();
         let begins_signed = group.lines.len() > group.answers.len();
         if let (Some((chain, _)), true) = (&mut self.chain, end > 0) {
-            chain.arrived(number);
+            chain.arrived(last);
             if let (true, Some((_, first))) = (begins_signed, group.lines.first()) {
-                chain.signed(*first);
+                chain.signed(first.number);
                 if let Some(missed) = group.tells {
                     self.counts.untold.fetch_sub(missed, Ordering::Relaxed);
                     self.torn_bytes = 0;
@@ -318,7 +318,7 @@ impl<S: Sink> Writer<S> {
         let Some((chain, clock)) = &mut self.chain else { return Ok(()) };
         let mut group = Group::default();
         let line = note(chain, clock.now());
-        group.push(&line, chain.head().number);
+        group.push(&line, chain.head());
         self.write(group)
     }
 

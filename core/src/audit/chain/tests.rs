@@ -116,10 +116,13 @@ fn a_signed_line_tells_which_lines_may_not_have_arrived() {
     let mut chain = chain(0, Head::default());
     let lines = record(&mut chain, "ab");
     assert!(chain.has_lost() && chain.unsigned() == 2 && lines.len() == 2);
-    chain.arrived(1);
+    chain.arrived(head(&lines, 1));
     let note = chain.note(Note::Gap { missed: 3, torn_bytes: 0 }, Timestamp(0));
     let read: serde_json::Value = serde_json::from_str(&note).unwrap();
-    assert_eq!(read["note"]["lost"], serde_json::json!({ "from": 2, "to": 2 }));
+    assert_eq!(
+        read["note"]["lost"],
+        serde_json::json!({ "from": 2, "to": 2, "after": Hash::of(&lines[0]) })
+    );
     assert_eq!((&read["note"]["reason"], &read["note"]["missed"]), (&"gap".into(), &3.into()));
     assert!(tail::is_signed(&note, key(0).public_bytes()));
     assert!(!tail::is_signed(&note, key(1).public_bytes()));
@@ -133,6 +136,9 @@ fn what_nobody_can_see_is_passed_over() {
     let mut chain = Chain::new("main".into(), installation, key(0), kept, true);
     let note = chain.note(Note::Began { found: Found::Unseen, torn_bytes: 0 }, Timestamp(0));
     let read: serde_json::Value = serde_json::from_str(&note).unwrap();
-    assert_eq!(read["note"]["lost"], serde_json::json!({ "from": 8, "to": 7 + UNSEEN_MAX }));
+    assert_eq!(
+        read["note"]["lost"],
+        serde_json::json!({ "from": 8, "to": 7 + UNSEEN_MAX, "after": kept.hash })
+    );
     assert_eq!(read["chain"]["number"], 8 + UNSEEN_MAX);
 }

@@ -23,13 +23,13 @@ fn chain(head: Head, unseen: bool) -> Chain {
 fn linked(chain: &mut Chain, id: usize) -> String {
     let mut line = String::new();
     chain.link(&format!(r#"{{"type":"request","request":{{"id":"{id}"}}}}"#), &mut line);
-    chain.arrived(chain.head().number);
+    chain.arrived(chain.head());
     line
 }
 
 fn noted(chain: &mut Chain, note: Note) -> String {
     let line = chain.note(note, Timestamp(1));
-    chain.arrived(chain.head().number);
+    chain.arrived(chain.head());
     line
 }
 
@@ -209,27 +209,42 @@ fn more_than_a_server_writes_before_it_signs_is_a_fault() {
 fn lines_before_missing_ones_are_not_signed_by_what_comes_after() {
     let mut real = chain(Head::default(), false);
     let began = noted(&mut real, began(Found::Nothing));
-    for _ in 2..=100 {
+    for _ in 2..=90 {
         real.link("{\"type\":\"request\"}", &mut String::new());
     }
-    real.arrived(90);
-    let gap = noted(&mut real, Note::Gap { missed: 0, torn_bytes: 0 });
-    let ended = noted(&mut real, Note::Ended);
-    for kept in [0, 1] {
-        let mut lines = forged(0, 90, 0);
-        if kept == 1 {
-            lines = vec![began.clone()];
-            for number in 2..=90 {
-                let previous = Hash::of(lines.last().unwrap()).text();
-                lines.push(format!(r#"{{"chain":{{"number":{number},"previous":"{previous}"}}}}"#));
-            }
+    // A server that has found the lines there does not name the last one of them.
+    for is_named in [false, true] {
+        let mut real = chain(Head { number: 89, ..real.head() }, false);
+        real.link("{\"type\":\"request\"}", &mut String::new());
+        if is_named {
+            real.arrived(real.head());
+        } else {
+            real = chain(real.head(), false);
         }
-        lines.extend([gap.clone(), ended.clone()]);
-        let report = verified(&lines);
-        assert_eq!(report.unsigned, 90 - kept, "{report:?}");
-        let told = if kept == 0 { Kind::Unsigned } else { Kind::Partial };
-        assert!(kinds(&report, kept == 0).contains(&(told, 91)), "{report:?}");
-        assert_eq!(report.is_sound(), kept == 1);
+        for _ in 91..=100 {
+            real.link("{\"type\":\"request\"}", &mut String::new());
+        }
+        let gap = noted(&mut real, Note::Gap { missed: 0, torn_bytes: 0 });
+        let ended = noted(&mut real, Note::Ended);
+        for kept in [0, 1] {
+            let mut lines = forged(0, 90, 0);
+            if kept == 1 {
+                lines = vec![began.clone()];
+                for number in 2..=90 {
+                    let previous = Hash::of(lines.last().unwrap()).text();
+                    lines.push(format!(
+                        r#"{{"chain":{{"number":{number},"previous":"{previous}"}}}}"#
+                    ));
+                }
+            }
+            lines.extend([gap.clone(), ended.clone()]);
+            let report = verified(&lines);
+            assert_eq!(report.unsigned, 90 - kept, "{report:?}");
+            let told = if kept == 0 { Kind::Unsigned } else { Kind::Partial };
+            assert!(kinds(&report, kept == 0).contains(&(told, 91)), "{report:?}");
+            assert_eq!(report.is_sound(), kept == 1 && !is_named);
+            assert_eq!(kinds(&report, true).contains(&(Kind::Changed, 91)), is_named);
+        }
     }
     // A lost line that did arrive is the one that the next one names.
     let mut lines = record();
@@ -284,9 +299,10 @@ fn lines_that_did_not_arrive_are_told_from_lines_that_were_removed() {
         assert!(report.is_sound(), "{report:?}");
         let mut notices: Vec<_> = kinds(&report, false).into_iter().map(|(kind, _)| kind).collect();
         let places = [arrived.first() != lost.first(), arrived.last() != lost.last()];
-        // Before each place where some are missing, and at the end, nothing is signed.
+        // Before each place where some are missing, and at the end, nothing is signed; but the line before all that were
+        // lost is named.
         let unsigned =
-            if arrived.is_empty() { 1 } else { places.into_iter().filter(|at| *at).count() };
+            if arrived.is_empty() { 0 } else { places.into_iter().filter(|at| *at).count() };
         notices.retain(|kind| *kind != Kind::Partial);
         assert_eq!(notices, [Kind::Gap, Kind::Gap, Kind::Torn]);
         assert_eq!(kinds(&report, false).len() - 3, unsigned + 1, "{report:?}");
