@@ -152,6 +152,11 @@ pub(super) struct Noted {
 }
 
 impl Noted {
+    /// Whether this line says what became of those before it, which need not lead to it.
+    pub(super) fn tells_of_before(&self) -> bool {
+        self.lost.is_some() || matches!(self.note, Note::Began { .. })
+    }
+
     /// Returns the line before those that may not have arrived, if it is named: by its hash, or, where a process begins that
     /// cannot know which ones followed what was kept, by the one that this line names as `previous`.
     pub(super) fn left(&self, previous: Hash) -> Option<Head> {

@@ -142,3 +142,64 @@ fn what_nobody_can_see_is_passed_over() {
     );
     assert_eq!(read["chain"]["number"], 8 + UNSEEN_MAX);
 }
+
+/// The same, of which every line arrives.
+fn arrived(chain: &mut Chain, lines: &str) -> Vec<String> {
+    let each = lines.chars().flat_map(|what| {
+        let line = record(chain, &what.to_string());
+        chain.arrived(chain.head());
+        line
+    });
+    each.collect()
+}
+
+#[test]
+fn what_was_written_since_a_record_was_kept_may_begin_anew_within_it() {
+    let begin = |end: &[String], kept| {
+        let seen = look(text(end).as_bytes(), false, kept, &key(0)).unwrap();
+        (seen.found, seen.head.number)
+    };
+    let mut ours = chain(0, Head::default());
+    let lines = arrived(&mut ours, "naanbn");
+    let kept = head(&lines, 1);
+    // Moved away before that was kept: each file begins with a signed line.
+    assert_eq!(begin(&lines[3..], kept), (Found::Whole, 6));
+    assert_eq!(begin(&lines[4..], kept), (Found::Other, 1));
+    let mut others = chain(1, ours.head());
+    assert_eq!(begin(&arrived(&mut others, "nb"), kept), (Found::Other, 1));
+    // Lines were lost since, and the next signed one says so; so says one by which another process has begun.
+    let mut begins = chain(0, ours.head());
+    let started = Note::Began { found: Found::Nothing, torn_bytes: 0 };
+    let passes = chain(0, Head { number: 1000, ..kept }).note(started, Timestamp(1));
+    linked(&mut begins, "{}");
+    let gap = begins.note(Note::Gap { missed: 0, torn_bytes: 0 }, Timestamp(1));
+    for told in [gap, passes] {
+        let number = if told.contains("gap") { 8 } else { 1001 };
+        let mut goes_on = chain(0, Head { number, hash: Hash::of(&told) });
+        let mut all = [&lines[..], &[told]].concat();
+        all.extend(arrived(&mut goes_on, "an"));
+        assert_eq!(begin(&all, kept), (Found::Whole, number + 2));
+        // Not if somebody has altered what followed, or the line itself.
+        for at in [6, 7] {
+            let mut all = all.clone();
+            all[at] = all[at].replace("\"type\":", "\"type\": ");
+            assert_eq!(begin(&all, kept), (Found::Other, 1));
+        }
+    }
+}
+
+#[test]
+fn a_line_that_lacks_only_its_newline_is_whole_and_pieces_are_counted_together() {
+    let mut chain = chain(0, Head::default());
+    let lines = arrived(&mut chain, "naan");
+    let seen = |end: &str| look(end.as_bytes(), false, head(&lines, 1), &key(0)).unwrap();
+    let all = text(&lines);
+    let whole = Seen { head: chain.head(), found: Found::Whole, torn_bytes: 0 };
+    assert_eq!(seen(all.trim_end()), whole);
+    for pieces in ["{\"ti", "{\"ti\n", "{\"t\n{\"", "{\"t\n{\"\n"] {
+        let torn_bytes = u64::try_from(pieces.replace('\n', "").len()).unwrap();
+        assert_eq!(seen(&format!("{all}{pieces}")), Seen { torn_bytes, ..whole }, "{pieces}");
+    }
+    // Those before a whole line are told of by that process.
+    assert_eq!(seen(&format!("{}{{\"t\n{}\n", text(&lines[..3]), lines[3])), whole);
+}
