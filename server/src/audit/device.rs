@@ -17,10 +17,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Bytes after which a group takes no further line.
 const GROUP_BYTES: usize = 1 << 20;
+/// How long lines may be unsigned before others are written, whatever keeps the checkpoints away: a minute is a fault.
+const UNSIGNED_WITHIN: Duration = Duration::from_secs(10);
 /// How much of a record's end is read first, to find where its chain was when that was last kept.
 const END_BYTES: usize = 64 << 10;
 /// How much at most: what is written between two times of keeping is less by far.
@@ -54,6 +57,7 @@ impl Device {
             name: name.clone(),
             sink,
             chain: None,
+            signed_at: Timestamp::default(),
             counts: Arc::clone(&queue.counts),
             torn_bytes: 0,
             has_ended: false,
@@ -156,6 +160,8 @@ struct Writer<S> {
     sink: S,
     /// The chain, and the time for what is signed.
     chain: Option<(Chain, Arc<dyn Clock>)>,
+    /// When a line was signed last.
+    signed_at: Timestamp,
     counts: Arc<Counts>,
     /// Bytes that were written and are no whole line.
     torn_bytes: u64,
@@ -257,7 +263,9 @@ impl<S: Sink> Writer<S> {
             let line = chain.note(Note::Gap { missed, torn_bytes }, clock.now());
             group.push(&line, chain.head());
             group.tells = Some(missed);
-        } else if chain.unsigned() >= UNSIGNED_MAX {
+        } else if chain.unsigned() >= UNSIGNED_MAX
+            || (chain.unsigned() > 0 && clock.now().since(self.signed_at) > UNSIGNED_WITHIN)
+        {
             let line = chain.note(Note::Checkpoint, clock.now());
             group.push(&line, chain.head());
         }
@@ -268,13 +276,15 @@ impl<S: Sink> Writer<S> {
     fn write(&mut self, group: Group) -> Result<(), String> {
         let outcome = self.sink.take(group.text.as_bytes());
         let arrived = outcome.as_ref().map_or_else(|broken| broken.arrived, |()| group.text.len());
-        let whole = group.lines.iter().take_while(|(end, _)| *end <= arrived);
+        // Who writes next begins with the newline that a line lacks.
+        let whole = group.lines.iter().take_while(|(end, _)| *end <= arrived.saturating_add(1));
         let (end, last) = whole.last().copied().unwrap_or_default();
         let begins_signed = group.lines.len() > group.answers.len();
-        if let (Some((chain, _)), true) = (&mut self.chain, end > 0) {
+        if let (Some((chain, clock)), true) = (&mut self.chain, end > 0) {
             chain.arrived(last);
             if let (true, Some((_, first))) = (begins_signed, group.lines.first()) {
                 chain.signed(first.number);
+                self.signed_at = clock.now();
                 if let Some(missed) = group.tells {
                     self.counts.untold.fetch_sub(missed, Ordering::Relaxed);
                     self.torn_bytes = 0;
@@ -394,8 +404,13 @@ impl<S: Sink> Writer<S> {
             // Whoever begins again goes on from that line, and finds no other.
             return self.sink.reopen();
         }
-        // What stays behind is signed to its end.
-        let signed = self.note(|chain, now| chain.note(Note::Checkpoint, now));
+        // What stays behind is signed to its end, with what a crash from here on would leave untold there.
+        let group = self.group();
+        let signed = if group.lines.is_empty() {
+            self.note(|chain, now| chain.note(Note::Checkpoint, now))
+        } else {
+            self.write(group)
+        };
         self.sink.reopen()?;
         // Each file has a line by which it is known as ours, however little is left of it.
         signed.and(self.note(|chain, now| chain.note(Note::Checkpoint, now)))

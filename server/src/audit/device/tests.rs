@@ -272,3 +272,117 @@ async fn lines_after_the_last_checkpoint_are_read_back_however_many_there_are() 
     assert!(report.is_sound() && told == [Kind::Partial] && report.unsigned == 2000, "{report:?}");
     assert_eq!(report.last.unwrap().number, 2002);
 }
+
+/// A time that a test sets.
+#[derive(Debug, Default)]
+struct Hand(std::sync::atomic::AtomicU64);
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
+
+    fn advance_to(&self, at: Timestamp) {
+        self.0.store(at.0, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_any_byte_of_a_start_is_no_fault_of_the_record() {
+    let (shelf, keys) = (Shelf::default(), keys());
+    let device = started(&shelf, &keys).await;
+    let kept = device.checkpoint(false).await.unwrap().unwrap();
+    let kept = KeptHead { head: kept, ended: false, at: Timestamp(0) };
+    device.record(line(1)).await.unwrap();
+    drop(device);
+    let before = shelf.text();
+    let device = Device::start("main", true, shelf.clone()).unwrap();
+    device.begin(beginning(&keys, Some(kept.clone()))).await.unwrap();
+    drop(device);
+    let all = shelf.text();
+    // The first process, and the second one that follows it, die within their last lines.
+    for died in (before.len() - 100..=before.len()).step_by(20).chain([before.len() - 1]) {
+        for room in (0..=all.len() - before.len()).step_by(50).chain([all.len() - before.len() - 1])
+        {
+            shelf.change(|shelved| {
+                shelved.text = all.as_bytes()[..died].to_vec();
+                shelved.room = Some(room);
+            });
+            let device = Device::start("main", true, shelf.clone()).unwrap();
+            let _ = device.begin(beginning(&keys, Some(kept.clone()))).await;
+            drop(device);
+            shelf.change(|shelved| shelved.room = None);
+            let device = Device::start("main", true, shelf.clone()).unwrap();
+            device.begin(beginning(&keys, Some(kept.clone()))).await.unwrap();
+            device.record(line(2)).await.unwrap();
+            device.checkpoint(true).await.unwrap();
+            let report = shelf.verified(&keys);
+            assert!(report.is_sound(), "{died} {room} {report:?}\n{}", shelf.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_lacks_only_its_newline_has_arrived() {
+    let (shelf, keys) = (Shelf::default(), keys());
+    let device = started(&shelf, &keys).await;
+    let before = shelf.text().len();
+    device.record(line(1)).await.unwrap();
+    let length = shelf.text().len() - before;
+    for room in [length - 1, 5] {
+        shelf.change(|shelved| shelved.room = Some(room));
+        device.record(line(1)).await.unwrap_err();
+        shelf.change(|shelved| shelved.room = None);
+    }
+    device.record(line(3)).await.unwrap();
+    device.checkpoint(true).await.unwrap();
+    let report = shelf.verified(&keys);
+    assert!(report.is_sound() && report.lines == 6, "{report:?}\n{}", shelf.text());
+}
+
+#[tokio::test]
+async fn a_crash_after_a_rotation_is_no_fault_of_the_record() {
+    // Where nothing had failed before, and where a line was cut off.
+    for (room, goes_on) in [(None, true), (None, false), (Some(10), true), (Some(10), false)] {
+        let (shelf, keys) = (Shelf::default(), keys());
+        let device = started(&shelf, &keys).await;
+        let head = device.checkpoint(false).await.unwrap().unwrap();
+        device.record(line(1)).await.unwrap();
+        shelf.change(|shelved| shelved.room = room);
+        assert_eq!(device.record(line(2)).await.is_err(), room.is_some());
+        shelf.change(|shelved| shelved.room = None);
+        device.reopen().await.unwrap();
+        if goes_on {
+            device.record(line(3)).await.unwrap();
+        }
+        drop(device);
+        let device = Device::start("main", true, shelf.clone()).unwrap();
+        let kept = KeptHead { head, ended: false, at: Timestamp(0) };
+        device.begin(beginning(&keys, Some(kept))).await.unwrap();
+        device.checkpoint(true).await.unwrap();
+        let report = shelf.verified(&keys);
+        assert!(report.is_sound(), "{report:?}\n{}", shelf.text());
+        assert!(report.last.unwrap().number < 20, "nothing was passed over");
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_long_ago_is_signed_before_more_is_written() {
+    let (shelf, keys) = (Shelf::default(), keys());
+    let clock = Arc::new(Hand::default());
+    let device = Device::start("main", true, shelf.clone()).unwrap();
+    let hand: Arc<dyn Clock> = Arc::<Hand>::clone(&clock);
+    device.begin(Beginning { clock: hand, ..beginning(&keys, None) }).await.unwrap();
+    for second in 0..100 {
+        clock.advance_to(Timestamp(second * 1000));
+        let time = Timestamp(second * 1000).rfc3339();
+        device.record(format!(r#"{{"time":"{time}","type":"request"}}"#)).await.unwrap();
+    }
+    // Whatever keeps the checkpoints away: so much may be unsigned when it dies.
+    let report = shelf.verified(&keys);
+    assert!(report.is_sound() && report.unsigned < 15, "{report:?}");
+}
