@@ -128,6 +128,32 @@ pub struct DeviceView {
     pub kept: Option<Head>,
 }
 
+/// Returns where the chain of each device was when that was last kept, and keeps that another process begins: should it
+/// die before anything else is kept, the next one passes over its numbers as well, where nobody can see them.
+async fn begins(
+    devices: &[Arc<dyn Audit>],
+    records: &Records,
+    now: Timestamp,
+) -> Result<Vec<Option<KeptHead>>, StoreError> {
+    let (mut all_kept, mut begun) = (Vec::new(), Vec::new());
+    for device in devices {
+        let kept = records.audit_head(device.name()).await?.map(|found| found.record);
+        let new = KeptHead { head: Head::default(), ended: true, at: now, begun: 0 };
+        let mut next = kept.clone().unwrap_or(new);
+        next.begun = next.begun.saturating_add(1);
+        begun.push((device.name(), next));
+        all_kept.push(kept);
+    }
+    if begun.is_empty() {
+        return Ok(all_kept);
+    }
+    if let Err(error) = records.keep_audit_heads(&begun).await {
+        // Nothing of the record stops a start.
+        tracing::warn!(%error, "that a process begins to record could not be kept");
+    }
+    Ok(all_kept)
+}
+
 impl Trail {
     /// Records on all these devices; on none, if there is none, as Vault does. Each goes on where it was: its keys
     /// and its place are in the store.
@@ -137,12 +163,14 @@ impl Trail {
         installation: InstallationId,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let (mut keys, mut public_keys, mut heads) = (Vec::new(), Vec::new(), Vec::new());
-        for device in &devices {
+        let (mut keys, mut public_keys) = (Vec::new(), Vec::new());
+        let mut all_kept = begins(&devices, records, clock.now()).await?;
+        let heads = all_kept.iter().map(|kept| kept.as_ref().map(|kept| kept.head));
+        let heads = heads.map(|head| head.filter(|head| head.number > 0)).collect();
+        for (device, kept) in devices.iter().zip(&mut all_kept) {
             let own = records.audit_keys(device.name(), clock.now()).await?;
-            let kept = records.audit_head(device.name()).await?.map(|found| found.record);
+            let kept = kept.take();
             keys.push(own.veil());
-            heads.push(kept.as_ref().map(|kept| kept.head));
             let key = own.chain();
             let (name, public_key) = (device.name(), key.public());
             tracing::info!(

@@ -102,7 +102,7 @@ caught! {
     a_renewal_that_is_not_recorded_is_caught:
         RenewalNotRecorded breaks [8], within 50;
     an_end_that_is_acknowledged_and_not_stored_is_caught:
-        EndNotStored breaks [1, 2], within 200;
+        EndNotStored breaks [1, 2, 8], within 200;
     a_token_end_that_is_acknowledged_and_not_stored_is_caught:
         TokenEndNotStored breaks [2, 4], within 200;
     a_failed_issue_that_is_left_held_is_caught:

@@ -454,9 +454,10 @@ async fn a_copy_holds_what_operators_set_up_and_nothing_else() {
     world.broker().housekeep().await.unwrap();
     assert_eq!((world.store.count("repeat/"), world.store.count("clock/")), (1, 1));
     let (copy, _) = world.copied(&world.back_up().await).await;
-    // Its audit device has drawn keys of its own.
+    // Its audit device has drawn keys of its own, and has a chain of its own.
     assert!(!goes_into_a_copy(&Key(b"audit-device/memory".to_vec())));
-    let known = "seal mount mount-path target role hold token accessor audit-device policy access";
+    assert!(!goes_into_a_copy(&Key(b"audit-head/memory".to_vec())));
+    let known = "seal mount mount-path target role hold token accessor audit-device audit-head policy access";
     let known = known.split(' ').map(|prefix| format!("{prefix}/"));
     let counted: usize = known.map(|prefix| copy.store.count(&prefix)).sum();
     assert_eq!(counted, copy.store.count(""));

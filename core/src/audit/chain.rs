@@ -208,19 +208,19 @@ impl<'de> Deserialize<'de> for Hash {
 }
 
 impl Chain {
-    /// Goes on after `head`. What a process before this one may have written after it without anybody knowing is
-    /// passed over, if it is `unseen`.
+    /// Goes on after `head`. What processes before this one may have written after it without anybody knowing is
+    /// passed over; so many of them are `unseen`.
     #[must_use]
     pub fn new(
         device: String,
         installation: InstallationId,
         key: ChainKey,
         head: Head,
-        unseen: bool,
+        unseen: u64,
     ) -> Self {
         let arrived = head.number;
-        let arrived_as = unseen.then_some(head.hash);
-        let passed = if unseen { UNSEEN_MAX } else { 0 };
+        let arrived_as = (unseen > 0).then_some(head.hash);
+        let passed = UNSEEN_MAX.saturating_mul(unseen);
         let head = Head { number: head.number.saturating_add(passed), ..head };
         Self { device, installation, key, head, arrived, arrived_as, signed: arrived }
     }

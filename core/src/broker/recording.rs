@@ -120,7 +120,7 @@ impl Broker {
         let devices = self.trail.devices().zip(&heads).zip(&kept);
         let changed = devices.filter_map(|(((device, _), head), kept)| {
             let head = head.filter(|head| last || Some(*head) != *kept)?;
-            Some((device.name(), KeptHead { head, ended: last, at: now }))
+            Some((device.name(), KeptHead { head, ended: last, at: now, begun: 0 }))
         });
         let changed: Vec<_> = changed.collect();
         if !changed.is_empty() {

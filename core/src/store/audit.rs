@@ -25,6 +25,9 @@ pub struct KeptHead {
     pub ended: bool,
     /// When it was kept.
     pub at: Timestamp,
+    /// How many processes have begun since, each of which may have written.
+    #[serde(default)]
+    pub begun: u64,
 }
 
 fn device_at(name: &str) -> Key {
@@ -41,6 +44,14 @@ fn dropped_at(name: &str) -> Key {
 
 fn headers_at() -> Key {
     Key(b"audit-headers".to_vec())
+}
+
+impl KeptHead {
+    /// Returns of how many processes nobody knows what they have written after it.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        self.begun.saturating_add(u64::from(!self.ended))
+    }
 }
 
 impl Records {

@@ -8,7 +8,6 @@ use super::{Broken, OpenError, Sink};
 use crate::tasks::Joined;
 use leasehold_core::audit::chain::{Chain, Found, Head, Note, Seen, UNSIGNED_MAX, look};
 use leasehold_core::audit::{Audit, AuditError, Beginning, Load};
-use leasehold_core::store::audit::KeptHead;
 use leasehold_core::tasks::Pending;
 use leasehold_core::time::{Clock, Timestamp};
 use std::fs::File;
@@ -335,8 +334,7 @@ impl<S: Sink> Writer<S> {
     fn begin(&mut self, beginning: Beginning) -> Result<(), String> {
         self.has_ended = false;
         let Beginning { key, kept, installation, clock } = beginning;
-        let (kept, ended) =
-            kept.map_or((Head::default(), true), |KeptHead { head, ended, .. }| (head, ended));
+        let (kept, unseen) = kept.map_or((Head::default(), 0), |kept| (kept.head, kept.unseen()));
         let mut bytes_max = END_BYTES;
         let seen = loop {
             let end = self.sink.end(bytes_max).unwrap_or_else(|error| {
@@ -353,9 +351,9 @@ impl<S: Sink> Writer<S> {
             }
             bytes_max = bytes_max.saturating_mul(8).min(END_BYTES_MAX);
         };
-        self.report(&seen, kept, ended);
+        self.report(&seen, kept, unseen == 0);
         let Seen { head, found, torn_bytes } = seen;
-        let unseen = found != Found::Whole && !ended;
+        let unseen = if found == Found::Whole { 0 } else { unseen };
         let chain = Chain::new(self.name.clone(), installation, key, head, unseen);
         self.chain = Some((chain, clock));
         // If this line does not arrive either, the next signed one tells of them.

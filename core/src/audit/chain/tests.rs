@@ -11,7 +11,7 @@ fn key(seed: u64) -> ChainKey {
 }
 
 fn chain(seed: u64, head: Head) -> Chain {
-    Chain::new("main".into(), InstallationId::from_bytes([1; 16]), key(seed), head, false)
+    Chain::new("main".into(), InstallationId::from_bytes([1; 16]), key(seed), head, 0)
 }
 
 fn linked(chain: &mut Chain, line: &str) -> String {
@@ -133,7 +133,7 @@ fn a_signed_line_tells_which_lines_may_not_have_arrived() {
 fn what_nobody_can_see_is_passed_over() {
     let kept = Head { number: 7, ..Head::default() };
     let installation = InstallationId::from_bytes([1; 16]);
-    let mut chain = Chain::new("main".into(), installation, key(0), kept, true);
+    let mut chain = Chain::new("main".into(), installation, key(0), kept, 1);
     let note = chain.note(Note::Began { found: Found::Unseen, torn_bytes: 0 }, Timestamp(0));
     let read: serde_json::Value = serde_json::from_str(&note).unwrap();
     assert_eq!(

@@ -17,7 +17,13 @@ fn keys() -> DeviceKeys {
 }
 
 fn chain(head: Head, unseen: bool) -> Chain {
-    Chain::new("main".into(), InstallationId::from_bytes([1; 16]), keys().chain(), head, unseen)
+    Chain::new(
+        "main".into(),
+        InstallationId::from_bytes([1; 16]),
+        keys().chain(),
+        head,
+        u64::from(unseen),
+    )
 }
 
 fn linked(chain: &mut Chain, id: usize) -> String {
@@ -167,7 +173,7 @@ fn nobody_can_write_a_record_without_the_key() {
     let mut lines = record()[..6].to_vec();
     let head = Head { number: 6, hash: Hash::of(&lines[5]) };
     let installation = InstallationId::from_bytes([1; 16]);
-    let mut chain = Chain::new("main".into(), installation, key, head, false);
+    let mut chain = Chain::new("main".into(), installation, key, head, 0);
     lines.extend((4..7).map(|id| linked(&mut chain, id)));
     lines.push(noted(&mut chain, Note::Ended));
     assert_eq!(kinds(&verified(&lines), true), [(Kind::Forged, 10)]);

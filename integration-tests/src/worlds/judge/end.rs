@@ -127,7 +127,9 @@ impl Judge {
                 Self::is_explained_as_abandoned(known, key),
                 "nobody has stored that this target is abandoned",
             ),
-            b"audit-device/" => (rest == b"journal", "there is no such audit device"),
+            b"audit-device/" | b"audit-head/" => {
+                (rest == b"journal", "there is no such audit device")
+            }
             b"quarantine/" => (false, "nothing was unreadable"),
             _ => (false, "nobody knows what it is"),
         };

@@ -6,6 +6,7 @@ use crate::time::SystemClock;
 use leasehold_core::audit::DeviceKeys;
 use leasehold_core::audit::verify::{Kind, Report, Verifier};
 use leasehold_core::ids::InstallationId;
+use leasehold_core::store::audit::KeptHead;
 use parking_lot::{Condvar, Mutex};
 
 /// Takes lines, unless it is told otherwise.
@@ -173,7 +174,7 @@ async fn a_record_whose_end_cannot_be_read_goes_on_within_its_chain() {
     device.record(line(1)).await.unwrap();
     let head = device.checkpoint(true).await.unwrap().unwrap();
     shelf.change(|shelved| shelved.blind = true);
-    let kept = KeptHead { head, ended: true, at: Timestamp(0) };
+    let kept = KeptHead { head, ended: true, at: Timestamp(0), begun: 0 };
     device.begin(beginning(&keys, Some(kept))).await.unwrap();
     device.record(line(2)).await.unwrap();
     device.checkpoint(true).await.unwrap();
@@ -189,7 +190,7 @@ async fn a_record_that_has_ended_may_be_moved_away_before_it_goes_on() {
     device.record(line(1)).await.unwrap();
     let head = device.checkpoint(true).await.unwrap().unwrap();
     device.reopen().await.unwrap();
-    let kept = KeptHead { head, ended: true, at: Timestamp(0) };
+    let kept = KeptHead { head, ended: true, at: Timestamp(0), begun: 0 };
     device.begin(beginning(&keys, Some(kept))).await.unwrap();
     device.record(line(2)).await.unwrap();
     device.reopen().await.unwrap();
@@ -231,7 +232,7 @@ async fn a_start_finds_what_became_of_the_record() {
     device.record(line(1)).await.unwrap();
     let head = device.checkpoint(true).await.unwrap().unwrap();
     drop(device);
-    let kept = KeptHead { head, ended: true, at: Timestamp(0) };
+    let kept = KeptHead { head, ended: true, at: Timestamp(0), begun: 0 };
     let whole = shelf.text();
     let cut = whole.lines().next().unwrap();
     for (text, found) in [
@@ -264,7 +265,7 @@ async fn lines_after_the_last_checkpoint_are_read_back_however_many_there_are() 
     drop(device);
     assert!(shelf.text().len() > END_BYTES * 3);
     let device = Device::start("main", true, shelf.clone()).unwrap();
-    let kept = KeptHead { head: kept, ended: false, at: Timestamp(0) };
+    let kept = KeptHead { head: kept, ended: false, at: Timestamp(0), begun: 0 };
     device.begin(beginning(&keys, Some(kept))).await.unwrap();
     let report = shelf.verified(&keys);
     // Nobody had signed them before, and who found them there cannot tell who wrote them.
@@ -296,7 +297,7 @@ async fn a_crash_at_any_byte_of_a_start_is_no_fault_of_the_record() {
     let (shelf, keys) = (Shelf::default(), keys());
     let device = started(&shelf, &keys).await;
     let kept = device.checkpoint(false).await.unwrap().unwrap();
-    let kept = KeptHead { head: kept, ended: false, at: Timestamp(0) };
+    let kept = KeptHead { head: kept, ended: false, at: Timestamp(0), begun: 0 };
     device.record(line(1)).await.unwrap();
     drop(device);
     let before = shelf.text();
@@ -361,7 +362,7 @@ async fn a_crash_after_a_rotation_is_no_fault_of_the_record() {
         }
         drop(device);
         let device = Device::start("main", true, shelf.clone()).unwrap();
-        let kept = KeptHead { head, ended: false, at: Timestamp(0) };
+        let kept = KeptHead { head, ended: false, at: Timestamp(0), begun: 0 };
         device.begin(beginning(&keys, Some(kept))).await.unwrap();
         device.checkpoint(true).await.unwrap();
         let report = shelf.verified(&keys);
@@ -385,4 +386,27 @@ async fn what_was_written_long_ago_is_signed_before_more_is_written() {
     // Whatever keeps the checkpoints away: so much may be unsigned when it dies.
     let report = shelf.verified(&keys);
     assert!(report.is_sound() && report.unsigned < 15, "{report:?}");
+}
+
+#[tokio::test]
+async fn processes_that_die_before_anything_is_kept_of_them_number_no_line_twice() {
+    for (ended, moved) in [(true, false), (true, true), (false, false), (false, true)] {
+        let (shelf, keys) = (Shelf::default(), keys());
+        let device = started(&shelf, &keys).await;
+        device.record(line(1)).await.unwrap();
+        let head = device.checkpoint(ended).await.unwrap().unwrap();
+        shelf.change(|shelved| shelved.blind = !moved);
+        for begun in 0..4 {
+            if moved {
+                shelf.change(|shelved| shelved.older.append(&mut shelved.text));
+            }
+            let device = Device::start("main", true, shelf.clone()).unwrap();
+            let kept = KeptHead { head, ended, at: Timestamp(0), begun };
+            device.begin(beginning(&keys, Some(kept))).await.unwrap();
+            device.record(line(2)).await.unwrap();
+        }
+        let report = shelf.verified(&keys);
+        assert!(report.is_sound(), "{ended} {moved} {report:?}");
+        assert_eq!(report.lines, 11);
+    }
 }
