@@ -31,6 +31,7 @@ pub fn look(end: &[u8], more: bool, kept: Head, key: &ChainKey) -> Option<Seen> 
             walk.torn(line);
             continue;
         };
+        walk.ends_within_line = false;
         let Some(place) = linked.chain else { continue };
         let head = Head { number: place.number, hash: Hash::of(text) };
         let is_ours = || is_signed(text, key.public_bytes());
@@ -64,8 +65,12 @@ pub fn look(end: &[u8], more: bool, kept: Head, key: &ChainKey) -> Option<Seen> 
         walk.first = Some(text);
     }
     let leads_to_kept = walk.expected == Some((kept.number, kept.hash));
-    // Lines that were kept may be in a file that was moved away: each file begins with a signed line.
-    let goes_on = || walk.first.is_some_and(|line| is_signed(line, key.public_bytes()));
+    // Lines that were kept may be in a file that was moved away: each file begins with a signed line. Or so many were
+    // written since, as after a restore of an older store, that nobody looks that far back.
+    let goes_on = || {
+        let is_ours = |line| is_signed(line, key.public_bytes());
+        walk.first.is_some_and(is_ours) || (walk.ends_within_line && walk.is_ours == Some(true))
+    };
     match walk.last {
         _ if more => None,
         None if end.is_empty() => Some(walk.seen(kept, Found::Nothing)),
@@ -85,6 +90,8 @@ struct Walk<'a> {
     last: Option<Head>,
     /// The first line of the chain that was seen so far.
     first: Option<&'a str>,
+    /// Whether the way back ends within a line: what is before that is not read.
+    ends_within_line: bool,
     /// Bytes of pieces after the last line that is whole.
     torn_bytes: u64,
     /// What the line before the one that was seen must be.
@@ -96,6 +103,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Notes what is no line. Several pieces stand after each other where processes have died while they began.
     fn torn(&mut self, piece: &[u8]) {
+        self.ends_within_line = true;
         if self.last.is_none() {
             let more = u64::try_from(piece.len()).unwrap_or(u64::MAX);
             self.torn_bytes = self.torn_bytes.saturating_add(more);

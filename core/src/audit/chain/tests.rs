@@ -167,6 +167,11 @@ fn what_was_written_since_a_record_was_kept_may_begin_anew_within_it() {
     assert_eq!(begin(&lines[4..], kept), (Found::Other, 1));
     let mut others = chain(1, ours.head());
     assert_eq!(begin(&arrived(&mut others, "nb"), kept), (Found::Other, 1));
+    // It is not read back to where that was kept.
+    let end = text(&lines);
+    let within =
+        |key| look(&end.as_bytes()[lines[0].len() + 20..], false, kept, key).unwrap().found;
+    assert_eq!((within(&key(0)), within(&key(1))), (Found::Whole, Found::Other));
     // Lines were lost since, and the next signed one says so; so says one by which another process has begun.
     let mut begins = chain(0, ours.head());
     let started = Note::Began { found: Found::Nothing, torn_bytes: 0 };
