@@ -220,8 +220,7 @@ impl Verifier {
             }
             Note::Checkpoint | Note::Ended => return,
         };
-        let told = self.strange.iter().fold(0_u64, |sum, it| sum.saturating_add(it.bytes));
-        self.tell_strange(told == torn_bytes);
+        self.tell_strange(Some(torn_bytes));
     }
 
     /// Lines that may not have arrived are not missing.
@@ -346,7 +345,7 @@ impl Verifier {
     /// Returns what was found once all lines were given.
     #[must_use]
     pub fn finish(mut self) -> Report {
-        self.tell_strange(false);
+        self.tell_strange(None);
         for (from, (to, place)) in std::mem::take(&mut self.missing) {
             let message = if from == to {
                 format!("line {from}, before this one, is not there")

@@ -4,7 +4,7 @@ use super::*;
 
 /// Lines that are linked to each other and to the one before them, by somebody who has no key.
 fn written(from: u64, count: u64, mut previous: Hash) -> Vec<String> {
-    let line = |number| {
+    let mut line = |number| {
         let text = previous.text();
         let line = format!(
             r#"{{"type":"request","chain":{{"key":1,"number":{number},"previous":"{text}"}}}}"#
@@ -12,7 +12,7 @@ fn written(from: u64, count: u64, mut previous: Hash) -> Vec<String> {
         previous = Hash::of(&line);
         line
     };
-    (from..from + count).map(line).collect()
+    (from..).zip(0..count).map(|(number, _)| line(number)).collect()
 }
 
 #[test]
@@ -116,7 +116,35 @@ fn lines_before_those_that_a_device_lost_are_the_ones_that_the_next_signed_line_
         let mut next = chain(arrived, unseen);
         next.note(began(Found::Whole), Timestamp(1));
         let line = noted(&mut next, Note::Gap { missed: 0, torn_bytes: 0 });
-        let read: super::Linked = serde_json::from_str(&line).unwrap();
-        assert_eq!(read.note.unwrap().lost.unwrap().after, after);
+        let said: super::Linked = serde_json::from_str(&line).unwrap();
+        assert_eq!(said.note.unwrap().lost.unwrap().after, after);
+    }
+}
+
+#[test]
+fn the_last_piece_of_a_file_that_was_moved_away_need_not_be_told_with_others() {
+    for (pieces, is_torn, is_sound) in
+        [(&["{\"a"][..], true, true), (&["{\"a", "{\"b"], true, false), (&["{\"a"], false, false)]
+    {
+        let mut before = chain(Head::default(), false);
+        let first = noted(&mut before, began(Found::Nothing));
+        let mut after = chain(before.head(), true);
+        let started = Note::Began { found: Found::Nothing, torn_bytes: 8 };
+        let started = noted(&mut after, started);
+        let mut verifier = verifier();
+        verifier.file("audit.1");
+        verifier.line(first.as_bytes());
+        for piece in pieces {
+            verifier.line(piece.as_bytes());
+        }
+        if is_torn {
+            verifier.ends_torn();
+        }
+        verifier.file("audit");
+        for line in ["{\"torn\"", "{", started.as_str()] {
+            verifier.line(line.as_bytes());
+        }
+        let report = verifier.finish();
+        assert_eq!(report.is_sound(), is_sound, "{pieces:?} {is_torn} {report:?}");
     }
 }
