@@ -45,9 +45,9 @@ pub(crate) trait Sink: Send + 'static {
         Ok(None)
     }
 
-    /// Returns the file to wait for, where lines that were taken are not safe yet.
-    fn to_sync(&self) -> Option<std::fs::File> {
-        None
+    /// Returns the files to wait for, where lines that were taken are not safe yet.
+    fn to_sync(&mut self) -> Vec<std::fs::File> {
+        Vec::new()
     }
 }
 

@@ -82,8 +82,8 @@ impl Device {
     }
 
     async fn check(&self, last: bool) -> Result<Option<Head>, String> {
-        let (head, file) = self.queue.ask(|answer| Errand::Checkpoint { last, answer }).await?;
-        if let Some(file) = file {
+        let (head, files) = self.queue.ask(|answer| Errand::Checkpoint { last, answer }).await?;
+        for file in files {
             // Beside the writer, whose callers wait.
             let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
             synced.map_err(io::Error::other).flatten().map_err(|error| error.to_string())?;
@@ -414,10 +414,10 @@ impl<S: Sink> Writer<S> {
         signed.and(self.note(|chain, now| chain.note(Note::Checkpoint, now)))
     }
 
-    fn checkpoint(&mut self, last: bool) -> Result<(Option<Head>, Option<File>), String> {
+    fn checkpoint(&mut self, last: bool) -> Result<(Option<Head>, Vec<File>), String> {
         let note = if last { Note::Ended } else { Note::Checkpoint };
         let untold = self.counts.untold.load(Ordering::Relaxed);
-        let Some((chain, _)) = &self.chain else { return Ok((None, None)) };
+        let Some((chain, _)) = &self.chain else { return Ok((None, Vec::new())) };
         if untold > 0 || self.torn_bytes > 0 || chain.has_lost() {
             let group = self.group();
             self.write(group)?;

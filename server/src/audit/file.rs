@@ -29,7 +29,7 @@ pub fn open(
 ) -> Result<Device, OpenError> {
     let place = Place { path: path.to_owned(), mode };
     let lines = place.open()?;
-    Device::start(name, true, FileSink { place: Some(place), lines, fsync })
+    Device::start(name, true, FileSink { place: Some(place), lines, left: None, fsync })
 }
 
 /// Writes to the standard output.
@@ -38,7 +38,7 @@ pub fn stdout(name: impl Into<String>) -> Result<Device, OpenError> {
     let file = io::stdout().as_fd().try_clone_to_owned();
     let file = file.map_err(|error| unusable(Path::new("stdout"), &error))?;
     let lines = Lines { to: File::from(file), torn: false };
-    Device::start(name, true, FileSink { place: None, lines, fsync: false })
+    Device::start(name, true, FileSink { place: None, lines, left: None, fsync: false })
 }
 
 /// What the writer writes to.
@@ -46,6 +46,8 @@ struct FileSink {
     /// Where the file is; the standard output is nowhere.
     place: Option<Place>,
     lines: Lines<File>,
+    /// What was moved away, and whose last lines are not known to be on the disk yet.
+    left: Option<File>,
     fsync: bool,
 }
 
@@ -59,7 +61,8 @@ impl Sink for FileSink {
 
     fn reopen(&mut self) -> Result<(), String> {
         if let Some(place) = &self.place {
-            self.lines = place.open().map_err(|error| error.to_string())?;
+            let next = place.open().map_err(|error| error.to_string())?;
+            self.left = Some(std::mem::replace(&mut self.lines, next).to);
         }
         Ok(())
     }
@@ -78,9 +81,13 @@ impl Sink for FileSink {
         Ok(Some((end, from > 0)))
     }
 
-    fn to_sync(&self) -> Option<File> {
+    fn to_sync(&mut self) -> Vec<File> {
+        let left = self.left.take();
         // What is synced line by line needs it no more; a pipe cannot be.
-        if self.fsync || self.place.is_none() { None } else { self.lines.to.try_clone().ok() }
+        if self.fsync || self.place.is_none() {
+            return Vec::new();
+        }
+        left.into_iter().chain(self.lines.to.try_clone()).collect()
     }
 }
 
@@ -219,7 +226,7 @@ mod tests {
         for fsync in [false, true] {
             let (mut reader, pipe) = io::pipe().unwrap();
             let lines = Lines { to: File::from(OwnedFd::from(pipe)), torn: false };
-            let mut sink = FileSink { place: None, lines, fsync };
+            let mut sink = FileSink { place: None, lines, left: None, fsync };
             let taken = sink.take(b"line\n");
             assert_eq!(taken.is_ok(), !fsync, "{taken:?}");
             if let Err(Broken { arrived, .. }) = taken {
@@ -274,6 +281,18 @@ mod tests {
         let error = audit.reopen().await.unwrap_err();
         assert!(error.to_string().contains("is not a file"), "{error}");
         audit.record("four".into()).await.unwrap();
+    }
+
+    #[test]
+    fn what_was_moved_away_is_waited_for_once_before_what_followed_it_is_kept() {
+        for (fsync, files) in [(false, [2, 1]), (true, [0, 0])] {
+            let folder = tempfile::tempdir().unwrap();
+            let place = Place { path: folder.path().join("audit.log"), mode: 0o600 };
+            let lines = place.open().unwrap();
+            let mut sink = FileSink { place: Some(place), lines, left: None, fsync };
+            sink.reopen().unwrap();
+            assert_eq!(files, [sink.to_sync().len(), sink.to_sync().len()]);
+        }
     }
 
     #[tokio::test]

@@ -34,8 +34,8 @@ pub(super) enum Errand {
     Begin { beginning: Box<Beginning>, answer: Answer<()> },
     /// To open its place anew.
     Reopen { answer: Answer<()> },
-    /// To sign what it wrote, and say how far the chain reaches and which file is to be waited for.
-    Checkpoint { last: bool, answer: Answer<(Option<Head>, Option<File>)> },
+    /// To sign what it wrote, and say how far the chain reaches and which files are to be waited for.
+    Checkpoint { last: bool, answer: Answer<(Option<Head>, Vec<File>)> },
 }
 
 /// The end of a queue at which lines come in.
