@@ -1,5 +1,8 @@
 //! Tests of what all devices have in common, on a place that does what a test wants.
 
+#[path = "tests/histories.rs"]
+mod histories;
+
 use super::*;
 use crate::chance::SystemChance;
 use crate::time::SystemClock;
