@@ -1,6 +1,6 @@
 //! What a target has forgotten is put back for as long as its lease lives, in small worlds.
 
-use leasehold_core::broker::Until;
+use leasehold_core::broker::{Abandon, Until};
 use leasehold_core::limits::{PUT_BACK_BATCH, PUT_BACK_RETRY_MAX, RUN_EVERY, SETTLED_WITHIN};
 use leasehold_core::time::Clock;
 use leasehold_integration_tests::world::target::{Mood, SimulatedTarget};
@@ -160,4 +160,21 @@ async fn what_is_put_back_is_on_record_or_is_not_put_back() {
     assert_eq!(recorded.len(), 2, "{recorded:?}");
     assert!(recorded.iter().all(|line| line.contains(r#""operation":"update""#)), "{recorded:?}");
     assert_eq!(world.broker().readings().put_back, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_abandoned_keeps_nobody_awake() {
+    let (world, _target) = world("2h").await;
+    world.issue("app").await.unwrap();
+    world.pass(RUN_EVERY + SECOND).await;
+    let broker = world.broker();
+    world.stop_sweeping();
+    broker.delete_target(&request(ROOT), "database/", "app", false).await.unwrap();
+    let (mount, name) = ("database/".to_owned(), "app".to_owned());
+    let wanted = Abandon { mount, name, reason: "burned".to_owned(), generation: None };
+    broker.abandon(&request(ROOT), wanted).await.unwrap();
+    world.pass(RUN_EVERY * 2).await;
+    // Its record is there until the house is kept.
+    let swept = broker.sweep().await.unwrap();
+    assert!(swept.next > world.clock.now(), "{swept:?}");
 }

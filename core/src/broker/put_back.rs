@@ -74,6 +74,8 @@ impl Broker {
             // Held back is held back: after a restore the comparison comes first, and a copy is not asked.
             let is_abandoned = catalog.abandonment(lane.0, lane.1).is_some();
             if is_abandoned || catalog.hold(lane.0, lane.1).is_some() {
+                // One that nobody looks at would stay due, and the sweep would never sleep.
+                watches.remove(&lane);
                 continue;
             }
             let fresh = || {
