@@ -178,3 +178,21 @@ async fn a_target_that_is_abandoned_keeps_nobody_awake() {
     let swept = broker.sweep().await.unwrap();
     assert!(swept.next > world.clock.now(), "{swept:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_revoked_after_the_backup_is_not_put_back_when_that_is_restored() {
+    let (world, target) = world("10h").await;
+    let (revoked, kept) = (world.issue("app").await.unwrap(), world.issue("app").await.unwrap());
+    world.pass(SECOND).await;
+    let backup = world.back_up().await;
+    world.broker().revoke(&request(ROOT), &revoked.lease_id, Until::Settled).await.unwrap();
+    let restored = world.restored(&backup).await;
+    world.stop_sweeping();
+    restored.pass(SETTLED_WITHIN + MINUTE).await;
+    let there: Vec<_> = target.credentials().into_keys().collect();
+    assert_eq!((there, restored.leases()), (vec![kept.lease], 1), "the target is believed");
+    target.restart(BTreeMap::new());
+    restored.pass(RUN_EVERY * 2).await;
+    let there: Vec<_> = target.credentials().into_keys().collect();
+    assert_eq!(there, vec![kept.lease], "what is lent is put back as ever");
+}

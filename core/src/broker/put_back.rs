@@ -15,9 +15,9 @@ use super::lanes::Lane;
 use super::reconcile::ReconcileError;
 use crate::audit::{Answer, Asked, Operation};
 use crate::engine::erased::{Listed, OpenTarget, ToPutBack};
-use crate::engine::{Cause, EngineError};
+use crate::engine::{Cause as Failure, EngineError};
 use crate::ids::LeaseId;
-use crate::lease::{Lease, backoff};
+use crate::lease::{Cause, Lease, LeaseState, backoff};
 use crate::limits::{PUT_BACK_BATCH, PUT_BACK_RETRY_MAX, READ_CHUNK, RUN_EVERY, SETTLED_WITHIN};
 use crate::store::mounts::Target;
 use crate::store::records::Found;
@@ -78,19 +78,14 @@ impl Broker {
                 watches.remove(&lane);
                 continue;
             }
-            let fresh = || {
-                let kind = self.kind(&target.record.plugin_name);
-                Watch {
-                    revision: target.revision,
-                    forgets: kind.is_ok_and(|kind| {
-                        kind.forgets(&target.record.fields.0).unwrap_or_default()
-                    }),
-                    looking: false,
-                    look_at: now,
-                    compared: None,
-                    failures: 0,
-                    error: None,
-                }
+            let fresh = || Watch {
+                revision: target.revision,
+                forgets: self.may_forget(&target.record),
+                looking: false,
+                look_at: now,
+                compared: None,
+                failures: 0,
+                error: None,
             };
             let watch = watches.entry(lane).or_insert_with(fresh);
             if watch.revision != target.revision && !watch.looking {
@@ -104,6 +99,44 @@ impl Broker {
                     let outcome = broker.put_back_forgotten(&target, compared).await;
                     broker.note_look(&target, outcome);
                 }));
+            }
+        }
+    }
+
+    fn may_forget(&self, target: &Target) -> bool {
+        let kind = self.kind(&target.plugin_name);
+        kind.is_ok_and(|kind| kind.forgets(&target.fields.0).unwrap_or_default())
+    }
+
+    /// Ends the leases of a backup whose credentials a target does not have that may forget: they may have been revoked
+    /// since, and would be put back. Returns how many.
+    pub(super) async fn end_forgotten(
+        self: &Arc<Self>,
+        target: &Target,
+        listed: &[Listed],
+        restored_at: Timestamp,
+    ) -> Result<usize, StoreError> {
+        if !self.may_forget(target) {
+            return Ok(0);
+        }
+        let there: HashSet<_> = listed.iter().map(|one| one.lease).collect();
+        let (mut ended, mut after) = (0_usize, None);
+        loop {
+            let found =
+                self.records.leases_of_role(target.mount, None, after.as_ref(), READ_CHUNK).await?;
+            let Some((last, _)) = found.last() else { return Ok(ended) };
+            after = Some(last.clone());
+            let missing = found.iter().map(|(_, placed)| placed).filter(|placed| {
+                let lane = (placed.target, placed.generation);
+                lane == (target.id, target.generation) && !there.contains(&placed.lease)
+            });
+            for placed in missing {
+                let Some(lease) = self.records.lease(placed.lease).await? else { continue };
+                let is_held = lease.record.state() == &LeaseState::Held;
+                if is_held && lease.record.issued_at() < restored_at {
+                    self.mark(placed.lease, Cause::Missing).await?;
+                    ended = ended.saturating_add(1);
+                }
             }
         }
     }
@@ -330,5 +363,5 @@ fn put_back_asked(broker: &Broker, lease: &Lease) -> Asked {
 /// Whether a target does not answer at all.
 fn is_away(error: &ReconcileError) -> bool {
     let ReconcileError::Target(error) = error else { return false };
-    matches!(error.reason().cause, Cause::Unreachable | Cause::TooLate)
+    matches!(error.reason().cause, Failure::Unreachable | Failure::TooLate)
 }

@@ -209,10 +209,11 @@ impl Broker {
                 renewed = renewed.saturating_add(1);
             }
         }
+        let ended = self.end_forgotten(&target.record, &listed, hold.record.since).await?;
         let name = self.target_name(&target.record);
         self.retest_accounts(target).await?;
         self.drop_hold(&target.record).await?;
-        tracing::info!(target_name = %name, adopted, renewed, "a target was compared after the restore; its leases lapse again");
+        tracing::info!(target_name = %name, adopted, renewed, ended, "a target was compared after the restore; its leases lapse again");
         self.reload().await?;
         // What is due this very moment as well: the queue may have been asked for it while the hold was there.
         self.requeue_due(Timestamp(self.clock.now().0.saturating_add(1))).await?;
