@@ -331,8 +331,8 @@ impl Broker {
                 found => found?,
             };
             let catalog = self.catalog();
-            let is_at_target = entry(&catalog, mount)?.targets.contains_key(&found.record.target);
-            if self.is_unsettled(&found.record.rotation, is_at_target) {
+            let target = entry(&catalog, mount)?.targets.get(&found.record.target);
+            if self.is_unsettled(&found.record.rotation, target.map(|target| &target.record)) {
                 // Whoever deleted it now would take away the only record of a secret that may be the account's.
                 return Err(StaticRoleError::BeingRotated(found.record.rotation.error));
             }

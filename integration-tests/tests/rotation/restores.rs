@@ -374,3 +374,17 @@ async fn an_account_of_which_a_target_says_nothing_after_a_restore_keeps_what_ma
     }
     assert!(untried > 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_not_left_alone_after_a_restore_while_what_was_intended_may_be_its_secret() {
+    let (world, target) = restored_with_an_intent().await;
+    let delete = || async {
+        world.broker().delete_static_role(&request(ROOT), "database/", "billing").await
+    };
+    let refused = delete().await.unwrap_err();
+    assert!(matches!(refused, StaticRoleError::BeingRotated(_)), "{refused}");
+    target.mood(Mood::Well);
+    world.pass(HOUR).await;
+    assert_eq!(told(&world).await.ok(), target.password_of("billing"));
+    delete().await.unwrap();
+}

@@ -7,15 +7,25 @@ use crate::mount::MountEntry;
 use crate::store::accounts::{
     RootRotation, Rotation, StaticRole, root_rotation_at, root_rotations_of, static_role_at,
 };
-use crate::store::mounts::mount_at;
+use crate::store::holds::HoldCause;
+use crate::store::mounts::{Target, mount_at};
 use crate::store::{Batch, StoreError};
 
 impl Broker {
     /// Whether the record of a rotation may be the only one of what its account has: something that was asked may still
-    /// land, or nobody knows whether it has, and the target is configured and can be asked.
-    pub(in crate::broker) fn is_unsettled(&self, rotation: &Rotation, is_configured: bool) -> bool {
-        let was_asked = rotation.begun.as_ref().is_some_and(|it| it.may_land_until.is_some());
-        self.may_land(rotation) || (is_configured && was_asked)
+    /// land, or nobody knows whether it has, and `target` is configured and can be asked. What a backup intends may
+    /// have been asked since.
+    pub(in crate::broker) fn is_unsettled(
+        &self,
+        rotation: &Rotation,
+        target: Option<&Target>,
+    ) -> bool {
+        let may_be_had = target.zip(rotation.begun.as_ref()).is_some_and(|(target, begun)| {
+            let (id, generation) = (target.id, target.generation);
+            let is_restored = self.catalog().holds_back(HoldCause::Restored, id, generation);
+            begun.may_land_until.is_some() || is_restored
+        });
+        self.may_land(rotation) || may_be_had
     }
 
     /// Adds to a batch that closes a mount that every account of it is as it is now, which is settled.
@@ -31,14 +41,16 @@ impl Broker {
         };
         for (at, found) in self.records.all::<StaticRole>(&static_role_at(mount, "")).await? {
             let StaticRole { name, target, rotation, .. } = &found.record;
-            if self.is_unsettled(rotation, entry.targets.contains_key(target)) {
+            let configured = entry.targets.get(target).map(|target| &target.record);
+            if self.is_unsettled(rotation, configured) {
                 return Err(unsettled(format!("the static role `{name}`"), target));
             }
             batch = batch.expect(at, Some(found.revision));
         }
         for target in entry.targets.values().map(|target| &target.record) {
             let found = self.root_rotation(target).await?;
-            if found.as_ref().is_some_and(|it| self.is_unsettled(&it.record.rotation, true)) {
+            if found.as_ref().is_some_and(|it| self.is_unsettled(&it.record.rotation, Some(target)))
+            {
                 let account = format!("the administrator of `{}`", target.name);
                 return Err(unsettled(account, &target.name));
             }
