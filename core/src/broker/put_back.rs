@@ -18,11 +18,14 @@ use crate::engine::erased::{Listed, OpenTarget, ToPutBack};
 use crate::engine::{Cause as Failure, EngineError};
 use crate::ids::LeaseId;
 use crate::lease::{Cause, Lease, LeaseState, backoff};
-use crate::limits::{PUT_BACK_BATCH, PUT_BACK_RETRY_MAX, READ_CHUNK, RUN_EVERY, SETTLED_WITHIN};
+use crate::limits::{
+    PUT_BACK_BATCH, PUT_BACK_RETRY_MAX, READ_CHUNK, REVOKE_CHUNK, RUN_EVERY, SETTLED_WITHIN,
+};
 use crate::store::mounts::Target;
 use crate::store::records::Found;
 use crate::store::{Revision, StoreError};
 use crate::time::Timestamp;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
@@ -114,7 +117,6 @@ impl Broker {
         self: &Arc<Self>,
         target: &Target,
         listed: &[Listed],
-        restored_at: Timestamp,
     ) -> Result<usize, StoreError> {
         if !self.may_forget(target) {
             return Ok(0);
@@ -130,15 +132,23 @@ impl Broker {
                 let lane = (placed.target, placed.generation);
                 lane == (target.id, target.generation) && !there.contains(&placed.lease)
             });
-            for placed in missing {
-                let Some(lease) = self.records.lease(placed.lease).await? else { continue };
-                let is_held = lease.record.state() == &LeaseState::Held;
-                if is_held && lease.record.issued_at() < restored_at {
-                    self.mark(placed.lease, Cause::Missing).await?;
-                    ended = ended.saturating_add(1);
-                }
+            let ends: Vec<_> = missing.map(|placed| self.end_if_restored(placed.lease)).collect();
+            let mut ends = futures_util::stream::iter(ends).buffer_unordered(REVOKE_CHUNK);
+            while let Some(has_ended) = ends.next().await {
+                ended = ended.saturating_add(usize::from(has_ended?));
             }
         }
+    }
+
+    /// Ends a lease that is held and that this process has not made.
+    async fn end_if_restored(self: &Arc<Self>, id: LeaseId) -> Result<bool, StoreError> {
+        let Some(lease) = self.records.lease(id).await? else { return Ok(false) };
+        let is_held = lease.record.state() == &LeaseState::Held;
+        let is_meant = is_held && lease.record.issue().boot != self.boot;
+        if is_meant {
+            self.mark(id, Cause::Missing).await?;
+        }
+        Ok(is_meant)
     }
 
     /// When the next target is looked at.

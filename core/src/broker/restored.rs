@@ -209,7 +209,7 @@ impl Broker {
                 renewed = renewed.saturating_add(1);
             }
         }
-        let ended = self.end_forgotten(&target.record, &listed, hold.record.since).await?;
+        let ended = self.end_forgotten(&target.record, &listed).await?;
         let name = self.target_name(&target.record);
         self.retest_accounts(target).await?;
         self.drop_hold(&target.record).await?;
