@@ -74,6 +74,8 @@ struct Shape {
     second_node: bool,
     /// Pauses between those who have secrets of the desk rotated.
     rotations: Option<Duration>,
+    /// And between the restarts of servers that forget, where there are some.
+    restarts: Option<Duration>,
 }
 
 /// The roles that callers ask for; one name begins like another.
@@ -127,6 +129,7 @@ impl Shape {
             second_node: bad > 0 && dice.happens(150),
             // Where everything has to be in time nobody rotates: nothing says how long that may take.
             rotations: pause(if bad > 0 { 500 } else { 0 }),
+            restarts: pause(700),
         }
     }
 }
@@ -248,6 +251,9 @@ impl World {
         if let Some(pause) = shape.restores {
             executor.spawn_world(restores::restore(Arc::clone(&self.crowd), end, pause));
         }
+        if let Some(pause) = shape.restarts {
+            executor.spawn_world(Arc::clone(&self.operators).restart_forgetful(end, pause));
+        }
         if let Some(pause) = shape.rotations {
             executor.spawn_world(Arc::clone(&self.operators).rotate(end, pause));
             executor.spawn_world(Arc::clone(&self.crowd).read_secrets(end, pause));
@@ -255,7 +261,8 @@ impl World {
         executor.run_while(end, || setting.is_lawful());
         // A world in which hardly anything has happened yet lasts longer.
         let mut end = end;
-        while executor.steps() < STEPS_MIN && setting.is_lawful() {
+        let goes_on = || setting.is_lawful() && !executor.is_spinning();
+        while executor.steps() < STEPS_MIN && goes_on() {
             end += u64::try_from(shape.lasts.as_millis()).unwrap();
             self.send_callers(end, shape);
             executor.run_while(end, || setting.is_lawful());
@@ -296,6 +303,7 @@ impl World {
             executor.run_while(until, || setting.is_lawful());
             // Nothing happens without a timer, so time is moved on by one of our own.
             executor.run_until(until);
+            judge.are_all_back();
             let is_empty = judge.leases() == 0 && disk.under("token-due/").is_empty();
             since = if is_empty { since.or(Some(executor.now())) } else { None };
             if since.is_some_and(|since| u128::from(executor.now() - since) > quiet) {
@@ -329,8 +337,8 @@ impl Drop for World {
 fn server(site: &Site) -> Arc<Server> {
     let dice = &site.setting.dice;
     let shows_pending = dice.happens(500);
-    let nature =
-        Nature { knows_ends: dice.happens(500), shows_pending, forgets: dice.happens(150) };
+    let (knows_ends, forgets) = (dice.happens(500), dice.happens(300));
+    let nature = Nature { knows_ends: knows_ends && !forgets, shows_pending, forgets };
     let number = u64::try_from(site.judge.servers().len()).unwrap();
     let (setting, judge) = (Arc::clone(&site.setting), Arc::clone(&site.judge));
     let server = Arc::new(Server::new(number, nature, setting, judge));

@@ -125,6 +125,14 @@ caught! {
         KeptInMemoryAlone breaks [6], within 50;
     a_secret_that_is_served_before_it_is_tested_is_caught:
         ServedBeforeTested breaks [6], within 50;
+    a_put_back_that_comes_late_and_lands_is_caught:
+        LatePutBackLands breaks [1, 5], within 1000;
+    a_put_back_of_which_nothing_is_stored_is_caught:
+        PutBackNotStored breaks [6], within 50;
+    a_second_restart_that_nobody_sees_is_caught:
+        SecondRestartUnseen breaks [2], within 200;
+    a_credential_that_is_put_back_with_another_secret_is_caught:
+        PutBackLosesTheSecret breaks [3], within 50;
     one_queue_for_all_targets_is_caught:
         OneQueueForAll breaks [7], within 10;
 }

@@ -6,6 +6,7 @@ use leasehold_core::engine::{Mark, Origin};
 use leasehold_core::ids::{InstallationId, LeaseId, TargetId};
 use leasehold_core::time::Timestamp;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What an account is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +31,8 @@ pub struct ToldEnd {
 pub struct Account {
     /// What it says of who created it; people say nothing.
     pub mark: Option<Mark>,
-    /// What lets its holder in.
-    pub password: String,
+    /// What it keeps instead of the password that lets its holder in.
+    pub verifier: String,
     /// When it ends by itself, where the server knows ends.
     pub ends_at: Timestamp,
     /// Whether nobody is let in any more.
@@ -46,6 +47,13 @@ pub struct Accounts {
     all: BTreeMap<Name, Account>,
     /// What strangers have, as they left it.
     strangers: BTreeMap<Name, Account>,
+}
+
+/// Returns what a server keeps instead of a password.
+pub fn verifier_of(password: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    password.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// What operators made by hand.
@@ -79,8 +87,8 @@ impl Accounts {
         if self.all.contains_key(&name) {
             return false;
         }
-        let (password, ends_at) = ("a stranger's".into(), Timestamp(u64::MAX));
-        let account = Account { mark, password, ends_at, is_locked: false, sessions: 1 };
+        let (verifier, ends_at) = (verifier_of("a stranger's"), Timestamp(u64::MAX));
+        let account = Account { mark, verifier, ends_at, is_locked: false, sessions: 1 };
         self.all.insert(name, account.clone());
         self.strangers.insert(name, account);
         true
@@ -99,10 +107,15 @@ impl Accounts {
         self.strangers.iter().find(is_touched).map(|(name, _)| *name)
     }
 
-    /// Keeps what strangers have, who come back at once, and empties the rest.
-    pub fn forget(&mut self) -> Vec<LeaseId> {
-        let ours = self.ours().map(|(id, _)| id).collect();
-        self.all.clone_from(&self.strangers);
+    /// Keeps what strangers have, who come back at once, and of the rest what is kept. Returns what is not.
+    pub fn forget(&mut self, keeps: impl Fn() -> bool) -> Vec<LeaseId> {
+        let ours: Vec<_> = self.ours().map(|(id, _)| id).filter(|_| !keeps()).collect();
+        for id in &ours {
+            self.all.remove(&Name::Lease(*id));
+        }
+        for (name, account) in &self.strangers {
+            self.all.insert(*name, account.clone());
+        }
         ours
     }
 

@@ -349,6 +349,17 @@ impl Crowd {
         }
     }
 
+    /// Those who are kept out because a server has forgotten them give back what they had, while it is put back.
+    pub async fn give_back(self: Arc<Self>) {
+        let missing = self.site.judge.missing();
+        let credentials = self.credentials.lock().clone();
+        for credential in credentials.iter().filter(|one| missing.contains(&one.lease)) {
+            let pause = self.setting().dice.span(Duration::ZERO, Duration::from_secs(20));
+            self.setting().executor.sleep(pause).await;
+            self.revoke_one(credential).await;
+        }
+    }
+
     /// Revokes everything of one role, while others have names that begin alike.
     async fn revoke_role(&self) {
         let role = self.any_role();

@@ -32,6 +32,8 @@ pub enum Call {
     Revoke,
     /// A server is asked to set a password.
     Rotate,
+    /// A server is asked to set again what it has forgotten.
+    PutBack,
     /// A server is asked what it has, or who it is.
     Look,
 }
@@ -44,7 +46,7 @@ impl Call {
             Self::Read | Self::Look => 0,
             Self::Commit | Self::Record => 4,
             Self::Issue => 20,
-            Self::Renew | Self::Rotate => 60,
+            Self::Renew | Self::Rotate | Self::PutBack => 60,
             Self::Revoke => 10,
         }
     }
@@ -125,6 +127,7 @@ impl Setting {
                 Call::Renew => self.counters.deaths_in_a_renewal.one(),
                 Call::Revoke => self.counters.deaths_in_a_revocation.one(),
                 Call::Rotate => self.counters.deaths_in_a_rotation.one(),
+                Call::PutBack => self.counters.deaths_in_a_put_back.one(),
                 Call::Look => self.counters.deaths_in_a_look.one(),
             }
         }

@@ -75,6 +75,8 @@ counters! {
     deaths_in_a_revocation,
     /// Deaths while a target was asked to set a password.
     deaths_in_a_rotation,
+    /// Deaths while a target was asked to set again what it had forgotten.
+    deaths_in_a_put_back,
     /// Deaths while a target was asked what it has, or who it is.
     deaths_in_a_look,
     /// Deaths while nothing was asked of anybody.
@@ -101,6 +103,8 @@ counters! {
     late_renewals,
     /// Removals at targets that came after their caller had given up.
     late_revocations,
+    /// Credentials that were put back after whoever asked had given up.
+    late_put_backs,
     /// Passwords that were set after their caller had given up.
     late_rotations,
     /// Secrets of accounts that were served anew.
@@ -131,6 +135,8 @@ counters! {
     lookalikes,
     /// Times that a target restarted; some forget everything then.
     targets_restarted,
+    /// Credentials that a target had forgotten and that were put back.
+    put_back,
     /// Times that an operator deleted, moved or rewrote what leases live under.
     operator_changes,
     /// Roles that were written for another target, or made anew under a name that was free.
@@ -173,6 +179,7 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("deaths_in_a_renewal", 70),
     ("deaths_in_a_revocation", 190),
     ("deaths_in_a_rotation", 60),
+    ("deaths_in_a_put_back", 4),
     ("deaths_in_a_look", 20),
     ("deaths_between", 1_500),
     ("clock_steps", 300),
@@ -185,6 +192,7 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("late_renewals", 25),
     ("late_revocations", 120),
     ("late_rotations", 25),
+    ("late_put_backs", 4),
     ("rotated", 2_000),
     ("roots_rotated", 500),
     ("roots_given", 5),
@@ -208,6 +216,7 @@ const SEEN_IN_A_THOUSAND: &[(&str, u64)] = &[
     ("failovers", 100),
     ("abandonments", 70),
     ("left_behind", 80),
+    ("put_back", 900),
     ("restores", 150),
     ("copies", 100),
 ];

@@ -95,6 +95,7 @@ fn run_one(
         restores: None,
         second_node: false,
         rotations: None,
+        restarts: None,
     };
     let setting = Arc::new(Setting::new(seed, &shape, flaw, tells));
     let world = World::new(&setting, &shape);

@@ -3,8 +3,10 @@
 mod accounts;
 mod config;
 mod effects;
+mod look;
+mod put_back;
 
-use super::accounts::ToldEnd;
+use super::accounts::{ToldEnd, verifier_of};
 use super::calls::{Call, Calling};
 use super::flaws;
 use super::server::{Mood, Server};
@@ -62,6 +64,8 @@ pub struct NetworkEngine {
 pub struct NetworkHandle {
     lease: LeaseId,
     note: String,
+    /// What the server keeps instead of the password; nothing of it is secret.
+    pub(super) verifier: String,
 }
 
 /// By how much at most something lands after nobody waits for it any more.
@@ -257,7 +261,8 @@ impl Engine for NetworkEngine {
     ) -> Result<(NetworkHandle, String), PrepareError> {
         let password = format!("{}{:08x}", super::judge::CANARY, chance.below(u32::MAX));
         let note = flaws::note_in_handle(self.setting(), &password);
-        Ok((NetworkHandle { lease: naming.lease, note }, password))
+        let verifier = verifier_of(&password);
+        Ok((NetworkHandle { lease: naming.lease, note, verifier }, password))
     }
 
     fn derive(&self, _role: &Self::Role, _draft: &mut String) {}
@@ -333,28 +338,11 @@ impl Engine for NetworkEngine {
     }
 
     async fn list(&self) -> Result<Vec<Marked<Self>>, EngineError> {
-        let (server, origin) = (Arc::clone(&self.server), self.origin);
-        let answer_by = self.clock.now().plus(ISSUE_WITHIN);
-        let effect = async move {
-            let marked = |(lease, lapses_at)| {
-                let handle = NetworkHandle { lease, note: String::new() };
-                let (may_log_in, rights, everywhere) = (true, Vec::new(), true);
-                Marked { lease, handle, lapses_at, may_log_in, rights, everywhere }
-            };
-            vec![Ok(server.marked(origin).into_iter().map(marked).collect())]
-        };
-        let gone = || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
-        self.ask(Call::Look, 1, answer_by, effect).await.pop().unwrap_or_else(gone)
+        self.marked().await
     }
 
     async fn identity(&self) -> Result<Identity, EngineError> {
-        let server = Some(format!("server-{}", self.server.number));
-        let clock = self.setting().now();
-        let identity = Identity { server, clock, version: "simulated".into(), run: None };
-        let answer_by = self.clock.now().plus(ISSUE_WITHIN);
-        let gone = || Err(EngineError::uncertain(Cause::Unreachable, "the engine broke off"));
-        let answered = self.ask(Call::Look, 1, answer_by, async move { vec![Ok(identity)] });
-        answered.await.pop().unwrap_or_else(gone)
+        self.who().await
     }
 
     async fn lacks(&self, _role: Option<&Self::Role>) -> Result<Vec<String>, EngineError> {
@@ -416,8 +404,8 @@ impl Engine for NetworkEngine {
         Ok(())
     }
 
-    fn forgets(_config: &Self::Config) -> bool {
-        false
+    fn forgets(config: &Self::Config) -> bool {
+        put_back::forgets(config)
     }
 
     fn cautions(_role: &Self::Role) -> Vec<String> {
@@ -425,12 +413,11 @@ impl Engine for NetworkEngine {
     }
 
     fn put_back_as(&self, handle: &NetworkHandle) -> NetworkHandle {
-        handle.clone()
+        flaws::put_back_as(self.setting(), handle.clone())
     }
 
     async fn put_back(&self, asked: &[PutBack<Self>]) -> Vec<Result<(), EngineError>> {
-        let refused = || EngineError::refused(Cause::Rejected, "these servers forget nothing");
-        asked.iter().map(|_| Err(refused())).collect()
+        self.set_again(asked).await
     }
 
     fn choose(
@@ -462,17 +449,7 @@ impl Engine for NetworkEngine {
         asked: &[(LeaseId, NetworkHandle)],
         answer_by: Timestamp,
     ) -> Vec<Result<InUse, EngineError>> {
-        let (server, origin) = (Arc::clone(&self.server), self.origin);
-        let leases: Vec<_> = asked.iter().map(|(_, handle)| handle.lease).collect();
-        let effect = async move {
-            let there: BTreeMap<_, _> = server.marked(origin).into_iter().collect();
-            let tell = |lease| {
-                let is_there = Some(there.contains_key(lease));
-                Ok(InUse { is_there, ..InUse::default() })
-            };
-            leases.iter().map(tell).collect()
-        };
-        self.ask(Call::Look, asked.len(), answer_by, effect).await
+        self.used(asked, answer_by).await
     }
 
     fn deniable(

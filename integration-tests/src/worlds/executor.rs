@@ -24,6 +24,9 @@ pub enum Whose {
 /// More polls than this at one moment are a loop that waits for nothing.
 const AT_ONCE_MAX: u64 = 500_000;
 
+/// No world has so much to do in all; one in which a loop waits for next to nothing does.
+const STEPS_MAX: u64 = 3_000_000;
+
 /// The machine that a world runs on.
 #[derive(Clone)]
 pub struct Executor(Arc<Inner>);
@@ -130,7 +133,7 @@ impl Executor {
 
     /// Whether so much goes on at one moment that time does not move on any more.
     pub fn is_spinning(&self) -> bool {
-        self.0.at_once.load(Ordering::Relaxed) > AT_ONCE_MAX
+        self.0.at_once.load(Ordering::Relaxed) > AT_ONCE_MAX || self.steps() > STEPS_MAX
     }
 
     /// Begins a task.

@@ -3,6 +3,7 @@
 //! The tests of the laws are tested with them: a world with a flaw must break a law within a fixed number of
 //! seeds, or the judge would not notice the mistake either.
 
+mod put_back;
 mod store;
 mod targets;
 
@@ -10,6 +11,7 @@ use super::setting::Setting;
 use leasehold_core::ids::LeaseId;
 use leasehold_core::store::{Key, Value};
 use leasehold_core::time::Timestamp;
+pub(super) use put_back::{put_back_as, puts_back_in_time, run};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
@@ -141,6 +143,14 @@ flaws! {
     KeptInMemoryAlone = "kept-in-memory-alone",
     /// A new secret is served as soon as the target was asked for it, whatever it has said.
     ServedBeforeTested = "served-before-tested",
+    /// Whatever was on its way to put a credential back does so, however late it comes.
+    LatePutBackLands = "late-put-back-lands",
+    /// It is not stored until when a put-back may land.
+    PutBackNotStored = "put-back-not-stored",
+    /// A server that was restarted before is taken for the same as it was.
+    SecondRestartUnseen = "second-restart-unseen",
+    /// A credential is put back with another secret than it had.
+    PutBackLosesTheSecret = "put-back-loses-the-secret",
     /// All targets share one queue: whoever waits for a dead one is in everybody's way.
     OneQueueForAll = "one-queue-for-all",
 }

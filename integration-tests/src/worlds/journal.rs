@@ -26,6 +26,7 @@ struct Recorded {
     asked: HashSet<String>,
     answered: HashSet<String>,
     revoked: HashSet<LeaseId>,
+    put_back: HashSet<LeaseId>,
     /// Everything, to be searched at the end.
     text: String,
 }
@@ -52,6 +53,11 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Which lease a path ends with.
+fn lease_at(path: &str) -> Option<LeaseId> {
+    path.rsplit('/').next()?.parse().ok()
+}
+
 impl Journal {
     /// An empty one.
     pub fn new(setting: Arc<Setting>) -> Self {
@@ -71,6 +77,11 @@ impl Journal {
     /// Whether the revocation of a lease is.
     pub fn has_revocation(&self, lease: LeaseId) -> bool {
         self.recorded.lock().revoked.contains(&lease)
+    }
+
+    /// Whether it is that the credential of a lease is put back.
+    pub fn has_put_back(&self, lease: LeaseId) -> bool {
+        self.recorded.lock().put_back.contains(&lease)
     }
 
     /// The store is older than what is recorded: what is settled again has to be recorded again.
@@ -98,11 +109,12 @@ impl Journal {
         match (line.kind, line.request.operation) {
             ("request", _) => {
                 recorded.asked.insert(line.request.id.to_owned());
+                // Nothing else is asked at the path of a lease.
+                recorded.put_back.extend(lease_at(&line.request.path));
             }
             (_, "revoke") => {
                 flaws::was_recorded(&self.setting, &line.request.path);
-                let id = line.request.path.rsplit('/').next().map(str::parse::<LeaseId>);
-                recorded.revoked.extend(id.and_then(Result::ok));
+                recorded.revoked.extend(lease_at(&line.request.path));
             }
             _ => {
                 recorded.answered.insert(line.request.id.to_owned());

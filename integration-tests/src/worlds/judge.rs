@@ -6,6 +6,7 @@ mod commits;
 mod end;
 mod known;
 mod passwords;
+mod put_back;
 mod secrets;
 mod unwanted;
 
@@ -149,6 +150,7 @@ impl Judge {
         known.lost.extend(gone);
         known.lost.extend(revoking);
         known.forgotten.extend(since);
+        known.put_backs.restored();
         self.journal.forget_revocations();
         known.repeated.clear();
         for shown in known.shown.values_mut() {
@@ -195,7 +197,7 @@ impl Judge {
         let mut known = self.known.lock();
         known.told.insert(id, end.at);
         // What was left behind may be extended by what was asked before.
-        if known.forgotten.contains(&id) || known.abandoned.left(id) {
+        if known.forgotten.contains(&id) || known.abandoned.was_gone(id) {
             return;
         }
         let Some(lease) = known.leases.get(&id) else {

@@ -106,6 +106,7 @@ impl Node {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         self.process.store(number, Ordering::Relaxed);
         self.site.setting.note(None, || format!("process {number} starts"));
+        self.site.setting.disturb(Duration::ZERO);
         let node = Arc::clone(self);
         self.site.setting.executor.spawn(
             self.whose(),
@@ -153,6 +154,7 @@ impl Node {
         let setting = &self.site.setting;
         setting.note(None, || format!("{:?} stands still for {} s", self.whose(), span.as_secs()));
         setting.counters.suspensions.one();
+        setting.disturb(span);
         setting.executor.suspend(self.whose(), span);
     }
 

@@ -2,6 +2,7 @@
 
 mod abandons;
 mod desk;
+mod restarts;
 
 use super::address::Address;
 use super::callers::{Crowd, ROOT, request};

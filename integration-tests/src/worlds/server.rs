@@ -1,10 +1,13 @@
 //! A server that holds credentials: it has a catalog, sessions, and moods, and it keeps no promise but one. What
 //! was to be created by a certain time is not begun after it.
 
-use super::accounts::{Account, Accounts, Name, ToldEnd};
+mod forgetting;
+
+use super::accounts::{Account, Accounts, Name, ToldEnd, verifier_of};
 use super::flaws;
 use super::judge::Judge;
 use super::setting::Setting;
+use forgetting::Run;
 use leasehold_core::engine::{Mark, Origin};
 use leasehold_core::ids::LeaseId;
 use leasehold_core::time::Timestamp;
@@ -21,7 +24,7 @@ pub struct Nature {
     /// Whoever asks sees a creation that is not yet committed, however long that takes. Otherwise it cannot be
     /// seen, and lands before it settles.
     pub shows_pending: bool,
-    /// It forgets everything when it restarts, as Redis does.
+    /// It forgets what it does not keep when it restarts, and knows no ends, as Redis does.
     pub forgets: bool,
 }
 
@@ -54,6 +57,7 @@ pub struct Server {
 struct State {
     mood: Mood,
     accounts: Accounts,
+    run: Run,
     /// Creations that have begun and are not committed.
     pending: BTreeMap<LeaseId, u32>,
     /// Accounts that somebody has begun to change and not yet committed: nobody else can.
@@ -78,6 +82,7 @@ impl Server {
     /// Changes what it does.
     pub fn set_mood(&self, mood: Mood) {
         self.state.lock().mood = mood;
+        self.setting.disturb(Duration::ZERO);
         self.setting.note(None, || format!("server {} is {mood:?}", self.number));
     }
 
@@ -133,6 +138,7 @@ impl Server {
         self.setting.note(id, || format!("a stranger takes its name at server {}", self.number));
         let server = Arc::clone(self);
         let stays = self.setting.dice.span(Duration::ZERO, STRANGER_STAYS);
+        self.setting.disturb(stays);
         self.setting.executor.spawn_world(async move {
             server.setting.executor.sleep(stays).await;
             server.judge.check_strangers(&server);
@@ -178,14 +184,15 @@ impl Server {
         let (id, ends_at) = (mark.lease, end.at);
         {
             let mut state = self.state.lock();
-            let (mark, password) = (Some(mark), password.to_owned());
-            let account = Account { mark, password, ends_at, is_locked: false, sessions: 0 };
+            let (mark, verifier) = (Some(mark), verifier_of(password));
+            let account = Account { mark, verifier, ends_at, is_locked: false, sessions: 0 };
             if !state.accounts.create(account, id) {
                 return false;
             }
             state.ever.insert(id);
         }
         self.judge.appeared(self, id, end);
+        self.judge.has_secret(id, verifier_of(password));
         true
     }
 
@@ -224,7 +231,7 @@ impl Server {
         let Some(account) = account.filter(|account| account.sessions > 0) else { return };
         self.setting.counters.sessions_ended.plus(account.sessions.into());
         account.sessions = 0;
-        let password = account.password.clone();
+        let verifier = account.verifier.clone();
         drop(state);
         self.judge.check_strangers(self);
         // A client that is thrown out comes back at once.
@@ -233,7 +240,7 @@ impl Server {
         self.setting.executor.spawn_world(async move {
             server.setting.executor.sleep(soon).await;
             server.setting.counters.reconnects.one();
-            server.log_in(id, &password);
+            server.enter(id, &verifier);
         });
     }
 
@@ -295,22 +302,12 @@ impl Server {
         self.judge.is_to_be_set(name);
     }
 
-    /// Restarts; forgets everything, if that is in its nature. Strangers make anew what they had.
-    pub fn restart(&self) {
-        self.setting.note(None, || format!("server {} restarts", self.number));
-        let mut state = self.state.lock();
-        state.accounts.restart();
-        let lost = if self.nature.forgets { state.accounts.forget() } else { Vec::new() };
-        drop(state);
-        for id in lost {
-            self.judge.lost(id);
-            self.setting.counters.lost_at_target.one();
-        }
-        self.setting.counters.targets_restarted.one();
-    }
-
     /// Somebody logs in. `None`: nobody answers.
     pub fn log_in(&self, id: LeaseId, password: &str) -> Option<bool> {
+        self.enter(id, &verifier_of(password))
+    }
+
+    fn enter(&self, id: LeaseId, verifier: &str) -> Option<bool> {
         let mut state = self.state.lock();
         if state.mood != Mood::Well {
             return None;
@@ -318,7 +315,7 @@ impl Server {
         let now = self.setting.now();
         let may_enter = |account: &&mut Account| {
             let is_over = self.nature.knows_ends && now >= account.ends_at;
-            !account.is_locked && !is_over && account.password == password
+            !account.is_locked && !is_over && account.verifier == verifier
         };
         let account = state.accounts.called_mut(Name::Lease(id));
         let is_in = account.filter(may_enter).map(|account| account.sessions += 1).is_some();

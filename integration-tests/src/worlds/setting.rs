@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// When worlds begin: 2026-11-22.
 const BEGINNING: Timestamp = Timestamp(1_795_300_000_000);
@@ -37,6 +38,8 @@ pub struct Setting {
     /// Whether older backups are restored.
     pub restores: bool,
     calm: AtomicBool,
+    /// Until when something is out of order that somebody put so, or when it was for the last time.
+    disturbed: AtomicU64,
     requests: AtomicU64,
     violations: Mutex<Vec<Violation>>,
     story: Option<Mutex<Vec<Event>>>,
@@ -95,6 +98,7 @@ impl Setting {
             fair: shape.fair,
             restores: shape.restores.is_some(),
             calm: AtomicBool::new(true),
+            disturbed: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             violations: Mutex::default(),
             story: tells.then(Mutex::default),
@@ -114,6 +118,19 @@ impl Setting {
     /// From now on nothing goes wrong by chance, or it does.
     pub fn calm(&self, calm: bool) {
         self.calm.store(calm, Ordering::Relaxed);
+        self.disturb(Duration::ZERO);
+    }
+
+    /// Something is out of order from now on for a span.
+    pub fn disturb(&self, span: Duration) {
+        let until = self.now().plus(span);
+        self.disturbed.fetch_max(until.0, Ordering::Relaxed);
+    }
+
+    /// For how long nothing has been out of order; nothing where things go wrong by chance.
+    pub fn undisturbed_for(&self) -> Duration {
+        let since = Timestamp(self.disturbed.load(Ordering::Relaxed));
+        if self.calm.load(Ordering::Relaxed) { self.now().since(since) } else { Duration::ZERO }
     }
 
     /// Whether something goes wrong that does so in this many of a thousand cases while the weather is bad.

@@ -75,7 +75,7 @@ fn land(
 
 /// Whether the account of a lease is there. One whose mark names another lease or another installation is left alone
 /// (law 9), as the engine for PostgreSQL does.
-fn look(server: &Server, origin: Origin, lease: LeaseId) -> Result<bool, EngineError> {
+pub(super) fn look(server: &Server, origin: Origin, lease: LeaseId) -> Result<bool, EngineError> {
     let ours = Mark { origin, lease };
     match server.look(Name::Lease(lease)) {
         Some(Some(mark)) if mark != ours && flaws::minds_marks(&server.setting) => {
@@ -109,6 +109,9 @@ pub(super) async fn extend(
         }
         server.release(lease);
         let is_there = look(&server, origin, lease)? && server.extend(lease, end);
+        if !is_there && server.is_free(lease) && server.may_have_forgotten(lease) {
+            return Err(EngineError::refused(Cause::Contended, "it is put back soon"));
+        }
         if is_there && setting.now() > begin_by {
             setting.counters.late_renewals.one();
         }
@@ -162,6 +165,10 @@ fn drop_one(
     let is_there = look(server, origin, one.lease)?;
     if was_there {
         server.drop_account(one.lease);
+        // Where credentials are put back one that was there may have been set while another way to set it hung.
+        if server.nature.forgets && server.is_pending(one.lease) {
+            return Err(EngineError::uncertain(Cause::Contended, "it may be set again"));
+        }
         return Ok(());
     }
     if is_there {

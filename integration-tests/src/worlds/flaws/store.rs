@@ -148,6 +148,12 @@ fn is_renewal(batch: &Batch) -> bool {
     puts_lease && !is_issue(batch) && !batch.spends_reserve
 }
 
+/// Whether a lease is about to be put back: nothing of it changes that anything is found by.
+fn puts_back(batch: &Batch) -> bool {
+    let is_due = |(key, _): &(Key, Value)| key.0.starts_with(b"due/");
+    is_renewal(batch) && !batch.puts.iter().any(is_due)
+}
+
 /// Whether a commit is acknowledged and dropped.
 pub fn drops(setting: &Setting, batch: &Batch) -> bool {
     let puts = |prefix: &[u8]| batch.puts.iter().find(|(key, _)| key.0.starts_with(prefix));
@@ -157,6 +163,7 @@ pub fn drops(setting: &Setting, batch: &Batch) -> bool {
     let at_times = || !setting.fair && setting.dice.happens(200);
     match setting.flaw {
         Some(Flaw::RenewalNotStored) => is_renewal(batch),
+        Some(Flaw::PutBackNotStored) => puts_back(batch),
         Some(Flaw::KeptInMemoryAlone) => rotates_root(batch) && puts(b"target/").is_none(),
         Some(Flaw::EndNotStored) => batch.spends_reserve && changes(b"lease/") && at_times(),
         Some(Flaw::TokenEndNotStored) => changes(b"token/") && at_times(),

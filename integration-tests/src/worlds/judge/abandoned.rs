@@ -31,9 +31,22 @@ impl Abandoned {
         self.targets.contains(&(place.target, place.generation))
     }
 
+    /// Whether the lease of a credential was gone at some time, whatever was at its server.
+    pub(super) fn was_gone(&self, id: LeaseId) -> bool {
+        self.gone.contains(&id)
+    }
+
     /// Whether a credential is left at its server that was its lease's.
     pub(super) fn left(&self, id: LeaseId) -> bool {
         self.left.contains(&id)
+    }
+}
+
+impl Known {
+    /// What has come back is on a lease again, which says what becomes of it. Nobody holds that one.
+    pub(super) fn taken_again(&mut self, id: LeaseId) {
+        self.abandoned.left.remove(&id);
+        self.promised.remove(&id);
     }
 }
 

@@ -31,7 +31,7 @@ impl Judge {
                 let unsealed = seal::read(&root_key(), value).unwrap();
                 *self.barrier.lock() = Some(unsealed.barrier);
             } else if let Some(after) = self.opened::<Lease>(disk, key, b"lease/") {
-                self.lease_put(disk, after, by);
+                self.lease_put(disk, &after, by);
             } else if let Some(after) = self.opened::<Token>(disk, key, b"token/") {
                 self.token_put(after, by);
             } else if let Some(target) = self.opened::<Target>(disk, key, b"target/") {
@@ -81,13 +81,13 @@ impl Judge {
         serde_json::from_slice(&plain).ok()
     }
 
-    fn lease_put(&self, disk: &Disk, after: Lease, by: Reading) {
+    fn lease_put(&self, disk: &Disk, after: &Lease, by: Reading) {
         let id = after.id();
         let term = after.term();
         if term.lapses_at() > term.ceiling() || term.ceiling() > after.issued_at().plus(LIFE_MAX) {
             self.setting.broken(4, id, "a lease was stored with a life past its ceiling");
         }
-        self.check_index(disk, &after);
+        self.check_index(disk, after);
         let mut known = self.known.lock();
         match known.leases.get(&id) {
             None => {
@@ -105,21 +105,24 @@ impl Judge {
                 if is_new && is_adopted {
                     self.setting.broken(9, id, "what is not ours was adopted");
                 }
-                if !is_adopted {
-                    self.check_owner(&known, &after);
+                if is_adopted {
+                    known.taken_again(id);
+                } else {
+                    self.check_owner(&known, after);
                 }
-                if known.abandoned.has(&after) {
+                if known.abandoned.has(after) {
                     self.setting.broken(2, id, "a lease was stored at a target that was abandoned");
                 }
                 known.issuing.insert(id);
                 let stored = Stored { at: self.setting.now(), off_ms: by.off_ms };
                 known.stored.insert(id, stored);
             }
-            Some(before) => self.check_change(&known, before, &after, by),
+            Some(before) => self.check_change(&known, before, after, by),
         }
         let is_held = after.state() == &LeaseState::Held;
-        known.leases.insert(id, after);
-        if is_held {
+        let before = known.leases.insert(id, after.clone());
+        // What puts a credential back tells no new term.
+        if is_held && before.is_none_or(|before| before.term() != after.term()) {
             known.held_by.insert(id, by.off_ms);
             if known.may_be_stored.get(&id).is_some_and(|until| self.setting.now() < *until) {
                 known.promise_what_is_stored(id);
@@ -155,6 +158,9 @@ impl Judge {
             setting.broken(4, id, "the ceiling of a lease was moved");
         }
         match (before.state(), after.state()) {
+            (LeaseState::Held, LeaseState::Held) if before.term() == after.term() => {
+                setting.note(id, || "to be put back".into());
+            }
             (LeaseState::Held, LeaseState::Held) => {
                 setting.note(id, || format!("renewed until {}", told(after.term().lapses_at())));
             }
@@ -251,6 +257,7 @@ impl Judge {
         let mut known = self.known.lock();
         let Some(before) = known.leases.remove(&id) else { return };
         known.issuing.remove(&id);
+        known.put_backs.settled(id);
         self.setting.counters.settled.one();
         self.setting.note(id, || "settled".into());
         match before.state() {

@@ -2,6 +2,7 @@
 
 use super::abandoned::Abandoned;
 use super::passwords::Passwords;
+use super::put_back::PutBacks;
 use super::{Repeat, Whole};
 use crate::worlds::accounts::ToldEnd;
 use crate::worlds::executor::Whose;
@@ -63,6 +64,7 @@ pub(super) struct Known {
     /// Their target has lost them by itself.
     pub(super) lost: HashSet<LeaseId>,
     pub(super) abandoned: Abandoned,
+    pub(super) put_backs: PutBacks,
     pub(super) passwords: Passwords,
     /// Between their commit and the target's answer.
     pub(super) issuing: HashSet<LeaseId>,
