@@ -44,6 +44,20 @@ async fn a_target_that_was_restarted_gets_back_what_is_lent_and_only_that() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_its_target_does_not_take_back_keeps_no_other_from_it() {
+    let (world, target) = world("1h").await;
+    let first = world.issue("app").await.unwrap();
+    for _ in 0..PUT_BACK_BATCH * 2 {
+        world.issue("app").await.unwrap();
+    }
+    target.never_take_back(first.lease);
+    target.restart(BTreeMap::new());
+    world.pass(RUN_EVERY + SECOND).await;
+    assert_eq!(target.credentials().len(), PUT_BACK_BATCH * 2);
+    assert!(!target.credentials().contains_key(&first.lease));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_that_was_not_restarted_is_asked_which_run_it_is_and_nothing_more() {
     let (world, target) = world("1h").await;
     world.issue("app").await.unwrap();

@@ -99,7 +99,7 @@ impl Broker {
                 let (broker, target) = (Arc::clone(self), Arc::clone(target));
                 let compared = watch.compared.clone();
                 self.tasks.spawn(Box::pin(async move {
-                    let outcome = broker.put_back_forgotten(&target, compared).await;
+                    let outcome = broker.put_back_forgotten(&target, compared, now).await;
                     broker.note_look(&target, outcome);
                 }));
             }
@@ -190,23 +190,27 @@ impl Broker {
     }
 
     /// Compares a target with the leases if this is another run of it than `compared`. Returns the run that is compared
-    /// now; `None` if something is left to look at again.
+    /// now; `None` if something is left to look at again. At `began` the target was not abandoned.
     async fn put_back_forgotten(
         self: &Arc<Self>,
         target: &Found<Target>,
         compared: Option<String>,
+        began: Timestamp,
     ) -> Result<Option<String>, ReconcileError> {
         let open = self.open_target(target)?;
-        let since = self.clock.now();
         let run = open.identity().await?.run;
         if run.is_none() || run == compared {
             return Ok(run);
         }
+        // Whatever is begun from here on is made in this run, or in one that the next look sees.
+        let since = self.clock.now();
         let listed = open.list().await?;
-        self.adopt_returned(&target.record, &listed, since).await?;
+        // What was settled later need not have come back: the target may have been abandoned meanwhile.
+        self.adopt_returned(&target.record, &listed, began).await?;
         let there: HashSet<_> =
             listed.iter().filter(|one| one.everywhere).map(|one| one.lease).collect();
         let (mut all_looked_at, mut put_back, mut after) = (true, 0_usize, None);
+        let mut refused = None;
         loop {
             let mount = target.record.mount;
             let found =
@@ -219,16 +223,24 @@ impl Broker {
             });
             let missing: Vec<_> = missing.map(|placed| placed.lease).collect();
             for batch in missing.chunks(PUT_BACK_BATCH) {
-                let (done, all) = self.put_back_batch(&*open, batch, since).await?;
-                put_back = put_back.saturating_add(done);
-                all_looked_at &= all;
+                match self.put_back_batch(&*open, batch, since).await {
+                    Ok((done, all)) => {
+                        put_back = put_back.saturating_add(done);
+                        all_looked_at &= all;
+                    }
+                    // One that the target never takes again keeps no other from it.
+                    Err(error @ ReconcileError::Target(_)) if !is_away(&error) => {
+                        refused.get_or_insert(error);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         if put_back > 0 {
             let target_name = self.target_name(&target.record);
             tracing::info!(%target_name, put_back, "a target had forgotten credentials; they were put back");
         }
-        Ok(run.filter(|_| all_looked_at))
+        refused.map_or_else(|| Ok(run.filter(|_| all_looked_at)), Err)
     }
 
     /// Takes credentials that were revoked and have come back, from a file of the server's, onto leases again, which
@@ -237,12 +249,12 @@ impl Broker {
         &self,
         target: &Target,
         listed: &[Listed],
-        since: Timestamp,
+        began: Timestamp,
     ) -> Result<(), StoreError> {
         for credential in listed {
             if self.records.lease(credential.lease).await?.is_none()
                 && let Some(gone) = self.records.history(credential.lease).await?
-                && gone.record.settled_at < since
+                && gone.record.settled_at < began
             {
                 // Whatever end the target knows for it, its time was over when it was revoked.
                 self.adopt(target, credential, self.clock.now()).await?;
@@ -328,7 +340,6 @@ impl Broker {
         let Some(turn) = self.turns.begin(id) else { return Ok(Missing::Later) };
         let Some(was) = self.records.lease(id).await? else { return Ok(Missing::Nothing) };
         let now = self.clock.now();
-        // What was made after the run was asked for was made at that run, or the next look sees another.
         if !was.record.is_held(now) || was.record.issued_at() >= since {
             return Ok(Missing::Nothing);
         }

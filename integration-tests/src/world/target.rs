@@ -66,6 +66,8 @@ struct Seen {
     armed: BTreeMap<LeaseId, String>,
     twist: Twist,
     forgetful: bool,
+    /// What is not taken back once it was forgotten.
+    never_taken_back: Option<LeaseId>,
     uses: looking::Uses,
     /// What refuses credentials that live on.
     denying: denying::Denying,
