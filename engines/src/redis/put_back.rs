@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::issue::{looking, present, setting};
-use super::link::Link;
-use super::{Handle, Redis};
+use super::link::{Link, Node};
+use super::{Handle, Redis, landing};
 use leasehold_core::engine::{Cause, EngineError, PutBack};
 use leasehold_core::time::Timestamp;
 use tokio::time::Instant;
@@ -73,7 +73,7 @@ pub(super) async fn put_back(target: &Redis, asked: &[PutBack<Redis>]) -> Answer
         let handles: Vec<_> = here.iter().map(|(_, one)| &one.handle).collect();
         let set = match member.node.link(until).await {
             Ok(mut link) => {
-                let set = set_absent(&mut link, &handles, (by, until)).await;
+                let set = set_absent(target, &member.node, &mut link, &handles, (by, until)).await;
                 member.node.save_later(&link);
                 set
             }
@@ -99,8 +99,29 @@ pub(super) async fn put_back(target: &Redis, asked: &[PutBack<Redis>]) -> Answer
     answers
 }
 
-/// Sets those that are not there, and leaves the others as they are.
+/// Ends the connections of other engines that may have set these. What a process had sent that died over a put-back would
+/// land once this one is answered for and its user revoked, for a revocation looks for nobody then.
+async fn end_others(
+    target: &Redis,
+    node: &Node,
+    link: &mut Link,
+    handles: &[&Handle],
+    until: Instant,
+) -> Result<(), Failure> {
+    let now = target.now();
+    let others = |handle: &&Handle| {
+        let others: Vec<_> = handle.by.iter().filter(|by| **by != target.own).cloned().collect();
+        // Nobody named would be anybody.
+        (!others.is_empty()).then_some((others, now))
+    };
+    let makers: Vec<_> = handles.iter().filter_map(others).collect();
+    landing::end_others(target, node, link, &makers, (now, until)).await
+}
+
+/// Sets those that are not there, and leaves the others as they are, once nobody else can set them any more.
 async fn set_absent(
+    target: &Redis,
+    node: &Node,
     link: &mut Link,
     handles: &[&Handle],
     (by, until): (Timestamp, Instant),
@@ -108,6 +129,7 @@ async fn set_absent(
     if handles.is_empty() {
         return Ok(Vec::new());
     }
+    end_others(target, node, link, handles, until).await?;
     let there =
         link.ask(&looking(handles.iter().map(|handle| handle.name.as_str())), until).await?;
     let there = present(there)?;

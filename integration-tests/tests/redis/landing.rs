@@ -1,7 +1,8 @@
 //! A server that is stopped or suspended in the middle of something: what was sent never lands after a revocation.
 
 use crate::place::{opened, place, role};
-use leasehold_core::engine::{Cause, Engine as _, EngineError, Revocation};
+use leasehold_core::engine::{Cause, Engine as _, EngineError, PutBack, Revocation};
+use leasehold_engines::redis::{Handle, Redis};
 use leasehold_integration_tests::engine_suite::{
     PATIENCE, asked, now, prepared, revocation, until,
 };
@@ -54,6 +55,31 @@ async fn what_a_dead_process_had_sent_is_ended_by_the_name_of_its_connection() {
     assert_eq!(named(&after), 1, "only the connection of the one that revoked is left: {after}");
     // A foreign connection that has a name of its own lives.
     assert!(after.contains("cmd=client"), "{after}");
+}
+
+/// Otherwise it would land once the user was put back by somebody who had an answer, and was revoked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_process_had_sent_to_put_back_is_ended_before_it_is_put_back_again() {
+    let place = place(Users::Nowhere);
+    let dead = opened(&place.server, place.origin, &Value::Null);
+    let (issue, _) = place.issue().await;
+    place.server.restart();
+    let by = |engine: &Redis, handle: &Handle| PutBack {
+        lease: issue.lease,
+        handle: engine.put_back_as(handle),
+        issue_by: now().plus(PATIENCE),
+    };
+    let first = by(&dead, &issue.handle);
+    let second = by(&place.engine, &first.handle);
+    assert_eq!(dead.put_back(&[first]).await, [Ok(())]);
+    let named = |said: &str| said.matches(" name=leasehold:").count();
+    let before = place.server.text(&["CLIENT", "LIST"]).await;
+    assert_eq!(named(&before), 1, "{before}");
+    assert_eq!(place.engine.put_back(&[second]).await, [Ok(())]);
+    let after = place.server.text(&["CLIENT", "LIST"]).await;
+    assert_eq!(named(&after), 1, "only the connection of the one that lives is left: {after}");
+    assert!(place.has(issue.handle.name()).await);
+    assert_eq!(place.engine.revoke(&[revocation(&issue)]).await, [Ok(())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
