@@ -11,7 +11,7 @@ use super::{Broker, Request};
 use crate::audit::Answer;
 use crate::ids::{MountId, TargetId};
 use crate::lease::{Cause, Generation};
-use crate::limits::{READ_CHUNK, REASON_BYTES_MAX};
+use crate::limits::REASON_BYTES_MAX;
 use crate::mount::Catalog;
 use crate::store::abandonments::Abandonment;
 use crate::store::leases::Placed;
@@ -246,14 +246,11 @@ impl Broker {
 
     async fn count_leases(&self, mount: MountId, lane: Lane) -> Result<usize, StoreError> {
         let (mut after, mut count) = (None, 0_usize);
-        loop {
-            let found =
-                self.records.leases_of_role(mount, None, after.as_ref(), READ_CHUNK).await?;
-            let Some((last, _)) = found.last() else { return Ok(count) };
-            let here = found.iter().filter(|(_, at)| (at.target, at.generation) == lane);
-            count = count.saturating_add(here.count());
-            after = Some(last.clone());
+        while let Some((last, here)) = self.records.leases_at(mount, lane, after.as_ref()).await? {
+            count = count.saturating_add(here.len());
+            after = Some(last);
         }
+        Ok(count)
     }
 
     /// Goes on with all abandoned targets: a process may have died before it had taken all of their leases.

@@ -18,9 +18,7 @@ use crate::engine::erased::{Listed, OpenTarget, ToPutBack};
 use crate::engine::{Cause as Failure, EngineError};
 use crate::ids::LeaseId;
 use crate::lease::{Cause, Lease, LeaseState, backoff};
-use crate::limits::{
-    PUT_BACK_BATCH, PUT_BACK_RETRY_MAX, READ_CHUNK, REVOKE_CHUNK, RUN_EVERY, SETTLED_WITHIN,
-};
+use crate::limits::{PUT_BACK_BATCH, PUT_BACK_RETRY_MAX, REVOKE_CHUNK, RUN_EVERY, SETTLED_WITHIN};
 use crate::store::mounts::Target;
 use crate::store::records::Found;
 use crate::store::{Revision, StoreError};
@@ -123,21 +121,19 @@ impl Broker {
         }
         let there: HashSet<_> = listed.iter().map(|one| one.lease).collect();
         let (mut ended, mut after) = (0_usize, None);
-        loop {
-            let found =
-                self.records.leases_of_role(target.mount, None, after.as_ref(), READ_CHUNK).await?;
-            let Some((last, _)) = found.last() else { return Ok(ended) };
-            after = Some(last.clone());
-            let missing = found.iter().map(|(_, placed)| placed).filter(|placed| {
-                let lane = (placed.target, placed.generation);
-                lane == (target.id, target.generation) && !there.contains(&placed.lease)
-            });
-            let ends: Vec<_> = missing.map(|placed| self.end_if_restored(placed.lease)).collect();
+        let lane = (target.id, target.generation);
+        while let Some((last, here)) =
+            self.records.leases_at(target.mount, lane, after.as_ref()).await?
+        {
+            after = Some(last);
+            let missing = here.into_iter().filter(|id| !there.contains(id));
+            let ends: Vec<_> = missing.map(|id| self.end_if_restored(id)).collect();
             let mut ends = futures_util::stream::iter(ends).buffer_unordered(REVOKE_CHUNK);
             while let Some(has_ended) = ends.next().await {
                 ended = ended.saturating_add(usize::from(has_ended?));
             }
         }
+        Ok(ended)
     }
 
     /// Ends a lease that is held and that this process has not made.
@@ -211,17 +207,10 @@ impl Broker {
             listed.iter().filter(|one| one.everywhere).map(|one| one.lease).collect();
         let (mut all_looked_at, mut put_back, mut after) = (true, 0_usize, None);
         let mut refused = None;
-        loop {
-            let mount = target.record.mount;
-            let found =
-                self.records.leases_of_role(mount, None, after.as_ref(), READ_CHUNK).await?;
-            let Some((last, _)) = found.last() else { break };
-            after = Some(last.clone());
-            let lane = (target.record.id, target.record.generation);
-            let missing = found.iter().map(|(_, placed)| placed).filter(|placed| {
-                (placed.target, placed.generation) == lane && !there.contains(&placed.lease)
-            });
-            let missing: Vec<_> = missing.map(|placed| placed.lease).collect();
+        let (mount, lane) = (target.record.mount, (target.record.id, target.record.generation));
+        while let Some((last, here)) = self.records.leases_at(mount, lane, after.as_ref()).await? {
+            after = Some(last);
+            let missing: Vec<_> = here.into_iter().filter(|id| !there.contains(id)).collect();
             for batch in missing.chunks(PUT_BACK_BATCH) {
                 match self.put_back_batch(&*open, batch, since).await {
                     Ok((done, all)) => {

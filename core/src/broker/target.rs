@@ -12,7 +12,7 @@ use crate::engine::rotation::{Account, Verify};
 use crate::engine::{Cause as Failure, EngineError, FieldError};
 use crate::ids::{MountId, TargetId};
 use crate::lease::{Cause, Generation};
-use crate::limits::{READ_CHUNK, RECONCILE_MIN, TTL_MAX};
+use crate::limits::{RECONCILE_MIN, TTL_MAX};
 use crate::mount::MountEntry;
 use crate::schedule::{Plan, PlanWrite};
 use crate::store::holds::{Hold, HoldCause};
@@ -349,19 +349,14 @@ impl Broker {
         target: TargetId,
         generation: Generation,
     ) -> Result<bool, StoreError> {
-        let mut after = None;
-        loop {
-            let found =
-                self.records.leases_of_role(mount, None, after.as_ref(), READ_CHUNK).await?;
-            let Some((last, _)) = found.last() else { return Ok(false) };
-            if found
-                .iter()
-                .any(|(_, placed)| placed.target == target && placed.generation == generation)
-            {
+        let (lane, mut after) = ((target, generation), None);
+        while let Some((last, here)) = self.records.leases_at(mount, lane, after.as_ref()).await? {
+            if !here.is_empty() {
                 return Ok(true);
             }
-            after = Some(last.clone());
+            after = Some(last);
         }
+        Ok(false)
     }
 
     /// Shows a target.

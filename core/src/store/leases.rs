@@ -22,6 +22,7 @@ use super::{Batch, Key, Revision, StoreError, Value};
 use crate::ids::{LeaseId, MountId, TargetId};
 use crate::lease::death::Death;
 use crate::lease::{Generation, Lease, LeaseState, Place};
+use crate::limits::READ_CHUNK;
 use crate::quota::estimates::Holder;
 use crate::quota::tallies::Of;
 use crate::time::Timestamp;
@@ -291,6 +292,23 @@ impl Records {
             .into_iter()
             .filter_map(|(key, value)| read_placed(&key, &value).map(|p| (key, p)))
             .collect())
+    }
+
+    /// Returns which of the next leases of a mount, after the key `after`, are those of one identity of a target, with the
+    /// key to go on after; `None` where the mount has no more.
+    pub async fn leases_at(
+        &self,
+        mount: MountId,
+        (target, generation): (TargetId, Generation),
+        after: Option<&Key>,
+    ) -> Result<Option<(Key, Vec<LeaseId>)>, StoreError> {
+        let found = self.leases_of_role(mount, None, after, READ_CHUNK).await?;
+        let Some((last, _)) = found.last() else { return Ok(None) };
+        let here = found
+            .iter()
+            .map(|(_, placed)| placed)
+            .filter(|placed| (placed.target, placed.generation) == (target, generation));
+        Ok(Some((last.clone(), here.map(|placed| placed.lease).collect())))
     }
 
     /// Returns up to `limit` leases of all roles, after the key `after`, with the roles and targets that they are of.

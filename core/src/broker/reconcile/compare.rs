@@ -5,7 +5,7 @@ use crate::broker::Broker;
 use crate::engine::erased::Listed;
 use crate::ids::LeaseId;
 use crate::lease::{Lease, LeaseState};
-use crate::limits::{READ_CHUNK, SETTLED_WITHIN};
+use crate::limits::SETTLED_WITHIN;
 use crate::store::StoreError;
 use crate::store::mounts::Target;
 use crate::store::records::Found;
@@ -287,18 +287,12 @@ impl<'a> Comparison<'a> {
     async fn look_for_missing(&mut self, listed: &[Listed]) -> Result<(), StoreError> {
         let there: HashSet<_> = listed.iter().map(|listed| listed.lease).collect();
         let (target, records) = (self.target, &self.broker.records);
-        let mut after = None;
-        loop {
-            let found =
-                records.leases_of_role(target.mount, None, after.as_ref(), READ_CHUNK).await?;
-            let Some((last, _)) = found.last() else { return Ok(()) };
-            after = Some(last.clone());
-            for (_, placed) in found {
-                let here = placed.target == target.id && placed.generation == target.generation;
-                if !here || there.contains(&placed.lease) {
-                    continue;
-                }
-                let Some(lease) = records.lease(placed.lease).await? else { continue };
+        let (lane, mut after) = ((target.id, target.generation), None);
+        while let Some((last, here)) = records.leases_at(target.mount, lane, after.as_ref()).await?
+        {
+            after = Some(last);
+            for id in here.into_iter().filter(|id| !there.contains(id)) {
+                let Some(lease) = records.lease(id).await? else { continue };
                 let lease = lease.record;
                 // What ends by itself is kept nowhere, so that no target lists it.
                 let is_listed = !lease.ends_itself();
@@ -313,6 +307,7 @@ impl<'a> Comparison<'a> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Looks for roles that were not rehearsed since they were written.
